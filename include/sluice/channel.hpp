@@ -1,0 +1,571 @@
+#pragma once
+
+#include <sluice/detail/channel_core.hpp>
+#include <sluice/detail/operation.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/error.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+template <class T>
+class channel;
+template <class T>
+class sender;
+template <class T>
+class receiver;
+
+namespace detail {
+
+/// What travels through a `channel<void>`.
+struct nothing {};
+
+template <class T>
+using element_of = std::conditional_t<std::is_void_v<T>, nothing, T>;
+
+/// A counted reference to a channel; null for a nil channel.
+class channel_ref {
+ public:
+  channel_ref() noexcept = default;
+  explicit channel_ref(channel_core& core) noexcept : core_(&core) {}
+  channel_ref(const channel_ref& other) noexcept : core_(other.core_) {
+    if (core_) core_->retain();
+  }
+  channel_ref(channel_ref&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  channel_ref& operator=(channel_ref other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~channel_ref() {
+    if (core_) core_->release();
+  }
+
+  [[nodiscard]] channel_core* get() const noexcept { return core_; }
+  [[nodiscard]] channel_core* operator->() const noexcept { return core_; }
+  friend bool operator==(const channel_ref&, const channel_ref&) noexcept = default;
+
+ private:
+  channel_core* core_ = nullptr;
+};
+
+template <class E>
+void move_element(void* to, void* from) {
+  ::new (to) E(std::move(*static_cast<E*>(from)));
+}
+template <class E>
+void destroy_element(void* e) noexcept {
+  static_cast<E*>(e)->~E();
+}
+inline void fail_channel_waiter(waiter& w) noexcept {
+  static_cast<failing_channel_waiter&>(w).failure = std::current_exception();
+  w.outcome = waiter::state::failed;
+}
+
+template <class E>
+inline constexpr element_type element_type_of{
+    std::is_empty_v<E> && std::is_trivially_copyable_v<E> ? 0 : sizeof(E),
+    alignof(E),
+    std::is_trivially_copyable_v<E>,
+    &move_element<E>,
+    std::is_trivially_destructible_v<E> ? nullptr : &destroy_element<E>,
+    std::is_nothrow_move_constructible_v<E> ? nullptr : &fail_channel_waiter,
+};
+
+[[noreturn]] void throw_channel_error(waiter::state outcome, const char* where);
+[[nodiscard]] error_code channel_error(waiter::state outcome) noexcept;
+[[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
+/// Closes a channel or throws.
+void close_channel(channel_core* core);
+/// The place of the running goroutine, or none.
+[[nodiscard]] target_ptr current_target_or_none();
+
+/// What sending and receiving have in common.
+template <class Derived, class T>
+class channel_operation
+    : public operation<Derived,
+                       std::conditional_t<std::is_nothrow_move_constructible_v<element_of<T>>,
+                                          channel_waiter, failing_channel_waiter>> {
+ public:
+  channel_operation(channel_core* c, bool owns) noexcept {
+    this->core = c;
+    this->owns_handle = owns;
+  }
+  channel_operation(channel_operation&& other) noexcept {
+    this->core = other.core;
+    this->owns_handle = std::exchange(other.owns_handle, false);
+  }
+  ~channel_operation() {
+    if (this->owns_handle && this->core) this->core->release();
+  }
+
+  /// The executor of the channel, for handlers without one of their own.
+  [[nodiscard]] target_ptr handler_target() const {
+    return this->core ? this->core->where() : target_ptr();
+  }
+
+ protected:
+  void own_handle() noexcept {
+    if (this->core && !std::exchange(this->owns_handle, true)) this->core->retain();
+  }
+
+  void throw_unless_done(const char* where) {
+    if (this->outcome == waiter::state::done) return;
+    if constexpr (!std::is_nothrow_move_constructible_v<element_of<T>>)
+      if (this->failure) std::rethrow_exception(this->failure);
+    detail::throw_channel_error(this->outcome, where);
+  }
+};
+
+}  // namespace detail
+
+/// Sending one value: what `send` returns.
+/**
+ * In a task it is awaited, gives nothing, and throws. With a token its signature is
+ * `void(error_code)`. An operation that ended in an error still holds its value.
+ *
+ * @par Cancellation
+ * A cancelled send has not sent its value; one that was taken is a success even if cancelled a moment
+ * later.
+ */
+template <class T>
+class [[nodiscard("an operation does nothing until it is awaited or given a token")]] send_operation
+    : public detail::channel_operation<send_operation<T>, T> {
+  using base = detail::channel_operation<send_operation<T>, T>;
+
+ public:
+  using element = detail::element_of<T>;
+  using signature = void(error_code);
+  static constexpr const detail::waiter_functions& functions = detail::send_functions;
+
+  /// Used by the channel's own functions.
+  template <class... Args>
+  send_operation(detail::channel_core* c, bool owns, std::in_place_t, Args&&... args)
+      : base(c, owns), value_(std::forward<Args>(args)...) {}
+
+  send_operation(send_operation&& other) noexcept(std::is_nothrow_move_constructible_v<element>)
+      : base(std::move(other)), value_(std::move(other.value_)) {}
+
+  /// What is to be sent; after an error, what was not.
+  [[nodiscard]] element& value() noexcept { return value_; }
+
+  bool start(detail::goroutine& g) {
+    this->slot = std::addressof(value_);
+    return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
+  }
+  void take() { this->throw_unless_done("sluice: send"); }
+
+  void prepare() noexcept {
+    this->slot = std::addressof(value_);
+    this->own_handle();
+  }
+  [[nodiscard]] std::tuple<error_code> take_arguments() const {
+    return {detail::channel_error(this->outcome)};
+  }
+
+ private:
+  element value_;
+};
+
+/// Receiving one value: what `receive` returns.
+/**
+ * In a task it is awaited and gives a `std::optional<T>`, a bool for `channel<void>`: nullopt or false
+ * once the channel is closed and drained. With a token its signature is
+ * `void(error_code, std::optional<T>)` or `void(error_code, bool)`.
+ *
+ * @par Cancellation
+ * A cancelled receive has taken nothing; one that has taken a value completes with it even if
+ * cancelled a moment later.
+ */
+template <class T>
+class [[nodiscard("an operation does nothing until it is awaited or given a token")]]
+receive_operation : public detail::channel_operation<receive_operation<T>, T> {
+  using base = detail::channel_operation<receive_operation<T>, T>;
+
+ public:
+  using element = detail::element_of<T>;
+  /// What a receive gives.
+  using value_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
+  using signature = void(error_code, value_type);
+  static constexpr const detail::waiter_functions& functions = detail::receive_functions;
+
+  /// Used by the channel's own functions.
+  receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
+  receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
+  ~receive_operation() {
+    if (this->outcome == detail::waiter::state::done) {
+      if (this->who) this->who = nullptr;
+      value().~element();
+    }
+  }
+
+  bool start(detail::goroutine& g) {
+    this->slot = &storage_;
+    return this->core ? this->core->receive_for(g, *this)
+                      : detail::await_waiter(g, *this, functions);
+  }
+  value_type take() {
+    if (this->outcome != detail::waiter::state::closed) this->throw_unless_done("sluice: receive");
+    return take_value();
+  }
+
+  void prepare() noexcept {
+    this->slot = &storage_;
+    this->own_handle();
+  }
+  [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {
+    const auto e = this->outcome == detail::waiter::state::closed
+                       ? error_code()
+                       : detail::channel_error(this->outcome);
+    return {e, take_value()};
+  }
+
+ private:
+  [[nodiscard]] element& value() noexcept {
+    return *std::launder(reinterpret_cast<element*>(&storage_));
+  }
+
+  value_type take_value() {
+    if (this->outcome != detail::waiter::state::done) return value_type();
+    struct destroy_at_end {
+      receive_operation& op;
+      ~destroy_at_end() {
+        op.outcome = detail::waiter::state::idle;
+        op.value().~element();
+      }
+    } at_end{*this};
+    if constexpr (std::is_void_v<T>)
+      return true;
+    else
+      return value_type(std::in_place, std::move(value()));
+  }
+
+  alignas(element) std::byte storage_[sizeof(element)];
+};
+
+namespace detail {
+
+/// The sending half of a handle's interface.
+template <class Handle, class T>
+class sending {
+  using element = element_of<T>;
+
+ public:
+  /// Sends a value, waiting until it is taken or there is room in the buffer.
+  /**
+   * Go's `ch <- v`. The value is taken by this call. On a nil channel it waits for ever.
+   *
+   * Awaited: void. With a token: `void(error_code)`.
+   *
+   * @par Errors
+   * `error::closed` if the channel is closed, on entry or while waiting; `asio::error::operation_aborted` if cancelled; what
+   * moving the value throws. The value has then not been sent.
+   */
+  [[nodiscard]] send_operation<T> send(element value) const&
+    requires(!std::is_void_v<T>)
+  {
+    return {handle().get(), false, std::in_place, std::move(value)};
+  }
+  [[nodiscard]] send_operation<T> send(element value) &&
+    requires(!std::is_void_v<T>)
+  {
+    retain();
+    return {handle().get(), true, std::in_place, std::move(value)};
+  }
+  [[nodiscard]] send_operation<T> send() const&
+    requires(std::is_void_v<T>)
+  {
+    return {handle().get(), false, std::in_place};
+  }
+  [[nodiscard]] send_operation<T> send() &&
+    requires(std::is_void_v<T>)
+  {
+    retain();
+    return {handle().get(), true, std::in_place};
+  }
+
+  /// `send(v)(token)`: signature `void(error_code)`. Thread safe.
+  template <class Token>
+  auto async_send(element value, Token&& token) const
+    requires(!std::is_void_v<T>)
+  {
+    return send(std::move(value))(std::forward<Token>(token));
+  }
+  template <class Token>
+  auto async_send(Token&& token) const
+    requires(std::is_void_v<T>)
+  {
+    return send()(std::forward<Token>(token));
+  }
+
+  /// Sends a value if that is possible at once.
+  /**
+   * @param value Moved from if it is sent, untouched otherwise.
+   * @return Whether it was sent. If not, `e` is `asio::error::would_block` or `error::closed`.
+   * @throws What moving the value throws.
+   */
+  template <class U>
+    requires(!std::is_void_v<T> && std::same_as<std::remove_cvref_t<U>, element>)
+  bool try_send(U&& value, error_code& e) const {
+    if constexpr (std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>) {
+      if (!may_send(e)) return false;
+      element copy(value);
+      return send_now(std::addressof(copy), e);
+    } else {
+      return send_now(std::addressof(value), e);
+    }
+  }
+  bool try_send(error_code& e) const
+    requires(std::is_void_v<T>)
+  {
+    element value;
+    return send_now(&value, e);
+  }
+  /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
+  template <class U>
+    requires(!std::is_void_v<T> && std::same_as<std::remove_cvref_t<U>, element>)
+  void try_send(U&& value) const {
+    error_code e;
+    if (!try_send(std::forward<U>(value), e)) throw_error(e, "sluice: try_send");
+  }
+  void try_send() const
+    requires(std::is_void_v<T>)
+  {
+    error_code e;
+    if (!try_send(e)) throw_error(e, "sluice: try_send");
+  }
+
+  /// Closes the channel: no more values will be sent.
+  /**
+   * Go's `close(ch)`. Receivers get what is buffered and then "closed"; parked and later senders fail
+   * with `error::closed`. Thread safe; of two threads that close, one gets the error.
+   *
+   * @throws system_error `error::closed` if it is closed already, `error::nil_channel` if it is nil.
+   */
+  void close() const { detail::close_channel(handle().get()); }
+
+ private:
+  [[nodiscard]] const channel_ref& handle() const noexcept {
+    return static_cast<const Handle&>(*this).ref();
+  }
+  void retain() const noexcept {
+    if (handle().get()) handle()->retain();
+  }
+  [[nodiscard]] bool may_send(error_code& e) const noexcept {
+    if (handle().get() && handle()->may_send()) return true;
+    e = asio::error::would_block;
+    return false;
+  }
+  bool send_now(void* value, error_code& e) const {
+    if (!may_send(e)) return false;
+    const auto r = handle()->try_send(value);
+    e = channel_error(r);
+    return r == channel_core::result::done;
+  }
+};
+
+/// The receiving half of a handle's interface.
+template <class Handle, class T>
+class receiving {
+  using element = element_of<T>;
+
+ public:
+  /// What a receive gives: `std::optional<T>`, or bool for void.
+  using received = typename receive_operation<T>::value_type;
+
+  /// Receives a value, waiting until there is one or the channel is closed and drained.
+  /**
+   * Go's `v, ok := <-ch`; a range loop is `while (auto v = co_await ch.receive())`. On a nil channel
+   * it waits for ever.
+   *
+   * Awaited: `std::optional<T>` (bool for void), empty when closed and drained. With a token:
+   * `void(error_code, std::optional<T>)`; closed and drained is no error.
+   *
+   * @par Errors
+   * `asio::error::operation_aborted` if cancelled: nothing has been taken. What moving the value
+   * throws.
+   */
+  [[nodiscard]] receive_operation<T> receive() const& noexcept { return {handle().get(), false}; }
+  [[nodiscard]] receive_operation<T> receive() && noexcept {
+    if (handle().get()) handle()->retain();
+    return {handle().get(), true};
+  }
+
+  /// `receive()(token)`: signature `void(error_code, std::optional<T>)`. Thread safe.
+  template <class Token>
+  auto async_receive(Token&& token) const {
+    return receive()(std::forward<Token>(token));
+  }
+
+  /// Receives a value if there is one.
+  /**
+   * @return The value; empty if there is none. Then `e` is `asio::error::would_block`, or no error if
+   * the channel is closed and drained.
+   * @throws What moving the value throws.
+   */
+  received try_receive(error_code& e) const {
+    if (!handle().get() || !handle()->may_receive()) {
+      e = asio::error::would_block;
+      return received();
+    }
+    struct storage {
+      alignas(element) std::byte bytes[sizeof(element)];
+    } room;
+    const auto r = handle()->try_receive(&room);
+    e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
+                                               : error_code();
+    if (r != channel_core::result::done) return received();
+    element& value = *std::launder(reinterpret_cast<element*>(&room));
+    struct destroy_at_end {
+      element& e;
+      ~destroy_at_end() { e.~element(); }
+    } at_end{value};
+    if constexpr (std::is_void_v<T>)
+      return true;
+    else
+      return received(std::in_place, std::move(value));
+  }
+  /// The same; @throws system_error `asio::error::would_block`.
+  received try_receive() const {
+    error_code e;
+    received r = try_receive(e);
+    if (e) throw_error(e, "sluice: try_receive");
+    return r;
+  }
+
+ private:
+  [[nodiscard]] const channel_ref& handle() const noexcept {
+    return static_cast<const Handle&>(*this).ref();
+  }
+};
+
+/// What every kind of handle has.
+class channel_handle {
+ public:
+  /// Whether it refers to a channel: false for a nil or moved-from handle.
+  [[nodiscard]] explicit operator bool() const noexcept { return ref_.get() != nullptr; }
+
+  /// How many values are buffered, 0 for a nil channel. Go's `len`. Thread safe.
+  [[nodiscard]] std::size_t size() const noexcept { return ref_.get() ? ref_->size() : 0; }
+  /// How many values can be buffered, 0 for a nil channel. Go's `cap`.
+  [[nodiscard]] std::size_t capacity() const noexcept { return ref_.get() ? ref_->capacity() : 0; }
+
+  /// Where handlers without an executor of their own run.
+  /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one. */
+  [[nodiscard]] asio::any_io_executor get_executor() const;
+
+  /// Used by this library's own functions.
+  [[nodiscard]] const channel_ref& ref() const noexcept { return ref_; }
+
+ protected:
+  channel_handle() noexcept = default;
+  explicit channel_handle(channel_ref ref) noexcept : ref_(std::move(ref)) {}
+
+ private:
+  channel_ref ref_;
+};
+
+}  // namespace detail
+
+/// A channel of values of type `T`, to send to and receive from. A handle: copies are the same channel.
+/**
+ * Go's `chan T`. Made by `make_channel`; a default-constructed or moved-from one is Go's nil channel:
+ * sending and receiving wait for ever, closing is an error. The state lives as long as a handle or a
+ * parked operation refers to it. Elements may be move-only, without default constructor, over-aligned,
+ * or throw when moved: then nothing is lost and nobody is stuck, and the exception leaves the
+ * operation that moved the element. Element moves run under the channel's lock and must not use the
+ * channel.
+ *
+ * An operation made from an lvalue handle refers to it: do not keep the operation longer.
+ *
+ * @par Thread safety
+ * All operations may be started from any threads at the same time, on one handle or several.
+ * Assigning to a handle is not safe beside its use.
+ *
+ * @code
+ * auto ch = sluice::make_channel<int>(io, 2);
+ * sluice::go(io, [ch]() -> sluice::task<> { co_await ch.send(1); ch.close(); });
+ * sluice::go(io, [ch]() -> sluice::task<> { while (auto v = co_await ch.receive()) use(*v); });
+ * @endcode
+ *
+ * Source: "Channel types" in the Go specification.
+ */
+template <class T>
+class channel : public detail::channel_handle,
+                public detail::sending<channel<T>, T>,
+                public detail::receiving<channel<T>, T> {
+ public:
+  using value_type = T;
+
+  /// A nil channel.
+  channel() noexcept = default;
+  /// Used by `make_channel`.
+  explicit channel(detail::channel_ref ref) noexcept : channel_handle(std::move(ref)) {}
+
+  friend bool operator==(const channel& a, const channel& b) noexcept { return a.ref() == b.ref(); }
+};
+
+/// The sending end of a channel. Go's `chan<- T`.
+template <class T>
+class sender : public detail::channel_handle, public detail::sending<sender<T>, T> {
+ public:
+  using value_type = T;
+
+  /// A nil channel.
+  sender() noexcept = default;
+  sender(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
+
+  friend bool operator==(const sender& a, const sender& b) noexcept { return a.ref() == b.ref(); }
+};
+
+/// The receiving end of a channel. Go's `<-chan T`.
+template <class T>
+class receiver : public detail::channel_handle, public detail::receiving<receiver<T>, T> {
+ public:
+  using value_type = T;
+
+  /// A nil channel.
+  receiver() noexcept = default;
+  receiver(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
+
+  friend bool operator==(const receiver& a, const receiver& b) noexcept {
+    return a.ref() == b.ref();
+  }
+};
+
+/// Makes a channel with room for `capacity` values; with none, sender and receiver meet.
+/**
+ * Go's `make(chan T, n)`. In a goroutine the channel's executor is the goroutine's scheduler; elsewhere
+ * it has none, and a handler without an executor of its own gets `error::no_executor`.
+ *
+ * @throws std::length_error if that many elements cannot be addressed (as for a negative number);
+ * std::bad_alloc
+ */
+template <class T>
+[[nodiscard]] channel<T> make_channel(std::size_t capacity = 0) {
+  return channel<T>(detail::channel_ref(
+      detail::channel_core::make(detail::element_type_of<detail::element_of<T>>, capacity,
+                                 detail::current_target_or_none())));
+}
+
+/// The same, with an executor for handlers that have none of their own.
+/** @param where An executor or an execution context. */
+template <class T, detail::place_to_start Where>
+[[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0) {
+  return channel<T>(detail::channel_ref(
+      detail::channel_core::make(detail::element_type_of<detail::element_of<T>>, capacity,
+                                 detail::place_of(where).where)));
+}
+
+}  // namespace sluice

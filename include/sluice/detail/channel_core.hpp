@@ -1,0 +1,127 @@
+#pragma once
+
+#include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/relaxed.hpp>
+#include <sluice/detail/target.hpp>
+#include <sluice/detail/waiter.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace sluice::detail {
+
+/// What a channel must know of its element type.
+struct element_type {
+  std::size_t size;
+  std::size_t alignment;
+  bool trivial;  ///< moved by copying its bytes
+  void (*move)(void* to, void* from);
+  void (*destroy)(void*) noexcept;
+  /// Puts the current exception into the operation of a waiter whose element could not be moved; null
+  /// if moving does not throw.
+  void (*fail)(waiter&) noexcept;
+};
+
+class channel_core;
+
+/// A wait to send to or receive from a channel.
+struct channel_waiter : waiter {
+  channel_core* core = nullptr;
+  /// It was made from a temporary handle and keeps the channel itself.
+  bool owns_handle = false;
+};
+
+/// The same for elements whose move may throw.
+struct failing_channel_waiter : channel_waiter {
+  std::exception_ptr failure;
+};
+
+extern const waiter_functions send_functions;
+extern const waiter_functions receive_functions;
+
+/// A channel but for the type of its elements: the state that its handles share.
+/**
+ * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values are
+ * buffered only while no receiver waits; senders wait only while the ring is full.
+ */
+class channel_core {
+ public:
+  /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
+  static channel_core& make(const element_type& element, std::size_t capacity, target_ptr where);
+
+  channel_core(const channel_core&) = delete;
+  channel_core& operator=(const channel_core&) = delete;
+
+  void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+  }
+
+  enum class result : unsigned char { done, closed, would_block };
+
+  /// Sends from or receives to `slot` now, or changes nothing.
+  [[nodiscard]] result try_send(void* slot);
+  [[nodiscard]] result try_receive(void* slot);
+
+  /// Sends or receives for a goroutine that is suspending.
+  /** @return True if it stays suspended; otherwise the waiter has its outcome. */
+  [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
+  [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
+
+  /// @return False if it was closed already.
+  [[nodiscard]] bool close() noexcept;
+
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
+
+  // For waiter_functions; all but the hints under the lock.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] bool may_send() const noexcept {
+    return !receivers_.empty() || count_ < capacity_ || closed_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool may_receive() const noexcept {
+    return holds_value() || closed_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool attempt_send(waiter& w, waiter*& partner);
+  [[nodiscard]] bool attempt_receive(waiter& w, waiter*& partner);
+  void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
+  void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
+
+  /// Takes a waiter out of its list, without the lock being held. Ends a channel that only this waiter
+  /// kept.
+  /** @return False if it had been taken already. */
+  bool withdraw(waiter& w) noexcept;
+
+ private:
+  channel_core(const element_type& element, std::size_t capacity, target_ptr where) noexcept
+      : element_(element), capacity_(capacity), where_(std::move(where)) {}
+  ~channel_core();
+
+  [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
+  [[nodiscard]] std::byte* slot(std::size_t index) noexcept;
+  void move_element(void* to, void* from);
+  void hand_over(waiter& receiver, void* from, waiter*& partner);
+  void admit_a_sender(waiter*& partner) noexcept;
+  void last_handle_gone() noexcept;
+  void destroy() noexcept;
+
+  byte_lock lock_;
+  std::atomic<bool> closed_{false};
+  relaxed<std::size_t> count_ = 0;
+  std::size_t head_ = 0;
+  waiter_list receivers_;
+  waiter_list senders_;
+  const element_type& element_;
+  const std::size_t capacity_;
+  const target_ptr where_;
+  std::atomic<std::size_t> handles_{1};
+  /// No handle is left, but waiters are.
+  bool orphaned_ = false;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <sluice/detail/party.hpp>
+#include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/target.hpp>
+#include <sluice/detail/worker.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <utility>
+
+namespace sluice::detail {
+
+class goroutine;
+class scheduler;
+struct promise_base;
+struct waiter;
+struct waiter_functions;
+
+/// The link from a task to the coroutine that awaits it. It lives in the awaiting frame.
+struct await_link {
+  std::coroutine_handle<> child;
+  promise_base* parent = nullptr;
+};
+
+/// What every task's promise has.
+struct promise_base {
+  goroutine* g = nullptr;
+  std::coroutine_handle<> self;
+  await_link* awaited_by = nullptr;
+  std::exception_ptr exception;
+};
+
+/// What a parked goroutine waits on, for reports.
+struct wait_description {
+  const char* what = nullptr;
+  std::source_location where;
+};
+
+/// A goroutine's control block.
+/**
+ * Its scheduler's registry owns the frames; Asio handlers hold tickets, which keep only this block.
+ * While it runs, only its own thread touches it; while it is parked, whoever claimed its waiter.
+ */
+class goroutine final : public ready_node, public party {
+ public:
+  /// Takes over `root`, a suspended task that nobody awaits. Starts nothing.
+  static goroutine& make(target_ptr where, promise_base& root, bool counts_as_work,
+                         std::source_location started_at);
+
+  goroutine(const goroutine&) = delete;
+  goroutine& operator=(const goroutine&) = delete;
+
+  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target does.
+  void make_ready() noexcept;
+
+  /// One of the things counted against the worker's budget was done without suspending.
+  /**
+   * @return True if the goroutine must suspend to give others a turn; it has been made ready then.
+   */
+  [[nodiscard]] bool must_yield() noexcept {
+    if (--on->ticks > 0) [[likely]]
+      return false;
+    make_ready();
+    return true;
+  }
+
+  /// Continues with `p`, a task of this goroutine, once the current `resume` has returned.
+  void transfer_to(promise_base& p) noexcept {
+    at = &p;
+    on->after = worker::step::transferred;
+  }
+
+  void retain() noexcept { tickets_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (tickets_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_block();
+  }
+
+  /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
+  [[nodiscard]] target_ptr start_target() const { return where->without_strand(); }
+  [[nodiscard]] bool counts_as_work() const noexcept { return counts_as_work_; }
+  [[nodiscard]] bool home_shutting_down() const noexcept;
+
+  /// Whether its frames are gone.
+  [[nodiscard]] bool ended() const noexcept { return at == nullptr; }
+
+  /// Moves a goroutine with an implicit strand to an explicit one.
+  void become_serial();
+
+  /// Ends it without resuming it: whatever should have resumed it was destroyed.
+  void abandon() noexcept;
+
+  /// Destroys the frames, innermost first.
+  void destroy_frames() noexcept;
+
+  /// The task that runs or is suspended, the innermost of the chain.
+  promise_base* at = nullptr;
+  /// The worker that runs it; valid only while it runs.
+  worker* on = nullptr;
+  target_ptr where;
+  const waiter_functions* waiting_on = nullptr;
+  std::source_location location;
+  goroutine* older = nullptr;
+  goroutine* younger = nullptr;
+
+ private:
+  friend class scheduler;
+
+  goroutine(target_ptr t, promise_base& root, bool counts, std::source_location started_at) noexcept;
+
+  static void run_node(ready_node& node, worker* w);
+  static void wake_party(party& p) noexcept;
+
+  void finish();
+  void destroy_block() noexcept;
+
+  std::atomic<std::uint32_t> tickets_{1};
+  const bool counts_as_work_;
+  const bool counted_natively_;
+  /// It holds a ticket for the function that carries it through somebody else's executor.
+  bool in_flight_ = false;
+  bool abandoned_ = false;
+};
+
+/// The goroutine that this thread is running, or null.
+[[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
+
+/// The goroutine that this thread is running.
+/** @throws system_error `error::not_in_goroutine` */
+[[nodiscard]] goroutine& current_goroutine(const char* caller);
+
+/// Keeps a goroutine's block alive.
+class ticket {
+ public:
+  ticket() noexcept = default;
+  explicit ticket(goroutine& g) noexcept : g_(&g) { g.retain(); }
+  ticket(ticket&& other) noexcept : g_(std::exchange(other.g_, nullptr)) {}
+  ticket& operator=(ticket&& other) noexcept {
+    std::swap(g_, other.g_);
+    return *this;
+  }
+  ~ticket() {
+    if (g_) g_->release();
+  }
+
+  /// Takes over a count that is already held.
+  [[nodiscard]] static ticket adopt(goroutine& g) noexcept {
+    ticket t;
+    t.g_ = &g;
+    return t;
+  }
+
+  [[nodiscard]] goroutine* get() const noexcept { return g_; }
+  [[nodiscard]] goroutine* operator->() const noexcept { return g_; }
+  explicit operator bool() const noexcept { return g_ != nullptr; }
+
+ private:
+  goroutine* g_ = nullptr;
+};
+
+}  // namespace sluice::detail

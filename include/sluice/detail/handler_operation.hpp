@@ -1,0 +1,215 @@
+#pragma once
+
+#include <sluice/detail/asio_compatibility.hpp>
+#include <sluice/detail/make_target.hpp>
+#include <sluice/detail/party.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/waiter.hpp>
+#include <sluice/error.hpp>
+#include <sluice/executor.hpp>
+
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+/// An operation that was given a completion handler.
+/**
+ * It lives in memory from the handler's associated allocator, all of which is given back before the
+ * handler is called. The handler runs on its associated executor, by default the operation's own; both
+ * have outstanding work until then. Any type of cancellation ends a parked operation, which then has
+ * had no effect.
+ */
+template <class Operation, class Handler>
+class handler_operation final : public party, private parked_handler {
+ public:
+  /// @throws system_error `error::no_executor` if there is none to run the handler on.
+  static void start(Operation&& op, Handler&& handler, bool on_the_spot) {
+    const executor fallback(op.handler_target());
+    if constexpr (std::is_same_v<handler_executor, executor>)
+      if (!on_the_spot && !asio::get_associated_executor(handler, fallback).where())
+        throw_error(error::no_executor, "sluice: completion handler");
+    typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
+    auto* const memory = rebound::allocate(allocator, 1);
+    handler_operation* self = nullptr;
+    try {
+      self = ::new (static_cast<void*>(memory))
+          handler_operation(std::move(op), std::move(handler), fallback, on_the_spot);
+    } catch (...) {
+      rebound::deallocate(allocator, memory, 1);
+      throw;
+    }
+    self->begin();
+  }
+
+ private:
+  using handler_executor = asio::associated_executor_t<Handler, executor>;
+  using rebound = typename std::allocator_traits<
+      asio::associated_allocator_t<Handler>>::template rebind_traits<handler_operation>;
+
+  /// Owns the operation on its way to the handler's executor.
+  class delivery {
+   public:
+    using allocator_type = asio::associated_allocator_t<Handler>;
+
+    explicit delivery(handler_operation& op) noexcept : op_(&op) {}
+    delivery(delivery&& other) noexcept : op_(std::exchange(other.op_, nullptr)) {}
+    delivery& operator=(delivery&&) = delete;
+    ~delivery() {
+      if (op_) op_->free();
+    }
+
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return asio::get_associated_allocator(op_->handler_);
+    }
+
+    void operator()() { std::exchange(op_, nullptr)->invoke(); }
+
+   private:
+    handler_operation* op_;
+  };
+
+  struct canceller {
+    handler_operation* op;
+    void operator()(asio::cancellation_type type) const {
+      if (type != asio::cancellation_type::none) op->cancel();
+    }
+  };
+
+  handler_operation(Operation&& op, Handler&& handler, const executor& fallback, bool on_the_spot)
+      : party(&wake_party, nullptr),
+        parked_handler{&withdraw_parked, &destroy_parked},
+        handler_(std::move(handler)),
+        executor_(asio::get_associated_executor(handler_, fallback)),
+        operation_(std::move(op)) {
+    if (on_the_spot && !has_executor()) return;
+    home = &scheduler_of(executor_);
+    work_.emplace(executor_);
+    if (fallback.where()) fallback_work_.emplace(fallback);
+  }
+
+  [[nodiscard]] bool has_executor() const noexcept {
+    if constexpr (std::is_same_v<handler_executor, executor>)
+      return static_cast<bool>(executor_.where());
+    else
+      return true;
+  }
+
+  void begin() {
+    if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+      slot.template emplace<canceller>(this);
+    if (home) home->add(*static_cast<parked_handler*>(this));
+    bool parked = false;
+    try {
+      parked = start_waiting();
+    } catch (...) {
+      if (home) home->remove(*static_cast<parked_handler*>(this));
+      clear_slot();
+      free();
+      throw;
+    }
+    if (parked) return;
+    if (home) home->remove(*static_cast<parked_handler*>(this));
+    if (has_executor())
+      detail::complete_immediately(handler_, executor_, delivery(*this));
+    else
+      delivery{*this}();
+  }
+
+  /// @return True if it waits; it may have been completed by then.
+  bool start_waiting() {
+    const auto& f = Operation::functions;
+    operation_.begin(*this);
+    operation_.prepare();
+    byte_lock* const lock = f.lock(operation_);
+    if (!lock) return true;
+    wake_list woken;
+    {
+      const std::lock_guard guard(*lock);
+      if (!f.attempt(operation_, woken)) {
+        f.enlist(operation_);
+        return true;
+      }
+    }
+    woken.wake_all();
+    return false;
+  }
+
+  static void wake_party(party& p) noexcept {
+    auto& self = static_cast<handler_operation&>(p);
+    if (self.home) {
+      self.home->remove(static_cast<parked_handler&>(self));
+      if (self.home->shutting_down()) return self.free();
+    }
+    if (self.has_executor())
+      asio::post(self.executor_, delivery(self));
+    else
+      delivery{self}();
+  }
+
+  void cancel() {
+    if (!withdraw()) return;
+    operation_.outcome = waiter::state::aborted;
+    wake_party(*this);
+  }
+
+  [[nodiscard]] bool withdraw() noexcept {
+    const auto& f = Operation::functions;
+    if (f.lock(operation_)) return f.withdraw(operation_);
+    return !std::exchange(withdrawn_, true);
+  }
+
+  static bool withdraw_parked(parked_handler& h) noexcept {
+    return static_cast<handler_operation&>(h).withdraw();
+  }
+  static void destroy_parked(parked_handler& h) noexcept {
+    static_cast<handler_operation&>(h).free();
+  }
+
+  void clear_slot() noexcept {
+    if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+      slot.clear();
+  }
+
+  void free() noexcept {
+    typename rebound::allocator_type allocator(asio::get_associated_allocator(handler_));
+    operation_.who = nullptr;
+    this->~handler_operation();
+    rebound::deallocate(allocator, this, 1);
+  }
+
+  void invoke() {
+    clear_slot();
+    auto work = std::move(work_);
+    auto fallback_work = std::move(fallback_work_);
+    auto arguments = operation_.take_arguments();
+    Handler handler(std::move(handler_));
+    {
+      typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
+      operation_.who = nullptr;
+      this->~handler_operation();
+      rebound::deallocate(allocator, this, 1);
+    }
+    std::apply(std::move(handler), std::move(arguments));
+  }
+
+  Handler handler_;
+  handler_executor executor_;
+  Operation operation_;
+  std::optional<asio::executor_work_guard<handler_executor>> work_;
+  std::optional<asio::executor_work_guard<executor>> fallback_work_;
+  bool withdrawn_ = false;
+};
+
+}  // namespace sluice::detail

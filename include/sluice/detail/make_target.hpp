@@ -1,0 +1,191 @@
+#pragma once
+
+#include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/target.hpp>
+#include <sluice/executor.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+template <class T>
+inline constexpr bool is_strand = false;
+template <class Executor>
+inline constexpr bool is_strand<asio::strand<Executor>> = true;
+
+template <class T>
+inline constexpr bool is_native_executor = false;
+template <class Allocator, std::uintptr_t Bits>
+inline constexpr bool
+    is_native_executor<asio::io_context::basic_executor_type<Allocator, Bits>> = true;
+template <class Allocator, unsigned int Bits>
+inline constexpr bool
+    is_native_executor<asio::thread_pool::basic_executor_type<Allocator, Bits>> = true;
+
+/// The context of an executor of either of Asio's two models.
+template <class Executor>
+[[nodiscard]] auto& context_of(const Executor& ex) noexcept {
+  if constexpr (asio::can_query<const Executor&, asio::execution::context_t>::value)
+    return asio::query(ex, asio::execution::context);
+  else
+    return ex.context();
+}
+
+template <class Executor>
+concept has_execution_context = requires(const Executor& ex) {
+  { detail::context_of(ex) } -> std::convertible_to<asio::execution_context&>;
+};
+
+/// Runs `node` on this thread, as part of the drain that is under way if it is `s`'s.
+void run_here(scheduler& s, ready_node& node);
+
+/// A node on its way through somebody else's executor.
+class node_in_flight {
+ public:
+  node_in_flight(ready_node& node, target& where) noexcept : node_(&node), where_(where) {}
+  node_in_flight(node_in_flight&& other) noexcept
+      : node_(std::exchange(other.node_, nullptr)), where_(std::move(other.where_)) {}
+  node_in_flight& operator=(node_in_flight&&) = delete;
+  ~node_in_flight() {
+    if (node_) node_->run(*node_, nullptr);
+  }
+
+  void operator()() { run_here(where_->owner(), *std::exchange(node_, nullptr)); }
+
+ private:
+  ready_node* node_;
+  target_ptr where_;
+};
+
+template <class Executor>
+[[nodiscard]] target_ptr target_of(const Executor& ex);
+
+/// A strand, or an executor that this library does not know: one `post` for each node.
+template <class Executor>
+class executor_target final : public target {
+ public:
+  executor_target(scheduler& owner, Executor ex)
+      : target(owner, is_strand<Executor> ? kind::serial : kind::foreign),
+        executor_(std::move(ex)) {}
+
+  void schedule(ready_node& node) noexcept override {
+    if (owner().shutting_down())
+      node.run(node, nullptr);
+    else
+      asio::post(executor_, node_in_flight(node, *this));
+  }
+
+  bool try_run_here(void (*f)(void*), void* arg) override {
+    if (!running_in_this_thread()) return false;
+    f(arg);
+    return true;
+  }
+
+  [[nodiscard]] bool running_in_this_thread() const noexcept override {
+    if constexpr (requires { executor_.running_in_this_thread(); })
+      return executor_.running_in_this_thread();
+    else
+      return false;
+  }
+
+  void work_started() noexcept override {
+    const std::lock_guard guard(lock_);
+    if (work_count_++ == 0) work_.emplace(executor_);
+  }
+
+  void work_finished() noexcept override {
+    const std::lock_guard guard(lock_);
+    if (--work_count_ == 0) work_.reset();
+  }
+
+  [[nodiscard]] asio::any_io_executor to_any_executor() const override {
+    if constexpr (std::is_convertible_v<Executor, asio::any_io_executor>)
+      return executor_;
+    else
+      return executor(target_ptr(const_cast<executor_target&>(*this)));
+  }
+
+  [[nodiscard]] target_ptr without_strand() override;
+
+  void retain() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept override {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+ private:
+  ~executor_target() = default;
+
+  Executor executor_;
+  std::atomic<std::size_t> references_{0};
+  byte_lock lock_;
+  std::size_t work_count_ = 0;
+  std::optional<asio::executor_work_guard<Executor>> work_;
+};
+
+template <class Executor>
+target_ptr executor_target<Executor>::without_strand() {
+  if constexpr (is_strand<Executor>)
+    return target_of(executor_.get_inner_executor());
+  else
+    return target_ptr(*this);
+}
+
+/// The scheduler of an executor's context.
+template <class Executor>
+[[nodiscard]] scheduler& scheduler_of(const Executor& ex) {
+  if constexpr (std::is_same_v<Executor, executor>)
+    return ex.where()->owner();
+  else if constexpr (is_strand<Executor>)
+    return scheduler_of(ex.get_inner_executor());
+  else
+    return scheduler::of(context_of(ex));
+}
+
+template <class Executor>
+[[nodiscard]] target_ptr make_executor_target(const Executor& ex) {
+  auto& owner = scheduler_of(ex);
+  target_ptr result(*new executor_target<Executor>(owner, ex));
+  if (!owner.has_native_executor()) owner.use_for_timers(executor(result));
+  return result;
+}
+
+/// Where the goroutines and handlers of an executor run.
+template <class Executor>
+[[nodiscard]] target_ptr target_of(const Executor& ex) {
+  static_assert(has_execution_context<Executor>,
+                "sluice needs an executor that has an execution context");
+  if constexpr (std::is_same_v<Executor, executor>) {
+    return ex.where();
+  } else if constexpr (is_native_executor<Executor>) {
+    return target_ptr(scheduler::of(context_of(ex)));
+  } else if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
+    if (const auto* io = ex.template target<asio::io_context::executor_type>())
+      return target_of(*io);
+    if (const auto* pool = ex.template target<asio::thread_pool::executor_type>())
+      return target_of(*pool);
+    if (const auto* own = ex.template target<executor>()) return target_of(*own);
+    if (const auto* strand = ex.template target<asio::strand<executor>>())
+      return target_of(*strand);
+    return make_executor_target(ex);
+  } else {
+    return make_executor_target(ex);
+  }
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/handler_operation.hpp>
+#include <sluice/detail/waiter.hpp>
+#include <sluice/error.hpp>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <coroutine>
+#include <exception>
+#include <utility>
+
+namespace sluice::detail {
+
+/// Futures are set wherever the operation completes, so they need no executor.
+template <class Token>
+inline constexpr bool completes_on_the_spot = false;
+template <class Allocator>
+inline constexpr bool completes_on_the_spot<asio::use_future_t<Allocator>> = true;
+
+/// What every operation of this library has in common: its waiter, and how a task awaits it.
+/**
+ * `Derived` has `functions`, `take()` which gives the result or throws, and for token calls
+ * `signature`, `take_arguments()`, `handler_target()` and `prepare()`, called before it waits.
+ */
+template <class Derived, class Waiter = waiter>
+class operation : public Waiter {
+ public:
+  using sluice_operation = void;
+
+  operation() noexcept = default;
+  operation(operation&&) noexcept {}
+  operation& operator=(operation&&) = delete;
+  ~operation() {
+    if (this->who) forget_waiter(*this, Derived::functions);
+  }
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return derived().start(*h.promise().g);
+  }
+
+  /// Starts it with a completion token.
+  template <class Token>
+  auto operator()(Token&& token) && {
+    return asio::async_initiate<Token, typename Derived::signature>(
+        [](auto handler, Derived&& op) {
+          handler_operation<Derived, decltype(handler)>::start(
+              std::move(op), std::move(handler), completes_on_the_spot<std::decay_t<Token>>);
+        },
+        token, std::move(derived()));
+  }
+
+  decltype(auto) await_resume() {
+    this->who = nullptr;
+    return derived().take();
+  }
+
+ protected:
+  /// Waits for a goroutine. Hidden by operations with a shorter way.
+  bool start(goroutine& g) { return await_waiter(g, *this, Derived::functions); }
+
+ private:
+  [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
+
+}  // namespace sluice::detail

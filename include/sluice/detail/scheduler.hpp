@@ -1,0 +1,165 @@
+#pragma once
+
+#include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/target.hpp>
+#include <sluice/detail/timer_queue.hpp>
+#include <sluice/detail/worker.hpp>
+
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace sluice::detail {
+
+class alarm;
+class native_executor;
+
+/// Something outside goroutines that a context's shutdown destroys: a handler parked in a channel.
+struct parked_handler {
+  /// Takes it out of its waiting place; false if somebody is about to wake it.
+  bool (*withdraw)(parked_handler&) noexcept;
+  void (*destroy)(parked_handler&) noexcept;
+  parked_handler* previous = nullptr;
+  parked_handler* next = nullptr;
+};
+
+/// The ready lists, goroutines and timers of one execution context. A service of that context.
+/**
+ * Goroutines made ready on a thread that drains this scheduler go into that thread's own list; all
+ * others into a shared one, for which a drain is posted to the context. See src/README.md.
+ */
+class scheduler final : public asio::execution_context::service, public target {
+ public:
+  using key_type = scheduler;
+  static asio::execution_context::id id;
+
+  explicit scheduler(asio::execution_context& context);
+  ~scheduler();
+
+  /// The scheduler of a context, made at the first call.
+  static scheduler& of(asio::execution_context& context);
+  /// The same, of a context whose own executor the ready list may be drained on.
+  static scheduler& of(asio::io_context& context);
+  static scheduler& of(asio::thread_pool& context);
+
+  // target
+  void schedule(ready_node& node) noexcept override;
+  bool try_run_here(void (*f)(void*), void* arg) override;
+  [[nodiscard]] bool running_in_this_thread() const noexcept override;
+  void work_started() noexcept override;
+  void work_finished() noexcept override;
+  [[nodiscard]] asio::any_io_executor to_any_executor() const override;
+  [[nodiscard]] target_ptr without_strand() override { return target_ptr(*this); }
+  void retain() noexcept override {}
+  void release() noexcept override {}
+
+  /// Whether the context's own executor is known, so that nodes can be drained on it.
+  [[nodiscard]] bool has_native_executor() const noexcept {
+    return native_.load(std::memory_order_acquire) != nullptr;
+  }
+  /// Remembers an executor to wait for timers on, for a context whose own executor is not known.
+  void use_for_timers(const asio::any_io_executor& ex);
+
+  [[nodiscard]] bool shutting_down() const noexcept {
+    return shutting_down_.load(std::memory_order_acquire);
+  }
+
+  void add(goroutine& g) noexcept;
+  void remove(goroutine& g) noexcept;
+  [[nodiscard]] std::size_t goroutine_count() const noexcept;
+  /// One line for each kind of wait: how many, on what, since where.
+  [[nodiscard]] std::string describe_goroutines();
+
+  void add(parked_handler& h) noexcept;
+  void remove(parked_handler& h) noexcept;
+
+  void pin() noexcept { pins_.fetch_add(1, std::memory_order_acq_rel); }
+  void unpin() noexcept { pins_.fetch_sub(1, std::memory_order_acq_rel); }
+  /// Waits until no other thread is about to wake something of this scheduler.
+  void wait_for_pins() const noexcept;
+
+  /// Runs ready nodes until none is left, the budget is used up or the context has been stopped.
+  void drain(worker& w);
+
+  /// A random number below `bound`: the choice between ready cases.
+  [[nodiscard]] static std::uint32_t choose(std::uint32_t bound) noexcept;
+  /// The time for sleeps, timers and deadlines.
+  [[nodiscard]] static std::chrono::steady_clock::time_point now() noexcept {
+    return std::chrono::steady_clock::now();
+  }
+
+  /// Sees to it that a timer inserted or removed outside a drain is waited for.
+  void timers_changed() noexcept;
+
+  timer_queue timers;
+
+ private:
+  friend class worker;
+  template <class Context>
+  friend class native_executor_of;
+
+  template <class Context>
+  static scheduler& with_native_executor(Context& context);
+  [[nodiscard]] native_executor& native() const noexcept {
+    return *native_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] asio::any_io_executor timer_executor() const;
+
+  void shutdown() noexcept override;
+  void unlink(goroutine& g) noexcept;
+  void unlink(parked_handler& h) noexcept;
+
+  void run_posted_drain();
+  [[nodiscard]] bool take_shared(worker& w) noexcept;
+  [[nodiscard]] bool quantum_over(worker& w);
+  void end_drain(worker& w) noexcept;
+
+  void note_thread() noexcept;
+  void request_watch(worker& w) noexcept;
+  void on_watch();
+  void arm_watch() noexcept;
+  [[nodiscard]] bool steal(worker& w) noexcept;
+  [[nodiscard]] static bool worth_stealing(const worker& other,
+                                           std::chrono::steady_clock::time_point now) noexcept;
+  [[nodiscard]] static bool take_half(worker& from, worker& to) noexcept;
+
+  void fire_due_timers(std::chrono::steady_clock::time_point now) noexcept;
+  void on_alarm();
+  void set_alarm_if_needed() noexcept;
+
+  std::atomic<native_executor*> native_{nullptr};
+  std::unique_ptr<native_executor> native_storage_;
+  std::unique_ptr<alarm> timer_alarm_;
+  std::unique_ptr<alarm> watch_alarm_;
+  asio::any_io_executor foreign_executor_;
+  std::atomic<bool> shutting_down_{false};
+  std::atomic<std::uint32_t> pins_{0};
+
+  alignas(64) byte_lock shared_lock_;
+  ready_list shared_;
+  bool drain_posted_ = false;
+
+  alignas(64) mutable byte_lock registry_lock_;
+  goroutine* youngest_ = nullptr;
+  std::size_t count_ = 0;
+  std::size_t work_ = 0;
+  parked_handler* handlers_ = nullptr;
+
+  alignas(64) byte_lock workers_lock_;
+  worker* active_ = nullptr;
+  std::atomic<bool> watching_{false};
+  std::atomic<bool> several_threads_{false};
+  std::atomic<std::size_t> first_thread_{0};
+  std::atomic<int> early_watches_{0};
+  std::atomic<std::chrono::steady_clock::rep> next_watch_{0};
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <sluice/detail/ready_list.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution_context.hpp>
+
+#include <utility>
+
+namespace sluice {
+
+namespace asio = boost::asio;
+
+namespace detail {
+
+class scheduler;
+class target_ptr;
+
+/// Where nodes run: a scheduler's own ready list, a strand over it, or somebody else's executor.
+/**
+ * Thread safe. Targets other than schedulers are counted; a scheduler lives as long as its context.
+ */
+class target {
+ public:
+  enum class kind : unsigned char {
+    native,   ///< the scheduler's ready list
+    serial,   ///< a strand: nothing on it runs beside anything else on it
+    foreign,  ///< an executor that this library does not know
+  };
+
+  target(const target&) = delete;
+  target& operator=(const target&) = delete;
+
+  [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
+  [[nodiscard]] bool is_native() const noexcept { return kind_ == kind::native; }
+  [[nodiscard]] bool is_serial() const noexcept { return kind_ == kind::serial; }
+
+  /// Runs `node` later, never inside this call. Out of memory ends the process.
+  virtual void schedule(ready_node& node) noexcept = 0;
+
+  /// Runs `f(arg)` now if this thread may run functions of the target, and says whether it did.
+  virtual bool try_run_here(void (*f)(void*), void* arg) = 0;
+
+  /// Whether this thread is running something of this target's executor.
+  [[nodiscard]] virtual bool running_in_this_thread() const noexcept = 0;
+
+  /// Counts outstanding work on the executor.
+  virtual void work_started() noexcept = 0;
+  virtual void work_finished() noexcept = 0;
+
+  /// The executor to hand to Asio for this target; for a native one the caller makes a strand first.
+  [[nodiscard]] virtual asio::any_io_executor to_any_executor() const = 0;
+
+  /// The target that a strand serialises; any other target itself.
+  [[nodiscard]] virtual target_ptr without_strand() = 0;
+
+  virtual void retain() noexcept = 0;
+  virtual void release() noexcept = 0;
+
+ protected:
+  target(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
+  ~target() = default;
+
+ private:
+  scheduler& owner_;
+  const kind kind_;
+};
+
+/// A counted reference to a target; free of charge for a scheduler.
+class target_ptr {
+ public:
+  target_ptr() noexcept = default;
+  explicit target_ptr(target& t) noexcept : target_(&t) { retain(); }
+  target_ptr(const target_ptr& other) noexcept : target_(other.target_) { retain(); }
+  target_ptr(target_ptr&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
+  target_ptr& operator=(target_ptr other) noexcept {
+    std::swap(target_, other.target_);
+    return *this;
+  }
+  ~target_ptr() {
+    if (target_ && !target_->is_native()) target_->release();
+  }
+
+  [[nodiscard]] target* get() const noexcept { return target_; }
+  [[nodiscard]] target& operator*() const noexcept { return *target_; }
+  [[nodiscard]] target* operator->() const noexcept { return target_; }
+  explicit operator bool() const noexcept { return target_ != nullptr; }
+
+ private:
+  void retain() noexcept {
+    if (target_ && !target_->is_native()) target_->retain();
+  }
+
+  target* target_ = nullptr;
+};
+
+}  // namespace detail
+
+}  // namespace sluice

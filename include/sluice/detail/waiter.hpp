@@ -1,0 +1,192 @@
+#pragma once
+
+#include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/party.hpp>
+#include <sluice/detail/relaxed.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+namespace sluice::detail {
+
+class goroutine;
+
+/// The claim that the cases of one select share: the first to win it is the case that happens.
+class selection {
+ public:
+  static constexpr std::uint32_t none = 0xffff'ffff;
+
+  /// Wins the claim for a case, once. Called under the lock of that case's waiting place.
+  bool claim(std::uint32_t index) noexcept {
+    auto expected = none;
+    return winner_.compare_exchange_strong(expected, index, std::memory_order_acq_rel,
+                                           std::memory_order_relaxed);
+  }
+
+  [[nodiscard]] std::uint32_t winner() const noexcept {
+    return winner_.load(std::memory_order_acquire);
+  }
+
+  /// The thread that registered the cases and the one that completed one meet here; the second to
+  /// arrive goes on, so nothing is resumed while its cases are still being registered.
+  [[nodiscard]] bool arrive_second() noexcept {
+    return arrived_.exchange(true, std::memory_order_acq_rel);
+  }
+
+  void reset() noexcept {
+    winner_.store(none, std::memory_order_relaxed);
+    arrived_.store(false, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint32_t> winner_{none};
+  std::atomic<bool> arrived_{false};
+};
+
+/// A place in a list of waiters.
+struct waiter_link {
+  relaxed<waiter_link*> next = nullptr;
+  waiter_link* previous = nullptr;
+};
+
+/// One wait of one party in one waiting place. It lives in the operation that waits.
+struct waiter : waiter_link {
+  enum class state : std::uint8_t {
+    idle,     ///< not started, or withdrawn
+    waiting,  ///< enlisted
+    done,     ///< it has happened
+    closed,   ///< the channel is closed
+    failed,   ///< moving the element threw; the operation holds the exception
+    aborted,  ///< cancelled; nothing has happened
+  };
+
+  [[nodiscard]] bool linked() const noexcept { return next != nullptr; }
+
+  /// Prepares it for a wait of `p` alone.
+  void begin(party& p) noexcept {
+    who = &p;
+    shared_claim = nullptr;
+    outcome = state::waiting;
+  }
+
+  party* who = nullptr;
+  selection* shared_claim = nullptr;
+  void* slot = nullptr;
+  std::uint32_t index = 0;
+  state outcome = state::idle;
+};
+
+/// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
+inline bool claim(waiter& w) noexcept {
+  if (w.shared_claim && !w.shared_claim->claim(w.index)) return false;
+  pin(*w.who);
+  return true;
+}
+
+/// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
+inline void wake(waiter& w) noexcept {
+  party& p = *w.who;
+  scheduler* const held = pinned(p);
+  if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
+  if (held) unpin(*held);
+}
+
+/// A first-in, first-out list of waiters with removal from the middle in constant time.
+class waiter_list {
+ public:
+  waiter_list() noexcept { root_.next = root_.previous = &root_; }
+  waiter_list(const waiter_list&) = delete;
+  waiter_list& operator=(const waiter_list&) = delete;
+
+  /// May be asked without the lock, for a hint.
+  [[nodiscard]] bool empty() const noexcept { return root_.next == &root_; }
+
+  void push_back(waiter& w) noexcept { link(w, *root_.previous, root_); }
+  void push_front(waiter& w) noexcept { link(w, root_, *root_.next); }
+
+  waiter* pop_front() noexcept {
+    if (empty()) return nullptr;
+    auto* const w = static_cast<waiter*>(root_.next.operator->());
+    remove(*w);
+    return w;
+  }
+
+  /// Pops waiters until one can be claimed; those decided elsewhere are dropped on the way.
+  waiter* pop_claimed() noexcept {
+    while (waiter* w = pop_front())
+      if (claim(*w)) return w;
+    return nullptr;
+  }
+
+  static void remove(waiter& w) noexcept {
+    w.previous->next = w.next;
+    w.next->previous = w.previous;
+    w.next = nullptr;
+  }
+
+ private:
+  static void link(waiter& w, waiter_link& before, waiter_link& after) noexcept {
+    w.previous = &before;
+    w.next = &after;
+    before.next = &w;
+    after.previous = &w;
+  }
+
+  waiter_link root_;
+};
+
+/// Claimed waiters to be woken once no lock is held.
+class wake_list {
+ public:
+  wake_list() noexcept = default;
+  wake_list(const wake_list&) = delete;
+  wake_list& operator=(const wake_list&) = delete;
+
+  void add(waiter& w) noexcept {
+    w.previous = nullptr;
+    if (head_)
+      tail_->previous = &w;
+    else
+      head_ = &w;
+    tail_ = &w;
+  }
+
+  void wake_all() noexcept {
+    while (head_) {
+      waiter& w = *head_;
+      head_ = static_cast<waiter*>(w.previous);
+      wake(w);
+    }
+  }
+
+ private:
+  waiter* head_ = nullptr;
+  waiter* tail_ = nullptr;
+};
+
+/// What a kind of operation gives to `select`, to cancellation and to token calls.
+struct waiter_functions {
+  /// What it waits on, for reports.
+  const char* name;
+  /// The lock of its waiting place; null if it can never happen, as with a nil channel.
+  byte_lock* (*lock)(waiter&) noexcept;
+  /// A hint, taken without the lock.
+  bool (*ready)(const waiter&) noexcept;
+  /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to be
+  /// woken after unlocking.
+  bool (*attempt)(waiter&, wake_list&);
+  /// Under the lock: registers the waiter.
+  void (*enlist)(waiter&);
+  /// Takes the lock and unregisters the waiter; false if it had been taken already.
+  bool (*withdraw)(waiter&) noexcept;
+};
+
+/// Waits in a goroutine that is suspending.
+/** @return True if it stays suspended; otherwise the waiter has its outcome. */
+[[nodiscard]] bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f);
+
+/// Ends the wait of an operation that is destroyed before it was resumed.
+void forget_waiter(waiter& w, const waiter_functions& f) noexcept;
+
+}  // namespace sluice::detail

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <sluice/detail/biased_lock.hpp>
+#include <sluice/detail/ready_list.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+namespace sluice::detail {
+
+class goroutine;
+class scheduler;
+
+/// A thread while it drains a scheduler: its own ready list and what it still may do before it must
+/// let the event loop have a turn. It lives on the thread's stack.
+class worker {
+ public:
+  /// What a goroutine did when its `resume` returned.
+  enum class step : std::uint8_t { parked, transferred, finished };
+
+  explicit worker(scheduler& s) noexcept;
+  ~worker();
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  /// Makes `node` run on this thread, after those already in the list.
+  void push(ready_node& node) noexcept;
+
+  /// The next node to run, or null.
+  [[nodiscard]] ready_node* pop() noexcept;
+
+  static constexpr std::uint64_t never_seen = ~std::uint64_t{0};
+
+  scheduler& owner;
+  worker* const outer;
+  const std::thread::id thread;
+  goroutine* current = nullptr;
+  step after = step::parked;
+  bool watch_wanted = false;
+  /// Resumptions and operations left until the clock is looked at.
+  int ticks = 16;
+  int interval = 16;
+  const std::chrono::steady_clock::time_point started;
+  std::chrono::steady_clock::time_point checked;
+  std::uint64_t random_state;
+
+  biased_lock gate;
+  ready_list local;
+  std::atomic<std::uint64_t> steps{0};
+  std::uint64_t steps_seen = never_seen;
+  worker* previous_active = nullptr;
+  worker* next_active = nullptr;
+};
+
+/// The innermost worker of this thread, or null. Not inline: a coroutine's body must not keep the
+/// address of a thread-local across a suspension.
+[[nodiscard]] worker* this_worker() noexcept;
+
+}  // namespace sluice::detail

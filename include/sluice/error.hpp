@@ -1,0 +1,55 @@
+#pragma once
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+namespace sluice {
+
+using boost::system::error_code;
+using boost::system::system_error;
+
+/// The errors of this library, as `error_code` values of `sluice_category()`.
+enum class error {
+  /// Sending on a closed channel, or closing a channel twice.
+  closed = 1,
+  /// The operation was given a nil or moved-from handle where it needs a channel.
+  nil_channel,
+  /// A handler without an executor of its own, on a channel made without one.
+  no_executor,
+  /// A call that works only while a goroutine's body runs was made elsewhere.
+  not_in_goroutine,
+  /// Moving the element of a channel operation threw; with a token the exception itself cannot be given.
+  move_failed,
+};
+
+/// The category of `sluice::error`; its name is "sluice". Thread safe.
+const boost::system::error_category& sluice_category() noexcept;
+
+/// Makes an `error_code` of a `sluice::error`, found by argument-dependent lookup.
+inline error_code make_error_code(error e) noexcept {
+  return {static_cast<int>(e), sluice_category()};
+}
+
+/// Thrown by `sluice::run` when every goroutine is parked and nothing is left that could wake one.
+/**
+ * Its text lists how many goroutines wait, on what, and since where, as Go's
+ * "all goroutines are asleep - deadlock!" does.
+ */
+class deadlock_error : public std::runtime_error {
+ public:
+  explicit deadlock_error(const std::string& text) : std::runtime_error(text) {}
+};
+
+namespace detail {
+[[noreturn]] void throw_error(error e, const char* where);
+[[noreturn]] void throw_error(const error_code& e, const char* where);
+}  // namespace detail
+
+}  // namespace sluice
+
+template <>
+struct boost::system::is_error_code_enum<sluice::error> : std::true_type {};

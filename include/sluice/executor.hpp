@@ -1,0 +1,192 @@
+#pragma once
+
+#include <sluice/detail/recycling.hpp>
+#include <sluice/detail/target.hpp>
+
+#include <boost/asio/execution.hpp>
+#include <boost/asio/execution_context.hpp>
+
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+/// A function queued to run once.
+template <class Function>
+class function_node final : ready_node {
+ public:
+  template <class F>
+  static ready_node& make(F&& f) {
+    void* const memory = allocate_recycled(sizeof(function_node));
+    try {
+      return *::new (memory) function_node(std::forward<F>(f));
+    } catch (...) {
+      deallocate_recycled(memory, sizeof(function_node));
+      throw;
+    }
+  }
+
+ private:
+  template <class F>
+  explicit function_node(F&& f) : ready_node(&run_and_free), function_(std::forward<F>(f)) {}
+
+  static void run_and_free(ready_node& node, worker* w) {
+    auto& self = static_cast<function_node&>(node);
+    Function f(std::move(self.function_));
+    self.~function_node();
+    deallocate_recycled(&self, sizeof(function_node));
+    if (w) f();
+  }
+
+  Function function_;
+};
+
+}  // namespace detail
+
+/// The executor that goroutines run on: the user's executor, with a ready list in front of it.
+/**
+ * `execute` links the function into the scheduler's ready list, which one posted handler drains: a hop
+ * costs tens of nanoseconds, also through an `asio::strand<sluice::executor>`. It satisfies Asio's
+ * executor requirements, with the properties `blocking` (possibly, never), `relationship` and
+ * `outstanding_work`, and converts to `asio::any_io_executor`.
+ *
+ * Obtained from `co_await asio::this_coro::executor` (as a strand) or made from a context:
+ * @code
+ * sluice::executor ex = sluice::get_executor(io);
+ * asio::strand<sluice::executor> strand(ex);
+ * @endcode
+ *
+ * @par Thread safety
+ * Distinct objects: safe. Shared objects: safe.
+ *
+ * Source: the executor requirements of the Asio documentation.
+ */
+class executor {
+ public:
+  /// Makes an executor that runs functions on `where`. Used by this library's own functions.
+  explicit executor(detail::target_ptr where) noexcept : target_(std::move(where)) {}
+
+  executor(const executor& other) noexcept
+      : target_(other.target_), never_blocking_(other.never_blocking_), tracked_(other.tracked_) {
+    if (tracked_) target_->work_started();
+  }
+
+  executor(executor&& other) noexcept
+      : target_(std::move(other.target_)),
+        never_blocking_(other.never_blocking_),
+        tracked_(std::exchange(other.tracked_, false)) {}
+
+  executor& operator=(executor other) noexcept {
+    std::swap(target_, other.target_);
+    std::swap(never_blocking_, other.never_blocking_);
+    std::swap(tracked_, other.tracked_);
+    return *this;
+  }
+
+  ~executor() {
+    if (tracked_) target_->work_finished();
+  }
+
+  /// The context that the functions run on.
+  [[nodiscard]] asio::execution_context& context() const noexcept;
+
+  /// Whether this thread is running functions of this executor.
+  [[nodiscard]] bool running_in_this_thread() const noexcept {
+    return target_->running_in_this_thread();
+  }
+
+  /// Runs `f`: now if that is allowed and this thread may, otherwise later.
+  /**
+   * @throws std::bad_alloc and whatever moving `f` throws; what `f` throws, if it ran inside the call.
+   */
+  template <class F>
+  void execute(F&& f) const {
+    if (!never_blocking_) {
+      auto call = [](void* p) { std::move(*static_cast<std::remove_reference_t<F>*>(p))(); };
+      if constexpr (std::is_const_v<std::remove_reference_t<F>>) {
+        std::decay_t<F> copy(f);
+        if (target_->try_run_here([](void* p) { (*static_cast<std::decay_t<F>*>(p))(); }, &copy)) return;
+      } else if (target_->try_run_here(call, std::addressof(f))) {
+        return;
+      }
+    }
+    target_->schedule(detail::function_node<std::decay_t<F>>::make(std::forward<F>(f)));
+  }
+
+  /// Counts outstanding work, for `asio::strand` and work guards of the older executor model.
+  void on_work_started() const noexcept { target_->work_started(); }
+  void on_work_finished() const noexcept { target_->work_finished(); }
+
+  [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
+    return context();
+  }
+  [[nodiscard]] asio::execution::blocking_t query(asio::execution::blocking_t) const noexcept {
+    return never_blocking_ ? asio::execution::blocking_t(asio::execution::blocking.never)
+                           : asio::execution::blocking_t(asio::execution::blocking.possibly);
+  }
+  [[nodiscard]] asio::execution::outstanding_work_t query(
+      asio::execution::outstanding_work_t) const noexcept {
+    return tracked_ ? asio::execution::outstanding_work_t(asio::execution::outstanding_work.tracked)
+                    : asio::execution::outstanding_work_t(asio::execution::outstanding_work.untracked);
+  }
+  [[nodiscard]] static constexpr asio::execution::relationship_t query(
+      asio::execution::relationship_t) noexcept {
+    return asio::execution::relationship.fork;
+  }
+  [[nodiscard]] static constexpr asio::execution::mapping_t query(
+      asio::execution::mapping_t) noexcept {
+    return asio::execution::mapping.thread;
+  }
+
+  [[nodiscard]] executor require(asio::execution::blocking_t::possibly_t) const noexcept {
+    return with_blocking(false);
+  }
+  [[nodiscard]] executor require(asio::execution::blocking_t::never_t) const noexcept {
+    return with_blocking(true);
+  }
+  [[nodiscard]] executor require(asio::execution::relationship_t::fork_t) const noexcept {
+    return *this;
+  }
+  [[nodiscard]] executor require(asio::execution::relationship_t::continuation_t) const noexcept {
+    return *this;
+  }
+  [[nodiscard]] executor require(asio::execution::outstanding_work_t::tracked_t) const noexcept {
+    return with_tracking(true);
+  }
+  [[nodiscard]] executor require(asio::execution::outstanding_work_t::untracked_t) const noexcept {
+    return with_tracking(false);
+  }
+
+  friend bool operator==(const executor& a, const executor& b) noexcept {
+    return a.target_.get() == b.target_.get() && a.never_blocking_ == b.never_blocking_;
+  }
+  friend bool operator!=(const executor& a, const executor& b) noexcept { return !(a == b); }
+
+  /// The target, for this library's own functions.
+  [[nodiscard]] const detail::target_ptr& where() const noexcept { return target_; }
+
+ private:
+  [[nodiscard]] executor with_blocking(bool never) const noexcept {
+    executor result(*this);
+    result.never_blocking_ = never;
+    return result;
+  }
+  [[nodiscard]] executor with_tracking(bool tracked) const noexcept {
+    executor result(target_);
+    result.never_blocking_ = never_blocking_;
+    result.tracked_ = tracked;
+    if (tracked) target_->work_started();
+    return result;
+  }
+
+  detail::target_ptr target_;
+  bool never_blocking_ = false;
+  bool tracked_ = false;
+};
+
+}  // namespace sluice

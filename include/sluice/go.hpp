@@ -1,0 +1,305 @@
+#pragma once
+
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/make_target.hpp>
+#include <sluice/error.hpp>
+#include <sluice/executor.hpp>
+#include <sluice/task.hpp>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <concepts>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+template <class T>
+inline constexpr bool is_awaitable = false;
+template <class T, class Executor>
+inline constexpr bool is_awaitable<asio::awaitable<T, Executor>> = true;
+
+/// What starting a `T`, or what calling it returned, gives: the task's, awaitable's or plain result.
+template <class T>
+struct result_of_start {
+  using type = T;
+};
+template <class T>
+struct result_of_start<task<T>> {
+  using type = T;
+};
+template <class T, class Executor>
+struct result_of_start<asio::awaitable<T, Executor>> {
+  using type = T;
+};
+
+/// A task, an awaitable, or a callable without arguments.
+template <class T>
+concept startable = is_task<std::remove_cvref_t<T>> || is_awaitable<std::remove_cvref_t<T>> ||
+                    std::invocable<std::decay_t<T>&>;
+
+template <class What>
+struct start_traits {
+  using type = std::invoke_result_t<What&>;
+};
+template <class What>
+  requires(is_task<What> || is_awaitable<What>)
+struct start_traits<What> {
+  using type = What;
+};
+
+/// What kind of thing runs when a `What` is started.
+template <class What>
+using started_t = typename start_traits<std::decay_t<What>>::type;
+template <class What>
+using result_of_start_t = typename result_of_start<started_t<What>>::type;
+
+template <class T>
+concept execution_context_like =
+    std::derived_from<T, asio::execution_context> && requires(T& c) { c.get_executor(); };
+
+template <class T>
+concept place_to_start =
+    execution_context_like<std::remove_cvref_t<T>> || has_execution_context<std::remove_cvref_t<T>>;
+
+/// Calls `f` and awaits what it returns; `f` lives in this coroutine's frame until then.
+template <class F, class T>
+task<T> call_and_await(F f) {
+  co_return co_await std::invoke(f);
+}
+template <class F, class T>
+task<T> call_plainly(F f) {
+  if constexpr (std::is_void_v<T>) {
+    std::invoke(f);
+    co_return;
+  } else {
+    co_return std::invoke(f);
+  }
+}
+
+/// The task that runs a `What`.
+template <class What>
+[[nodiscard]] auto make_task(What&& what) {
+  using decayed = std::decay_t<What>;
+  using result = result_of_start_t<What>;
+  if constexpr (is_task<decayed>)
+    return task<result>(std::forward<What>(what));
+  else if constexpr (is_awaitable<decayed>)
+    return detail::await_awaitable(std::forward<What>(what));
+  else if constexpr (is_task<started_t<What>> || is_awaitable<started_t<What>>)
+    return detail::call_and_await<decayed, result>(std::forward<What>(what));
+  else
+    return detail::call_plainly<decayed, result>(std::forward<What>(what));
+}
+
+/// Whether it runs on an explicit strand from the start.
+template <class What>
+inline constexpr bool starts_serial = !is_task<started_t<What>>;
+
+/// Where to start, and whether the goroutine counts as work all its life.
+struct start_place {
+  target_ptr where;
+  bool counts_as_work = true;
+};
+
+template <class Where>
+[[nodiscard]] start_place place_of(Where&& where) {
+  if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
+    return {detail::target_of(where.get_executor())};
+  else
+    return {detail::target_of(where)};
+}
+
+/// The place of the goroutine that is running.
+[[nodiscard]] start_place current_place(const char* caller);
+
+/// Starts a goroutine; a context that is shutting down destroys it instead.
+void start(start_place place, std::coroutine_handle<> frame, promise_base& root, bool serial,
+           std::source_location where_started);
+
+template <class T>
+void start(start_place place, task<T> what, bool serial, std::source_location where_started) {
+  if (!what) throw std::invalid_argument("sluice: go with a task that was moved from");
+  const auto frame = what.release();
+  detail::start(std::move(place), frame, frame.promise(), serial, where_started);
+}
+
+/// Runs `what`, then calls the handler on its associated executor.
+template <class T, class Handler>
+task<> run_for_handler(task<T> what, Handler handler, executor where) {
+  const auto ex = asio::get_associated_executor(handler, where);
+  auto work = asio::make_work_guard(ex);
+  std::exception_ptr failure;
+  if constexpr (std::is_void_v<T>) {
+    try {
+      co_await std::move(what);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    asio::dispatch(ex, [h = std::move(handler), failure]() mutable { std::move(h)(failure); });
+  } else {
+    using value = std::conditional_t<std::is_reference_v<T>,
+                                     std::reference_wrapper<std::remove_reference_t<T>>, T>;
+    std::optional<value> result;
+    try {
+      result.emplace(co_await std::move(what));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    asio::dispatch(ex, [h = std::move(handler), failure, r = std::move(result)]() mutable {
+      if (r)
+        std::move(h)(failure, static_cast<T>(*std::move(r)));
+      else
+        std::move(h)(failure, T());
+    });
+  }
+}
+
+template <class T>
+struct start_signature {
+  using type = void(std::exception_ptr, T);
+};
+template <>
+struct start_signature<void> {
+  using type = void(std::exception_ptr);
+};
+
+template <class What, class Token>
+auto start_with_token(start_place place, What&& what, Token&& token,
+                      std::source_location where_started) {
+  using result = result_of_start_t<What>;
+  static_assert(std::is_void_v<result> || std::is_default_constructible_v<result>,
+                "the result of a goroutine with a completion token is default-constructible, because "
+                "void(exception_ptr, T) carries one beside an exception");
+  return asio::async_initiate<Token, typename start_signature<result>::type>(
+      [where_started](auto handler, start_place p, auto&& w) {
+        executor ex(p.where);
+        detail::start(std::move(p),
+                      detail::run_for_handler<result>(
+                          detail::make_task(std::forward<decltype(w)>(w)), std::move(handler), ex),
+                      starts_serial<What>, where_started);
+      },
+      token, std::move(place), std::forward<What>(what));
+}
+
+}  // namespace detail
+
+/// A place whose goroutines are outstanding work only while they can run by themselves.
+/** Made by `untracked(where)`. */
+class untracked_place {
+ public:
+  explicit untracked_place(detail::target_ptr where) noexcept : where_(std::move(where)) {}
+  [[nodiscard]] const detail::target_ptr& where() const noexcept { return where_; }
+
+ private:
+  detail::target_ptr where_;
+};
+
+/// Lets goroutines started at `where` be outstanding work only while they are ready, running, sleeping
+/// or awaiting an Asio operation, not while they are parked.
+/**
+ * `io_context::run` then returns when all that is left is parked. For programs that find deadlocks
+ * that way, as `sluice::run` does; a foreign thread that will wake one holds a `work_guard`.
+ *
+ * @param where An executor or an execution context.
+ */
+template <detail::place_to_start Where>
+[[nodiscard]] untracked_place untracked(Where&& where) {
+  return untracked_place(detail::place_of(where).where);
+}
+
+/// Starts a goroutine.
+/**
+ * Go's `go` statement. The goroutine runs beside the caller, never inside this call; it is a strand
+ * over `where`: its steps never overlap.
+ *
+ * @param where An executor or an execution context (`io_context`, `thread_pool`, a strand,
+ * `any_io_executor`, one of your own that has an execution context), or `untracked(...)` of one.
+ * @param what A `task`; or a callable without arguments that returns a task, an `asio::awaitable` or a
+ * plain value. The callable is moved or copied and kept until the goroutine ends. Plain callables and
+ * awaitables run on an explicit `asio::strand<sluice::executor>`.
+ *
+ * An exception that leaves the goroutine leaves the context's `run()`, which may be called again; other
+ * goroutines are unharmed.
+ *
+ * @par Outstanding work
+ * The goroutine is work of its context until it ends.
+ *
+ * @par Shutdown
+ * A context that is destroyed destroys its goroutines, youngest first.
+ *
+ * @throws std::bad_alloc; std::invalid_argument for a task that was moved from; what moving the
+ * callable throws.
+ *
+ * @par Thread safety
+ * Safe.
+ *
+ * @code
+ * sluice::go(io, [&]() -> sluice::task<> { co_await ch.send(42); });
+ * @endcode
+ */
+template <detail::place_to_start Where, detail::startable What>
+void go(Where&& where, What&& what,
+        std::source_location location = std::source_location::current()) {
+  detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
+                detail::starts_serial<What>, location);
+}
+
+template <detail::startable What>
+void go(const untracked_place& where, What&& what,
+        std::source_location location = std::source_location::current()) {
+  detail::start({where.where(), false}, detail::make_task(std::forward<What>(what)),
+                detail::starts_serial<What>, location);
+}
+
+/// Starts a goroutine beside the one that is running, on the same scheduler.
+/**
+ * As `go(where, what)`. Works while a task's body runs.
+ *
+ * @throws system_error `error::not_in_goroutine` elsewhere.
+ */
+template <detail::startable What>
+void go(What&& what, std::source_location location = std::source_location::current()) {
+  detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
+                detail::starts_serial<What>, location);
+}
+
+/// Starts a goroutine and tells a completion token when it has ended.
+/**
+ * @param token Any completion token; its signature is `void(std::exception_ptr)` or, for a result `T`
+ * other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor, by
+ * default the goroutine's. `T` is default-constructible.
+ */
+template <detail::place_to_start Where, detail::startable What, class Token>
+  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
+auto go(Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
+  return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
+                                  std::forward<Token>(token), location);
+}
+
+template <detail::startable What, class Token>
+  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
+auto go(const untracked_place& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
+  return detail::start_with_token({where.where(), false}, std::forward<What>(what),
+                                  std::forward<Token>(token), location);
+}
+
+}  // namespace sluice

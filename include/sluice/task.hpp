@@ -1,0 +1,274 @@
+#pragma once
+
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/recycling.hpp>
+#include <sluice/use_task.hpp>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+template <class T = void>
+class task;
+
+namespace detail {
+
+/// An operation of this library: awaitable in a task as it is.
+template <class T>
+concept sluice_operation = requires { typename std::remove_cvref_t<T>::sluice_operation; };
+
+/// An Asio operation given `use_task`.
+template <class T>
+inline constexpr bool is_asio_operation = false;
+template <class... Ts>
+inline constexpr bool is_asio_operation<asio_operation<Ts...>> = true;
+
+/// `co_await` of a task by another task.
+template <class T>
+class task_awaiter;
+
+/// `co_await asio::this_coro::executor`.
+class executor_awaiter {
+ public:
+  explicit executor_awaiter(goroutine& g) noexcept : g_(g) {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return g_.where->is_serial(); }
+  void await_suspend(std::coroutine_handle<>) {
+    g_.become_serial();
+    g_.make_ready();
+  }
+  [[nodiscard]] asio::any_io_executor await_resume() const { return g_.where->to_any_executor(); }
+
+ private:
+  goroutine& g_;
+};
+
+template <class T, class Executor>
+task<T> await_awaitable(asio::awaitable<T, Executor> what);
+
+/// The promise of every task but for its result.
+struct task_promise_base : promise_base {
+  static void* operator new(std::size_t size) { return allocate_recycled(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    deallocate_recycled(memory, size);
+  }
+
+  struct final_awaiter {
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+      promise_base& p = h.promise();
+      if (p.awaited_by)
+        p.g->transfer_to(*p.awaited_by->parent);
+      else
+        p.g->on->after = worker::step::finished;
+    }
+    void await_resume() const noexcept {}
+  };
+
+  [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+  [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
+  void unhandled_exception() noexcept { exception = std::current_exception(); }
+
+  template <sluice_operation Operation>
+  Operation&& await_transform(Operation&& op, std::source_location where =
+                                                  std::source_location::current()) noexcept {
+    g->location = where;
+    return static_cast<Operation&&>(op);
+  }
+
+  template <class U>
+  task_awaiter<U> await_transform(task<U>&& what);
+
+  template <class U, class Executor>
+  task_awaiter<U> await_transform(asio::awaitable<U, Executor>&& what) {
+    return await_transform(detail::await_awaitable(std::move(what)));
+  }
+
+  template <class Operation>
+    requires asio::is_deferred<Operation>::value
+  auto await_transform(Operation op, std::source_location where = std::source_location::current()) {
+    g->location = where;
+    return std::move(op)(use_task);
+  }
+
+  template <class Operation>
+    requires is_asio_operation<Operation>
+  Operation&& await_transform(Operation&& op, std::source_location where =
+                                                  std::source_location::current()) noexcept {
+    g->location = where;
+    return static_cast<Operation&&>(op);
+  }
+
+  executor_awaiter await_transform(asio::this_coro::executor_t) const noexcept {
+    return executor_awaiter(*g);
+  }
+};
+
+template <class T>
+struct task_promise final : task_promise_base {
+  task<T> get_return_object() noexcept;
+
+  template <class U>
+    requires std::constructible_from<T, U>
+  void return_value(U&& value) {
+    result.emplace(std::forward<U>(value));
+  }
+
+  T take() {
+    if (exception) std::rethrow_exception(std::move(exception));
+    return std::move(*result);
+  }
+
+  std::optional<T> result;
+};
+
+template <class T>
+struct task_promise<T&> final : task_promise_base {
+  task<T&> get_return_object() noexcept;
+  void return_value(T& value) noexcept { result = std::addressof(value); }
+
+  T& take() {
+    if (exception) std::rethrow_exception(std::move(exception));
+    return *result;
+  }
+
+  T* result = nullptr;
+};
+
+template <>
+struct task_promise<void> final : task_promise_base {
+  task<void> get_return_object() noexcept;
+  void return_void() const noexcept {}
+
+  void take() {
+    if (exception) std::rethrow_exception(std::move(exception));
+  }
+};
+
+}  // namespace detail
+
+/// A coroutine that a goroutine runs: lazy, move-only, awaited at most once.
+/**
+ * Nothing of its body runs until it is awaited by another task (`co_await f()`) or started as a
+ * goroutine (`go(where, f())`). A million nested or sequential awaits take constant stack. The result
+ * `T` may be void, a reference or move-only. An exception that leaves the body is rethrown by the
+ * `co_await`. Destroying a task that was not awaited destroys its frame and parameters.
+ *
+ * A body may `co_await`: an operation of this library, another `task<U>` (as an rvalue), an
+ * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given `asio::deferred` or
+ * `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor` that holds the goroutine's
+ * strand).
+ *
+ * A lambda's captures live in the closure, not in the frame: give the closure itself to `go`, which
+ * keeps it, rather than the task that calling it returned.
+ *
+ * @par Thread safety
+ * Distinct objects: safe. Shared objects: unsafe.
+ */
+template <class T>
+class [[nodiscard("a task does nothing until it is awaited or given to go")]] task {
+ public:
+  using promise_type = detail::task_promise<T>;
+  using value_type = T;
+
+  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task& operator=(task other) noexcept {
+    std::swap(frame_, other.frame_);
+    return *this;
+  }
+  ~task() {
+    if (frame_) frame_.destroy();
+  }
+
+  /// Whether it holds a coroutine: false once it has been moved from.
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+
+  /// Gives up the frame; used by this library's own functions.
+  [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {
+    return std::exchange(frame_, nullptr);
+  }
+
+ private:
+  friend promise_type;
+  explicit task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
+
+  std::coroutine_handle<promise_type> frame_;
+};
+
+namespace detail {
+
+template <class T>
+class task_awaiter : public await_link {
+ public:
+  explicit task_awaiter(task<T>&& what) {
+    const auto frame = what.release();
+    if (!frame) throw std::invalid_argument("sluice: co_await of a task that was moved from");
+    child = frame;
+    promise_ = &frame.promise();
+  }
+  task_awaiter(const task_awaiter&) = delete;
+  task_awaiter& operator=(const task_awaiter&) = delete;
+  ~task_awaiter() {
+    if (child) child.destroy();
+  }
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+    promise_base& p = h.promise();
+    parent = &p;
+    promise_->g = p.g;
+    promise_->awaited_by = this;
+    p.g->transfer_to(*promise_);
+  }
+
+  T await_resume() { return promise_->take(); }
+
+ private:
+  task_promise<T>* promise_;
+};
+
+template <class U>
+task_awaiter<U> task_promise_base::await_transform(task<U>&& what) {
+  return task_awaiter<U>(std::move(what));
+}
+
+template <class T>
+task<T> task_promise<T>::get_return_object() noexcept {
+  const auto frame = std::coroutine_handle<task_promise>::from_promise(*this);
+  self = frame;
+  return task<T>(frame);
+}
+
+template <class T>
+task<T&> task_promise<T&>::get_return_object() noexcept {
+  const auto frame = std::coroutine_handle<task_promise>::from_promise(*this);
+  self = frame;
+  return task<T&>(frame);
+}
+
+inline task<void> task_promise<void>::get_return_object() noexcept {
+  const auto frame = std::coroutine_handle<task_promise>::from_promise(*this);
+  self = frame;
+  return task<void>(frame);
+}
+
+}  // namespace detail
+
+}  // namespace sluice
+
+#include <sluice/detail/await_awaitable.hpp>

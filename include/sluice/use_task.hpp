@@ -1,0 +1,61 @@
+#pragma once
+
+#include <sluice/detail/asio_operation.hpp>
+
+#include <boost/asio/async_result.hpp>
+
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+/// The completion token that makes an Asio operation awaitable in a `sluice::task`.
+/**
+ * `co_await socket.async_read_some(buffer, sluice::use_task)`: the result is that of `asio::use_awaitable`
+ * (an `error_code` is thrown as `system_error`, an `exception_ptr` rethrown, one value given as itself, several as a
+ * tuple). `asio::deferred` may be used in its place; `asio::as_tuple(use_task)` gives the error as a
+ * value. The operation is launched when it is awaited.
+ *
+ * As a default token: `use_task_t::as_default_on(tcp::socket(ex))`.
+ *
+ * Source: the completion token requirements of the Asio documentation.
+ */
+struct use_task_t {
+  /// An executor whose I/O objects use `use_task` where no token is given.
+  template <class InnerExecutor>
+  struct executor_with_default : InnerExecutor {
+    using default_completion_token_type = use_task_t;
+
+    template <class OtherExecutor>
+      requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
+               std::is_convertible_v<OtherExecutor, InnerExecutor>)
+    executor_with_default(const OtherExecutor& ex) noexcept : InnerExecutor(ex) {}
+  };
+
+  /// The type of an I/O object with `use_task` as its default token.
+  template <class T>
+  using as_default_on_t = typename T::template rebind_executor<
+      executor_with_default<typename T::executor_type>>::other;
+
+  /// The same I/O object with `use_task` as its default token.
+  template <class T>
+  static as_default_on_t<std::decay_t<T>> as_default_on(T&& object) {
+    return as_default_on_t<std::decay_t<T>>(std::forward<T>(object));
+  }
+};
+
+/// The token object.
+inline constexpr use_task_t use_task{};
+
+}  // namespace sluice
+
+template <class... Args>
+class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
+ public:
+  template <class Initiation, class... InitArgs>
+  static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
+    return sluice::detail::asio_operation<void(Args...), std::decay_t<Initiation>,
+                                          std::decay_t<InitArgs>...>(
+        std::in_place, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
+  }
+};

@@ -1,0 +1,48 @@
+#include <sluice/channel.hpp>
+
+#include <boost/asio/error.hpp>
+
+namespace sluice::detail {
+
+error_code channel_error(waiter::state outcome) noexcept {
+  switch (outcome) {
+    case waiter::state::closed: return error::closed;
+    case waiter::state::aborted: return asio::error::operation_aborted;
+    case waiter::state::failed: return error::move_failed;
+    case waiter::state::idle:
+    case waiter::state::waiting:
+    case waiter::state::done: break;
+  }
+  return {};
+}
+
+error_code channel_error(channel_core::result r) noexcept {
+  switch (r) {
+    case channel_core::result::closed: return error::closed;
+    case channel_core::result::would_block: return asio::error::would_block;
+    case channel_core::result::done: break;
+  }
+  return {};
+}
+
+void throw_channel_error(waiter::state outcome, const char* where) {
+  throw_error(channel_error(outcome), where);
+}
+
+void close_channel(channel_core* core) {
+  if (!core) throw_error(error::nil_channel, "sluice: close");
+  if (!core->close()) throw_error(error::closed, "sluice: close");
+}
+
+target_ptr current_target_or_none() {
+  const goroutine* const g = this_goroutine_or_null();
+  return g ? g->start_target() : target_ptr();
+}
+
+asio::any_io_executor channel_handle::get_executor() const {
+  if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
+  if (!ref_->where()) throw_error(error::no_executor, "sluice: get_executor");
+  return ref_->where()->to_any_executor();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,295 @@
+#include <sluice/detail/channel_core.hpp>
+
+#include <sluice/detail/scheduler.hpp>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <stdexcept>
+
+namespace sluice::detail {
+
+namespace {
+
+/// A partner to be woken once the lock is free.
+struct woken_at_end {
+  ~woken_at_end() {
+    if (partner) wake(*partner);
+  }
+  waiter* partner = nullptr;
+};
+
+constexpr std::size_t round_up(std::size_t n, std::size_t alignment) noexcept {
+  return (n + alignment - 1) / alignment * alignment;
+}
+
+std::size_t alignment_of(const element_type& e) noexcept {
+  return std::max(e.alignment, alignof(channel_core));
+}
+
+std::size_t offset_of_ring(const element_type& e) noexcept {
+  return round_up(sizeof(channel_core), alignment_of(e));
+}
+
+channel_core* core_of(const waiter& w) noexcept {
+  return static_cast<const channel_waiter&>(w).core;
+}
+
+byte_lock* lock_of(waiter& w) noexcept {
+  channel_core* const core = core_of(w);
+  return core ? &core->lock() : nullptr;
+}
+
+bool withdraw_from_channel(waiter& w) noexcept { return core_of(w)->withdraw(w); }
+
+template <bool (channel_core::*attempt)(waiter&, waiter*&)>
+bool attempt_in_channel(waiter& w, wake_list& woken) {
+  struct add_at_end {
+    wake_list& woken;
+    waiter* partner = nullptr;
+    ~add_at_end() {
+      if (partner) woken.add(*partner);
+    }
+  } at_end{woken};
+  return (core_of(w)->*attempt)(w, at_end.partner);
+}
+
+}  // namespace
+
+const waiter_functions send_functions{
+    "send",
+    &lock_of,
+    [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_send(); },
+    &attempt_in_channel<&channel_core::attempt_send>,
+    [](waiter& w) { core_of(w)->enlist_sender(w); },
+    &withdraw_from_channel,
+};
+
+const waiter_functions receive_functions{
+    "receive",
+    &lock_of,
+    [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_receive(); },
+    &attempt_in_channel<&channel_core::attempt_receive>,
+    [](waiter& w) { core_of(w)->enlist_receiver(w); },
+    &withdraw_from_channel,
+};
+
+channel_core& channel_core::make(const element_type& element, std::size_t capacity,
+                                 target_ptr where) {
+  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
+  const auto offset = offset_of_ring(element);
+  const bool too_long =
+      capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
+  if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
+  void* const memory = ::operator new(offset + capacity * element.size,
+                                      std::align_val_t{alignment_of(element)});
+  return *::new (memory) channel_core(element, capacity, std::move(where));
+}
+
+channel_core::~channel_core() {
+  for (; count_ != 0; count_ = count_ - 1) {
+    if (element_.destroy) element_.destroy(slot(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+  }
+}
+
+void channel_core::destroy() noexcept {
+  const auto alignment = std::align_val_t{alignment_of(element_)};
+  this->~channel_core();
+  ::operator delete(this, alignment);
+}
+
+std::byte* channel_core::slot(std::size_t index) noexcept {
+  return reinterpret_cast<std::byte*>(this) + offset_of_ring(element_) + index * element_.size;
+}
+
+void channel_core::move_element(void* to, void* from) {
+  if (!element_.trivial)
+    element_.move(to, from);
+  else if (element_.size == sizeof(std::uint64_t))
+    std::memcpy(to, from, sizeof(std::uint64_t));
+  else if (element_.size == sizeof(std::uint32_t))
+    std::memcpy(to, from, sizeof(std::uint32_t));
+  else
+    std::memcpy(to, from, element_.size);
+}
+
+// A receiver alone goes back to the head of the line if the move throws. The claim of a select cannot
+// be taken back: its case has failed.
+void channel_core::hand_over(waiter& receiver, void* from, waiter*& partner) {
+  try {
+    move_element(receiver.slot, from);
+    receiver.outcome = waiter::state::done;
+    partner = &receiver;
+  } catch (...) {
+    if (receiver.shared_claim) {
+      element_.fail(receiver);
+      partner = &receiver;
+    } else {
+      if (scheduler* const held = pinned(*receiver.who)) unpin(*held);
+      receivers_.push_front(receiver);
+    }
+    throw;
+  }
+}
+
+// There is room for the element of a parked sender. If it cannot be moved, that sender is told.
+void channel_core::admit_a_sender(waiter*& partner) noexcept {
+  waiter* const sender = senders_.pop_claimed();
+  if (!sender) return;
+  partner = sender;
+  const auto tail = head_ + count_;
+  try {
+    move_element(slot(tail < capacity_ ? tail : tail - capacity_), sender->slot);
+  } catch (...) {
+    element_.fail(*sender);
+    return;
+  }
+  count_ = count_ + 1;
+  sender->outcome = waiter::state::done;
+}
+
+bool channel_core::attempt_send(waiter& w, waiter*& partner) {
+  if (closed_.load(std::memory_order_relaxed)) {
+    w.outcome = waiter::state::closed;
+    return true;
+  }
+  if (waiter* const receiver = receivers_.pop_claimed()) {
+    hand_over(*receiver, w.slot, partner);
+  } else if (count_ < capacity_) {
+    const auto tail = head_ + count_;
+    move_element(slot(tail < capacity_ ? tail : tail - capacity_), w.slot);
+    count_ = count_ + 1;
+  } else {
+    return false;
+  }
+  w.outcome = waiter::state::done;
+  return true;
+}
+
+bool channel_core::attempt_receive(waiter& w, waiter*& partner) {
+  if (count_ != 0) {
+    std::byte* const first = slot(head_);
+    move_element(w.slot, first);
+    if (element_.destroy) element_.destroy(first);
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    count_ = count_ - 1;
+    if (!senders_.empty()) admit_a_sender(partner);
+  } else if (waiter* const sender = senders_.pop_claimed()) {
+    try {
+      move_element(w.slot, sender->slot);
+    } catch (...) {
+      if (sender->shared_claim) {
+        element_.fail(*sender);
+        partner = sender;
+      } else {
+        if (scheduler* const held = pinned(*sender->who)) unpin(*held);
+        senders_.push_front(*sender);
+      }
+      throw;
+    }
+    sender->outcome = waiter::state::done;
+    partner = sender;
+  } else if (closed_.load(std::memory_order_relaxed)) {
+    w.outcome = waiter::state::closed;
+    return true;
+  } else {
+    return false;
+  }
+  w.outcome = waiter::state::done;
+  return true;
+}
+
+bool channel_core::send_for(goroutine& g, channel_waiter& w) {
+  w.begin(g);
+  g.waiting_on = &send_functions;
+  {
+    woken_at_end woken;
+    const std::lock_guard guard(lock_);
+    if (!attempt_send(w, woken.partner)) {
+      enlist_sender(w);
+      return true;
+    }
+  }
+  return g.must_yield();
+}
+
+bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
+  w.begin(g);
+  g.waiting_on = &receive_functions;
+  {
+    woken_at_end woken;
+    const std::lock_guard guard(lock_);
+    if (!attempt_receive(w, woken.partner)) {
+      enlist_receiver(w);
+      return true;
+    }
+  }
+  return g.must_yield();
+}
+
+channel_core::result channel_core::try_send(void* value) {
+  if (!may_send()) return result::would_block;
+  waiter w;
+  w.slot = value;
+  woken_at_end woken;
+  const std::lock_guard guard(lock_);
+  if (!attempt_send(w, woken.partner)) return result::would_block;
+  return w.outcome == waiter::state::done ? result::done : result::closed;
+}
+
+// Empty and then seen not closed: it was empty and open at the moment of the first look.
+channel_core::result channel_core::try_receive(void* to) {
+  if (!holds_value()) {
+    if (!closed_.load(std::memory_order_acquire)) return result::would_block;
+    if (!holds_value()) return result::closed;
+  }
+  waiter w;
+  w.slot = to;
+  woken_at_end woken;
+  const std::lock_guard guard(lock_);
+  if (!attempt_receive(w, woken.partner)) return result::would_block;
+  return w.outcome == waiter::state::done ? result::done : result::closed;
+}
+
+bool channel_core::close() noexcept {
+  wake_list woken;
+  {
+    const std::lock_guard guard(lock_);
+    if (closed_.load(std::memory_order_relaxed)) return false;
+    closed_.store(true, std::memory_order_release);
+    for (waiter_list* list : {&receivers_, &senders_})
+      while (waiter* const w = list->pop_claimed()) {
+        w->outcome = waiter::state::closed;
+        woken.add(*w);
+      }
+  }
+  woken.wake_all();
+  return true;
+}
+
+bool channel_core::withdraw(waiter& w) noexcept {
+  bool last = false;
+  {
+    const std::lock_guard guard(lock_);
+    if (!w.linked()) return false;
+    waiter_list::remove(w);
+    last = orphaned_ && receivers_.empty() && senders_.empty();
+  }
+  if (last) destroy();
+  return true;
+}
+
+void channel_core::last_handle_gone() noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    if (!receivers_.empty() || !senders_.empty()) {
+      orphaned_ = true;
+      return;
+    }
+  }
+  destroy();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,145 @@
+#include <sluice/detail/goroutine.hpp>
+
+#include <sluice/detail/make_target.hpp>
+#include <sluice/detail/recycling.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/error.hpp>
+
+#include <boost/asio/strand.hpp>
+
+#include <new>
+
+namespace sluice::detail {
+
+goroutine::goroutine(target_ptr t, promise_base& root, bool counts,
+                     std::source_location started_at) noexcept
+    : ready_node(&run_node),
+      party(&wake_party, &t->owner()),
+      at(&root),
+      where(std::move(t)),
+      location(started_at),
+      counts_as_work_(counts),
+      counted_natively_(counts && where->is_native()) {}
+
+goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_work,
+                           std::source_location started_at) {
+  auto& g = *::new (allocate_recycled(sizeof(goroutine)))
+                goroutine(std::move(where), root, counts_as_work, started_at);
+  root.g = &g;
+  g.home->add(g);
+  if (counts_as_work && !g.counted_natively_) g.where->work_started();
+  return g;
+}
+
+void goroutine::destroy_block() noexcept {
+  this->~goroutine();
+  deallocate_recycled(this, sizeof(goroutine));
+}
+
+void goroutine::make_ready() noexcept {
+  if (ended()) return;
+  if (where->is_native()) {
+    if (worker* const w = this_worker(); w && &w->owner == home)
+      w->push(*this);
+    else
+      home->schedule(*this);
+    return;
+  }
+  retain();
+  in_flight_ = true;
+  where->schedule(*this);
+}
+
+void goroutine::wake_party(party& p) noexcept { static_cast<goroutine&>(p).make_ready(); }
+
+void goroutine::run_node(ready_node& node, worker* w) {
+  auto& g = static_cast<goroutine&>(node);
+  const ticket held = std::exchange(g.in_flight_, false) ? ticket::adopt(g) : ticket();
+  if (g.ended()) return;
+  if (!w) {
+    if (!g.home->shutting_down()) g.finish();
+    return;
+  }
+  if (g.abandoned_) return g.finish();
+  g.on = w;
+  goroutine* const outer = std::exchange(w->current, &g);
+  do {
+    w->after = worker::step::parked;
+    g.at->self.resume();
+  } while (w->after == worker::step::transferred);
+  w->current = outer;
+  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
+}
+
+void goroutine::abandon() noexcept {
+  abandoned_ = true;
+  make_ready();
+}
+
+void goroutine::finish() {
+  const std::exception_ptr escaped = std::move(at->exception);
+  destroy_frames();
+  home->remove(*this);
+  if (counts_as_work_ && !counted_natively_) where->work_finished();
+  release();
+  if (escaped) std::rethrow_exception(escaped);
+}
+
+void goroutine::destroy_frames() noexcept {
+  promise_base* p = std::exchange(at, nullptr);
+  while (p) {
+    await_link* const link = p->awaited_by;
+    promise_base* const parent = link ? link->parent : nullptr;
+    if (link) link->child = nullptr;
+    p->self.destroy();
+    p = parent;
+  }
+}
+
+bool goroutine::home_shutting_down() const noexcept { return home->shutting_down(); }
+
+void goroutine::become_serial() {
+  if (where->is_serial()) return;
+  where = target_of(asio::strand<executor>(executor(where)));
+}
+
+goroutine* this_goroutine_or_null() noexcept {
+  const worker* const w = this_worker();
+  return w ? w->current : nullptr;
+}
+
+goroutine& current_goroutine(const char* caller) {
+  goroutine* const g = this_goroutine_or_null();
+  if (!g) throw_error(error::not_in_goroutine, caller);
+  return *g;
+}
+
+void run_here(scheduler& s, ready_node& node) {
+  if (worker* const w = this_worker(); w && &w->owner == &s) {
+    node.run(node, w);
+    return;
+  }
+  worker w(s);
+  node.run(node, &w);
+  if (s.has_native_executor() && s.running_in_this_thread()) s.drain(w);
+}
+
+void pin(party& p) noexcept {
+  if (scheduler* const s = pinned(p)) s->pin();
+}
+
+scheduler* pinned(const party& p) noexcept {
+  if (!p.home) return nullptr;
+  const worker* const w = this_worker();
+  return w && &w->owner == p.home ? nullptr : p.home;
+}
+
+void unpin(scheduler& s) noexcept { s.unpin(); }
+
+}  // namespace sluice::detail
+
+namespace sluice {
+
+asio::execution_context& executor::context() const noexcept { return target_->owner().context(); }
+
+}  // namespace sluice

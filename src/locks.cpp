@@ -1,0 +1,95 @@
+#include <sluice/detail/biased_lock.hpp>
+#include <sluice/detail/byte_lock.hpp>
+
+#include <chrono>
+#include <thread>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
+namespace sluice::detail {
+
+namespace {
+
+void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+constexpr int spins = 100;
+
+// Sleeps while `word` is `value`. The bound covers the one wake-up that `unlock` may miss, because it
+// looks for sleepers before its store and not after it.
+void sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+#if defined(__linux__)
+  const timespec bound{0, 200'000};
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, &bound, nullptr, 0);
+#else
+  if (word.load(std::memory_order_relaxed) == value)
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+#endif
+}
+
+bool register_asymmetric_barrier() noexcept {
+#if defined(__linux__) && defined(SYS_membarrier)
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+#else
+  return false;
+#endif
+}
+
+void barrier_in_all_threads() noexcept {
+#if defined(__linux__) && defined(SYS_membarrier)
+  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+#endif
+}
+
+}  // namespace
+
+void byte_lock::lock_slowly() noexcept {
+  for (int i = 0; i < spins; ++i) {
+    pause();
+    if (state_.load(std::memory_order_relaxed) == free &&
+        state_.exchange(locked, std::memory_order_acquire) == free)
+      return;
+  }
+  while (state_.exchange(contended, std::memory_order_acquire) != free) sleep_on(state_, contended);
+}
+
+void byte_lock::wake_one(std::atomic<std::uint32_t>* address) noexcept {
+#if defined(__linux__)
+  syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+#else
+  static_cast<void>(address);
+#endif
+}
+
+const bool biased_lock::asymmetric = register_asymmetric_barrier();
+
+void biased_lock::lock_as_owner_slowly() noexcept {
+  do {
+    busy_.store(false, std::memory_order_release);
+    while (revoked_.load(std::memory_order_acquire)) std::this_thread::yield();
+    busy_.store(true, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  } while (revoked_.load(std::memory_order_acquire));
+}
+
+void biased_lock::lock_as_other() noexcept {
+  revoked_.store(true, std::memory_order_seq_cst);
+  if (asymmetric)
+    barrier_in_all_threads();
+  else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  while (busy_.load(std::memory_order_acquire)) std::this_thread::yield();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <sluice/detail/scheduler.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/require.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <new>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+/// Room for the one handler of its kind that is posted at a time, so that posting it cannot fail.
+class post_memory {
+ public:
+  void* allocate(std::size_t size) {
+    if (size <= sizeof(bytes_) && !used_.exchange(true, std::memory_order_acquire)) return bytes_;
+    return ::operator new(size);
+  }
+
+  void deallocate(void* p) noexcept {
+    if (p == bytes_)
+      used_.store(false, std::memory_order_release);
+    else
+      ::operator delete(p);
+  }
+
+ private:
+  alignas(std::max_align_t) std::byte bytes_[192];
+  std::atomic<bool> used_{false};
+};
+
+/// The allocator that gives a posted handler a `post_memory`.
+template <class T>
+class post_allocator {
+ public:
+  using value_type = T;
+
+  explicit post_allocator(post_memory& m) noexcept : memory_(&m) {}
+  template <class U>
+  post_allocator(const post_allocator<U>& other) noexcept : memory_(other.memory_) {}
+
+  T* allocate(std::size_t n) { return static_cast<T*>(memory_->allocate(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) noexcept { memory_->deallocate(p); }
+
+  template <class U>
+  bool operator==(const post_allocator<U>& other) const noexcept {
+    return memory_ == other.memory_;
+  }
+
+ private:
+  template <class U>
+  friend class post_allocator;
+  post_memory* memory_;
+};
+
+/// What a scheduler needs of its context's own executor.
+class native_executor {
+ public:
+  native_executor() = default;
+  native_executor(const native_executor&) = delete;
+  native_executor& operator=(const native_executor&) = delete;
+  virtual ~native_executor() = default;
+
+  /// Posts a drain; as a continuation it stays with this thread until its handler has ended.
+  virtual void post_drain(scheduler& s, bool continuation) = 0;
+  /// Posts a look at the other threads' lists, for a thread with nothing to do.
+  virtual void post_watch(scheduler& s) = 0;
+  [[nodiscard]] virtual bool running_here() const noexcept = 0;
+  [[nodiscard]] virtual bool stopped() const noexcept = 0;
+  [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
+  virtual void hold_work() = 0;
+  virtual void drop_work() noexcept = 0;
+};
+
+template <class Context>
+class native_executor_of final : public native_executor {
+ public:
+  explicit native_executor_of(Context& c) noexcept : context_(c) {}
+
+  void post_drain(scheduler& s, bool continuation) override {
+    post(drain_memory_, continuation, [&s] { s.run_posted_drain(); });
+  }
+  void post_watch(scheduler& s) override {
+    post(watch_memory_, false, [&s] { s.on_watch(); });
+  }
+  bool running_here() const noexcept override {
+    return context_.get_executor().running_in_this_thread();
+  }
+  bool stopped() const noexcept override {
+    if constexpr (std::is_same_v<Context, asio::io_context>)
+      return context_.stopped();
+    else
+      return false;
+  }
+  asio::any_io_executor executor() const override { return context_.get_executor(); }
+  void hold_work() override { work_.emplace(tracked()); }
+  void drop_work() noexcept override { work_.reset(); }
+
+ private:
+  [[nodiscard]] auto tracked() const {
+    return asio::require(context_.get_executor(), asio::execution::outstanding_work.tracked);
+  }
+
+  template <class Function>
+  void post(post_memory& memory, bool continuation, Function f) {
+    const auto base =
+        asio::require(context_.get_executor(), asio::execution::blocking.never,
+                      asio::execution::allocator(post_allocator<std::byte>(memory)));
+    if (continuation)
+      asio::require(base, asio::execution::relationship.continuation).execute(std::move(f));
+    else
+      base.execute(std::move(f));
+  }
+
+  Context& context_;
+  post_memory drain_memory_;
+  post_memory watch_memory_;
+  std::optional<decltype(asio::require(std::declval<typename Context::executor_type>(),
+                                       asio::execution::outstanding_work.tracked))>
+      work_;
+};
+
+}  // namespace sluice::detail

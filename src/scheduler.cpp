@@ -1,0 +1,248 @@
+#include <sluice/detail/scheduler.hpp>
+
+#include "alarm.hpp"
+#include "native_executor.hpp"
+
+#include <sluice/detail/waiter.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace sluice::detail {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr auto quantum = 250us;
+constexpr int longest_interval = 64;
+constexpr int always_checked = 16;
+
+// Initial-exec, so that the read is one instruction in the shared library too.
+[[gnu::tls_model("initial-exec")]] thread_local constinit worker* innermost = nullptr;
+
+}  // namespace
+
+worker* this_worker() noexcept { return innermost; }
+
+// ---------------------------------------------------------------- worker
+
+worker::worker(scheduler& s) noexcept
+    : owner(s),
+      outer(innermost),
+      thread(std::this_thread::get_id()),
+      watch_wanted(!s.watching_.load(std::memory_order_relaxed)),
+      started(steady_clock::now()),
+      checked(started),
+      random_state(static_cast<std::uint64_t>(started.time_since_epoch().count()) ^
+                   reinterpret_cast<std::uintptr_t>(this)) {
+  innermost = this;
+  const std::lock_guard guard(s.workers_lock_);
+  next_active = s.active_;
+  if (next_active) next_active->previous_active = this;
+  s.active_ = this;
+}
+
+worker::~worker() {
+  {
+    const std::lock_guard guard(owner.workers_lock_);
+    (previous_active ? previous_active->next_active : owner.active_) = next_active;
+    if (next_active) next_active->previous_active = previous_active;
+  }
+  innermost = outer;
+  owner.end_drain(*this);
+}
+
+void worker::push(ready_node& node) noexcept {
+  gate.lock_as_owner();
+  local.push_back(node);
+  gate.unlock_as_owner();
+  if (watch_wanted && current) [[unlikely]]
+    owner.request_watch(*this);
+}
+
+ready_node* worker::pop() noexcept {
+  gate.lock_as_owner();
+  ready_node* const node = local.pop_front();
+  gate.unlock_as_owner();
+  return node;
+}
+
+// ---------------------------------------------------------------- scheduler: making ready, draining
+
+asio::execution_context::id scheduler::id;
+
+scheduler::scheduler(asio::execution_context& context)
+    : service(context),
+      target(*this, kind::native),
+      timer_alarm_(std::make_unique<alarm>([this] { on_alarm(); })),
+      watch_alarm_(std::make_unique<alarm>([this] { on_watch(); })) {}
+
+scheduler::~scheduler() = default;
+
+scheduler& scheduler::of(asio::execution_context& context) {
+  return asio::use_service<scheduler>(context);
+}
+
+template <class Context>
+scheduler& scheduler::with_native_executor(Context& context) {
+  auto& s = of(static_cast<asio::execution_context&>(context));
+  if (!s.has_native_executor()) {
+    const std::lock_guard guard(s.registry_lock_);
+    if (!s.has_native_executor()) {
+      s.native_storage_ = std::make_unique<native_executor_of<Context>>(context);
+      s.native_.store(s.native_storage_.get(), std::memory_order_release);
+    }
+  }
+  return s;
+}
+
+scheduler& scheduler::of(asio::io_context& context) { return with_native_executor(context); }
+scheduler& scheduler::of(asio::thread_pool& context) { return with_native_executor(context); }
+
+asio::any_io_executor scheduler::to_any_executor() const { return native().executor(); }
+
+void scheduler::schedule(ready_node& node) noexcept {
+  if (worker* const w = innermost; w && &w->owner == this) {
+    w->push(node);
+    return;
+  }
+  if (shutting_down()) {
+    node.run(node, nullptr);
+    return;
+  }
+  bool needed = false;
+  {
+    const std::lock_guard guard(shared_lock_);
+    shared_.push_back(node);
+    needed = !std::exchange(drain_posted_, true);
+  }
+  if (needed) native().post_drain(*this, native().running_here());
+}
+
+bool scheduler::try_run_here(void (*f)(void*), void* arg) {
+  if (innermost && &innermost->owner == this) return false;
+  if (!native().running_here()) return false;
+  worker w(*this);
+  f(arg);
+  drain(w);
+  return true;
+}
+
+bool scheduler::running_in_this_thread() const noexcept { return native().running_here(); }
+
+void scheduler::run_posted_drain() {
+  {
+    const std::lock_guard guard(shared_lock_);
+    drain_posted_ = false;
+  }
+  note_thread();
+  worker w(*this);
+  drain(w);
+}
+
+// The context may have been stopped: it is asked after each of the first resumptions and then each
+// time the clock is looked at, because asking takes its mutex.
+void scheduler::drain(worker& w) {
+  int resumed = 0;
+  for (;;) {
+    ready_node* const node = w.pop();
+    if (!node) {
+      if (take_shared(w) || steal(w)) continue;
+      return;
+    }
+    w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    const bool early = ++resumed <= always_checked;
+    --w.ticks;
+    node->run(*node, &w);
+    if (w.ticks <= 0 ? quantum_over(w) : early && native().stopped()) return;
+  }
+}
+
+bool scheduler::take_shared(worker& w) noexcept {
+  if (w.outer && &w.outer->owner == this) {
+    // A nested run of the event loop serves what waits behind the goroutine that called it.
+    w.gate.lock_as_owner();
+    w.outer->gate.lock_as_owner();
+    w.local.append(w.outer->local);
+    w.outer->gate.unlock_as_owner();
+    w.gate.unlock_as_owner();
+  }
+  if (shared_.size() != 0) {
+    const std::lock_guard guard(shared_lock_);
+    w.gate.lock_as_owner();
+    w.local.append(shared_);
+    w.gate.unlock_as_owner();
+  }
+  return !w.local.empty();
+}
+
+// Called between resumptions when the worker's ticks are used up.
+bool scheduler::quantum_over(worker& w) {
+  const auto now = steady_clock::now();
+  if (native().stopped()) return true;
+  const auto since_last = now - w.checked;
+  w.checked = now;
+  if (since_last < 20us)
+    w.interval = std::min(w.interval * 2, longest_interval);
+  else
+    w.interval = std::max(w.interval / 4, 1);
+  w.ticks = w.interval;
+  if (now - w.started > quantum) return true;
+  fire_due_timers(now);
+  static_cast<void>(take_shared(w));
+  w.watch_wanted = !watching_.load(std::memory_order_relaxed);
+  return false;
+}
+
+// Leaves nothing in the thread's list and the Asio timer armed for the earliest deadline.
+void scheduler::end_drain(worker& w) noexcept {
+  if (!w.local.empty()) {
+    bool needed = false;
+    {
+      const std::lock_guard guard(shared_lock_);
+      shared_.prepend(w.local);
+      needed = !std::exchange(drain_posted_, true);
+    }
+    if (needed) native().post_drain(*this, true);
+  }
+  set_alarm_if_needed();
+}
+
+void scheduler::fire_due_timers(steady_clock::time_point now) noexcept {
+  if (timers.next() > now) return;
+  wake_list wakes;
+  {
+    const std::lock_guard guard(timers.lock);
+    timers.fire_due(now, wakes);
+  }
+  wakes.wake_all();
+}
+
+void scheduler::on_alarm() {
+  note_thread();
+  worker w(*this);
+  fire_due_timers(now());
+  drain(w);
+}
+
+void scheduler::timers_changed() noexcept {
+  if (!(innermost && &innermost->owner == this)) set_alarm_if_needed();
+}
+
+// An alarm that is too early costs one turn of the event loop; moving it costs a system call.
+void scheduler::set_alarm_if_needed() noexcept {
+  const auto suits = [this](alarm::time_point at) {
+    const auto next = timers.next();
+    return next == alarm::never ? at == alarm::never : at <= next;
+  };
+  if (suits(timer_alarm_->set_to())) return;
+  timer_alarm_->set(timer_executor(),
+                    [&](alarm::time_point at) { return suits(at) ? at : timers.next(); });
+}
+
+}  // namespace sluice::detail

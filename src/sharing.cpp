@@ -1,0 +1,127 @@
+#include <sluice/detail/scheduler.hpp>
+
+#include "alarm.hpp"
+#include "native_executor.hpp"
+
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+// How work moves between the threads of one context.
+
+namespace sluice::detail {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr auto watch_period = 3ms;
+constexpr auto worth_moving = 200us;
+constexpr int most_early_watches = 64;
+
+std::size_t this_thread_id() noexcept {
+  return std::hash<std::thread::id>{}(std::this_thread::get_id());
+}
+
+}  // namespace
+
+void scheduler::note_thread() noexcept {
+  if (several_threads_.load(std::memory_order_relaxed)) return;
+  const auto self = this_thread_id();
+  std::size_t nobody = 0;
+  if (!first_thread_.compare_exchange_strong(nobody, self, std::memory_order_relaxed) &&
+      nobody != self)
+    several_threads_.store(true, std::memory_order_relaxed);
+}
+
+// Whether moving half of what waits in another thread's list repays the move.
+bool scheduler::worth_stealing(const worker& other, steady_clock::time_point now) noexcept {
+  const auto steps = other.steps.load(std::memory_order_relaxed);
+  const auto waiting = other.local.size();
+  return steps > 0 && waiting > 1 && (now - other.started) / steps * waiting > worth_moving;
+}
+
+// A thread that is about to go idle takes half of a list that is long enough.
+bool scheduler::steal(worker& w) noexcept {
+  if (!several_threads_.load(std::memory_order_relaxed)) return false;
+  const std::lock_guard guard(workers_lock_);
+  for (worker* other = active_; other; other = other->next_active)
+    if (other->thread != w.thread && worth_stealing(*other, steady_clock::now()))
+      return take_half(*other, w);
+  return false;
+}
+
+bool scheduler::take_half(worker& from, worker& to) noexcept {
+  ready_list taken;
+  from.gate.lock_as_other();
+  from.local.move_front((from.local.size() + 1) / 2, taken);
+  from.gate.unlock_as_other();
+  to.gate.lock_as_owner();
+  to.local.append(taken);
+  to.gate.unlock_as_owner();
+  return !to.local.empty();
+}
+
+// Something waits behind a running goroutine: see to it that a thread with nothing to do looks after
+// it. An idle thread is woken at once only while it is unknown whether there is one.
+void scheduler::request_watch(worker& w) noexcept {
+  w.watch_wanted = false;
+  if (!has_native_executor() || watching_.exchange(true, std::memory_order_acq_rel)) return;
+  if (several_threads_.load(std::memory_order_relaxed)) {
+    const std::lock_guard guard(workers_lock_);
+    for (worker* other = active_; other; other = other->next_active)
+      other->steps_seen = other->steps.load(std::memory_order_relaxed);
+    arm_watch();
+    return;
+  }
+  const auto now = steady_clock::now().time_since_epoch().count();
+  if (early_watches_ < most_early_watches)
+    ++early_watches_;
+  else if (now < next_watch_.load(std::memory_order_relaxed)) {
+    watching_.store(false, std::memory_order_release);
+    return;
+  }
+  next_watch_.store(now + steady_clock::duration(watch_period).count(), std::memory_order_relaxed);
+  native().post_watch(*this);
+}
+
+// On a thread that has nothing else to do: takes what waits behind goroutines that do not suspend,
+// and a part of lists so long that moving it repays.
+void scheduler::on_watch() {
+  note_thread();
+  worker w(*this);
+  const auto now = steady_clock::now();
+  bool others = false;
+  bool took = false;
+  {
+    const std::lock_guard guard(workers_lock_);
+    for (worker* other = active_; other; other = other->next_active) {
+      if (other->thread == w.thread) continue;
+      others = true;
+      const auto steps = other->steps.load(std::memory_order_relaxed);
+      const auto seen = std::exchange(other->steps_seen, steps);
+      const auto waiting = other->local.size();
+      if (took || waiting == 0 || seen == worker::never_seen) continue;
+      if (steps == seen || worth_stealing(*other, now)) took = take_half(*other, w);
+    }
+    // A third thread may at once take half of what this one took.
+    if (took) w.steps_seen = 0;
+  }
+  if (!others) {
+    watching_.store(false, std::memory_order_release);
+    return;
+  }
+  arm_watch();
+  if (took && w.local.size() > 1) native().post_watch(*this);
+  drain(w);
+}
+
+void scheduler::arm_watch() noexcept {
+  watch_alarm_->set(native().executor(), [](alarm::time_point at) {
+    return at == alarm::never ? steady_clock::now() + watch_period : at;
+  });
+}
+
+}  // namespace sluice::detail

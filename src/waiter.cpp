@@ -1,0 +1,31 @@
+#include <sluice/detail/waiter.hpp>
+
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/scheduler.hpp>
+
+#include <mutex>
+
+namespace sluice::detail {
+
+bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
+  w.begin(g);
+  g.waiting_on = &f;
+  byte_lock* const lock = f.lock(w);
+  if (!lock) return true;
+  wake_list woken;
+  {
+    const std::lock_guard guard(*lock);
+    if (!f.attempt(w, woken)) {
+      f.enlist(w);
+      return true;
+    }
+  }
+  woken.wake_all();
+  return g.must_yield();
+}
+
+void forget_waiter(waiter& w, const waiter_functions& f) noexcept {
+  if (f.lock(w) && !f.withdraw(w) && w.who->home) w.who->home->wait_for_pins();
+}
+
+}  // namespace sluice::detail
