@@ -4,5 +4,9 @@
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/task.hpp>
+#include <sluice/this_goroutine.hpp>
+#include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>
+#include <sluice/wait_group.hpp>

@@ -4,29 +4,16 @@
 
 namespace sluice::detail {
 
-error_code channel_error(waiter::state outcome) noexcept {
-  switch (outcome) {
-    case waiter::state::closed: return error::closed;
-    case waiter::state::aborted: return asio::error::operation_aborted;
-    case waiter::state::failed: return error::move_failed;
-    case waiter::state::idle:
-    case waiter::state::waiting:
-    case waiter::state::done: break;
-  }
-  return {};
-}
-
 error_code channel_error(channel_core::result r) noexcept {
   switch (r) {
-    case channel_core::result::closed: return error::closed;
-    case channel_core::result::would_block: return asio::error::would_block;
-    case channel_core::result::done: break;
+    case channel_core::result::closed:
+      return error::closed;
+    case channel_core::result::would_block:
+      return asio::error::would_block;
+    case channel_core::result::done:
+      break;
   }
   return {};
-}
-
-void throw_channel_error(waiter::state outcome, const char* where) {
-  throw_error(channel_error(outcome), where);
 }
 
 void close_channel(channel_core* core) {

@@ -41,7 +41,9 @@ byte_lock* lock_of(waiter& w) noexcept {
   return core ? &core->lock() : nullptr;
 }
 
-bool withdraw_from_channel(waiter& w) noexcept { return core_of(w)->withdraw(w); }
+bool withdraw_from_channel(waiter& w) noexcept {
+  return core_of(w)->withdraw(w);
+}
 
 template <bool (channel_core::*attempt)(waiter&, waiter*&)>
 bool attempt_in_channel(waiter& w, wake_list& woken) {
@@ -82,8 +84,8 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
   const bool too_long =
       capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
   if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
-  void* const memory = ::operator new(offset + capacity * element.size,
-                                      std::align_val_t{alignment_of(element)});
+  void* const memory =
+      ::operator new (offset + capacity * element.size, std::align_val_t{alignment_of(element)});
   return *::new (memory) channel_core(element, capacity, std::move(where));
 }
 
@@ -115,8 +117,8 @@ void channel_core::move_element(void* to, void* from) {
     std::memcpy(to, from, element_.size);
 }
 
-// A receiver alone goes back to the head of the line if the move throws. The claim of a select cannot
-// be taken back: its case has failed.
+// A receiver alone goes back to the head of the line if the move throws. The claim of a select
+// cannot be taken back: its case has failed.
 void channel_core::hand_over(waiter& receiver, void* from, waiter*& partner) {
   try {
     move_element(receiver.slot, from);
@@ -203,7 +205,7 @@ bool channel_core::attempt_receive(waiter& w, waiter*& partner) {
 
 bool channel_core::send_for(goroutine& g, channel_waiter& w) {
   w.begin(g);
-  g.waiting_on = &send_functions;
+  g.waiting_on = send_functions.name;
   {
     woken_at_end woken;
     const std::lock_guard guard(lock_);
@@ -217,7 +219,7 @@ bool channel_core::send_for(goroutine& g, channel_waiter& w) {
 
 bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
   w.begin(g);
-  g.waiting_on = &receive_functions;
+  g.waiting_on = receive_functions.name;
   {
     woken_at_end woken;
     const std::lock_guard guard(lock_);

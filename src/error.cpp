@@ -10,11 +10,16 @@ class category final : public boost::system::error_category {
 
   std::string message(int value) const override {
     switch (static_cast<error>(value)) {
-      case error::closed: return "channel is closed";
-      case error::nil_channel: return "nil channel";
-      case error::no_executor: return "the handler has no executor to run on";
-      case error::not_in_goroutine: return "called outside a goroutine";
-      case error::move_failed: return "moving the element threw";
+      case error::closed:
+        return "channel is closed";
+      case error::nil_channel:
+        return "nil channel";
+      case error::no_executor:
+        return "the handler has no executor to run on";
+      case error::not_in_goroutine:
+        return "called outside a goroutine";
+      case error::move_failed:
+        return "moving the element threw";
     }
     return "unknown sluice error";
   }
@@ -29,8 +34,12 @@ const boost::system::error_category& sluice_category() noexcept {
 
 namespace detail {
 
-void throw_error(error e, const char* where) { throw system_error(make_error_code(e), where); }
-void throw_error(const error_code& e, const char* where) { throw system_error(e, where); }
+void throw_error(error e, const char* where) {
+  throw system_error(make_error_code(e), where);
+}
+void throw_error(const error_code& e, const char* where) {
+  throw system_error(e, where);
+}
 
 }  // namespace detail
 

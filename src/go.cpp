@@ -18,8 +18,7 @@ void start(start_place place, std::coroutine_handle<> frame, promise_base& root,
     }
   } guard{frame};
   if (place.where->owner().shutting_down()) return;
-  goroutine& g =
-      goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
+  goroutine& g = goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
   guard.frame = nullptr;
   if (serial) g.become_serial();
   g.make_ready();

@@ -50,7 +50,9 @@ void goroutine::make_ready() noexcept {
   where->schedule(*this);
 }
 
-void goroutine::wake_party(party& p) noexcept { static_cast<goroutine&>(p).make_ready(); }
+void goroutine::wake_party(party& p) noexcept {
+  static_cast<goroutine&>(p).make_ready();
+}
 
 void goroutine::run_node(ready_node& node, worker* w) {
   auto& g = static_cast<goroutine&>(node);
@@ -96,7 +98,9 @@ void goroutine::destroy_frames() noexcept {
   }
 }
 
-bool goroutine::home_shutting_down() const noexcept { return home->shutting_down(); }
+bool goroutine::home_shutting_down() const noexcept {
+  return home->shutting_down();
+}
 
 void goroutine::become_serial() {
   if (where->is_serial()) return;
@@ -134,12 +138,16 @@ scheduler* pinned(const party& p) noexcept {
   return w && &w->owner == p.home ? nullptr : p.home;
 }
 
-void unpin(scheduler& s) noexcept { s.unpin(); }
+void unpin(scheduler& s) noexcept {
+  s.unpin();
+}
 
 }  // namespace sluice::detail
 
 namespace sluice {
 
-asio::execution_context& executor::context() const noexcept { return target_->owner().context(); }
+asio::execution_context& executor::context() const noexcept {
+  return target_->owner().context();
+}
 
 }  // namespace sluice

@@ -26,8 +26,8 @@ void pause() noexcept {
 
 constexpr int spins = 100;
 
-// Sleeps while `word` is `value`. The bound covers the one wake-up that `unlock` may miss, because it
-// looks for sleepers before its store and not after it.
+// Sleeps while `word` is `value`. The bound covers the one wake-up that `unlock` may miss, because
+// it looks for sleepers before its store and not after it.
 void sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
 #if defined(__linux__)
   const timespec bound{0, 200'000};

@@ -112,9 +112,8 @@ class native_executor_of final : public native_executor {
 
   template <class Function>
   void post(post_memory& memory, bool continuation, Function f) {
-    const auto base =
-        asio::require(context_.get_executor(), asio::execution::blocking.never,
-                      asio::execution::allocator(post_allocator<std::byte>(memory)));
+    const auto base = asio::require(context_.get_executor(), asio::execution::blocking.never,
+                                    asio::execution::allocator(post_allocator<std::byte>(memory)));
     if (continuation)
       asio::require(base, asio::execution::relationship.continuation).execute(std::move(f));
     else

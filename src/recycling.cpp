@@ -40,7 +40,9 @@ void register_flush() noexcept {
   static_cast<void>(flush);
 }
 
-constexpr std::size_t class_of(std::size_t size) noexcept { return (size - 1) / class_size; }
+constexpr std::size_t class_of(std::size_t size) noexcept {
+  return (size - 1) / class_size;
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ void* allocate_recycled(std::size_t size) {
 
 void deallocate_recycled(void* memory, std::size_t size) noexcept {
   const auto c = class_of(size);
-  if (c >= classes || local.closed || local.count[c] >= bytes_kept_per_class / ((c + 1) * class_size)) {
+  if (c >= classes || local.closed ||
+      local.count[c] >= bytes_kept_per_class / ((c + 1) * class_size)) {
     ::operator delete(memory);
     return;
   }

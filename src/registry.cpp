@@ -130,8 +130,7 @@ std::string scheduler::describe_goroutines() {
   {
     const std::lock_guard guard(registry_lock_);
     for (const goroutine* g = youngest_; g; g = g->older)
-      ++kinds[{g->waiting_on ? g->waiting_on->name : "start", g->location.file_name(),
-               g->location.line()}];
+      ++kinds[{g->waiting_on, g->location.file_name(), g->location.line()}];
   }
   std::string text;
   for (const auto& [wait, count] : kinds) {

@@ -27,7 +27,9 @@ constexpr int always_checked = 16;
 
 }  // namespace
 
-worker* this_worker() noexcept { return innermost; }
+worker* this_worker() noexcept {
+  return innermost;
+}
 
 // ---------------------------------------------------------------- worker
 
@@ -72,7 +74,8 @@ ready_node* worker::pop() noexcept {
   return node;
 }
 
-// ---------------------------------------------------------------- scheduler: making ready, draining
+// ---------------------------------------------------------------- scheduler: making ready,
+// draining
 
 asio::execution_context::id scheduler::id;
 
@@ -101,10 +104,16 @@ scheduler& scheduler::with_native_executor(Context& context) {
   return s;
 }
 
-scheduler& scheduler::of(asio::io_context& context) { return with_native_executor(context); }
-scheduler& scheduler::of(asio::thread_pool& context) { return with_native_executor(context); }
+scheduler& scheduler::of(asio::io_context& context) {
+  return with_native_executor(context);
+}
+scheduler& scheduler::of(asio::thread_pool& context) {
+  return with_native_executor(context);
+}
 
-asio::any_io_executor scheduler::to_any_executor() const { return native().executor(); }
+asio::any_io_executor scheduler::to_any_executor() const {
+  return native().executor();
+}
 
 void scheduler::schedule(ready_node& node) noexcept {
   if (worker* const w = innermost; w && &w->owner == this) {
@@ -133,7 +142,9 @@ bool scheduler::try_run_here(void (*f)(void*), void* arg) {
   return true;
 }
 
-bool scheduler::running_in_this_thread() const noexcept { return native().running_here(); }
+bool scheduler::running_in_this_thread() const noexcept {
+  return native().running_here();
+}
 
 void scheduler::run_posted_drain() {
   {

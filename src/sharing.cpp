@@ -64,8 +64,8 @@ bool scheduler::take_half(worker& from, worker& to) noexcept {
   return !to.local.empty();
 }
 
-// Something waits behind a running goroutine: see to it that a thread with nothing to do looks after
-// it. An idle thread is woken at once only while it is unknown whether there is one.
+// Something waits behind a running goroutine: see to it that a thread with nothing to do looks
+// after it. An idle thread is woken at once only while it is unknown whether there is one.
 void scheduler::request_watch(worker& w) noexcept {
   w.watch_wanted = false;
   if (!has_native_executor() || watching_.exchange(true, std::memory_order_acq_rel)) return;

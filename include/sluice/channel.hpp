@@ -83,8 +83,6 @@ inline constexpr element_type element_type_of{
     std::is_nothrow_move_constructible_v<E> ? nullptr : &fail_channel_waiter,
 };
 
-[[noreturn]] void throw_channel_error(waiter::state outcome, const char* where);
-[[nodiscard]] error_code channel_error(waiter::state outcome) noexcept;
 [[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
 /// Closes a channel or throws.
 void close_channel(channel_core* core);
@@ -124,7 +122,7 @@ class channel_operation
     if (this->outcome == waiter::state::done) return;
     if constexpr (!std::is_nothrow_move_constructible_v<element_of<T>>)
       if (this->failure) std::rethrow_exception(this->failure);
-    detail::throw_channel_error(this->outcome, where);
+    detail::throw_error(detail::outcome_error(this->outcome), where);
   }
 };
 
@@ -136,8 +134,8 @@ class channel_operation
  * `void(error_code)`. An operation that ended in an error still holds its value.
  *
  * @par Cancellation
- * A cancelled send has not sent its value; one that was taken is a success even if cancelled a moment
- * later.
+ * A cancelled send has not sent its value; one that was taken is a success even if cancelled a
+ * moment later.
  */
 template <class T>
 class [[nodiscard("an operation does nothing until it is awaited or given a token")]] send_operation
@@ -151,27 +149,31 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
 
   /// Used by the channel's own functions.
   template <class... Args>
-  send_operation(detail::channel_core* c, bool owns, std::in_place_t, Args&&... args)
+  send_operation(detail::channel_core * c, bool owns, std::in_place_t, Args&&... args)
       : base(c, owns), value_(std::forward<Args>(args)...) {}
 
-  send_operation(send_operation&& other) noexcept(std::is_nothrow_move_constructible_v<element>)
+  send_operation(send_operation && other) noexcept(std::is_nothrow_move_constructible_v<element>)
       : base(std::move(other)), value_(std::move(other.value_)) {}
 
   /// What is to be sent; after an error, what was not.
-  [[nodiscard]] element& value() noexcept { return value_; }
+  [[nodiscard]] element& value() noexcept {
+    return value_;
+  }
 
-  bool start(detail::goroutine& g) {
+  bool start(detail::goroutine & g) {
     this->slot = std::addressof(value_);
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
-  void take() { this->throw_unless_done("sluice: send"); }
+  void take() {
+    this->throw_unless_done("sluice: send");
+  }
 
   void prepare() noexcept {
     this->slot = std::addressof(value_);
     this->own_handle();
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::channel_error(this->outcome)};
+    return {detail::outcome_error(this->outcome)};
   }
 
  private:
@@ -180,17 +182,18 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
 
 /// Receiving one value: what `receive` returns.
 /**
- * In a task it is awaited and gives a `std::optional<T>`, a bool for `channel<void>`: nullopt or false
- * once the channel is closed and drained. With a token its signature is
- * `void(error_code, std::optional<T>)` or `void(error_code, bool)`.
+ * In a task it is awaited and gives a `std::optional<T>`, a bool for `channel<void>`: nullopt or
+ * false once the channel is closed and drained. With a token its signature is `void(error_code,
+ * std::optional<T>)` or `void(error_code, bool)`.
  *
  * @par Cancellation
  * A cancelled receive has taken nothing; one that has taken a value completes with it even if
  * cancelled a moment later.
  */
 template <class T>
-class [[nodiscard("an operation does nothing until it is awaited or given a token")]]
-receive_operation : public detail::channel_operation<receive_operation<T>, T> {
+class [[nodiscard(
+    "an operation does nothing until it is awaited or given a token")]] receive_operation
+    : public detail::channel_operation<receive_operation<T>, T> {
   using base = detail::channel_operation<receive_operation<T>, T>;
 
  public:
@@ -201,8 +204,8 @@ receive_operation : public detail::channel_operation<receive_operation<T>, T> {
   static constexpr const detail::waiter_functions& functions = detail::receive_functions;
 
   /// Used by the channel's own functions.
-  receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
-  receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
+  receive_operation(detail::channel_core * c, bool owns) noexcept : base(c, owns) {}
+  receive_operation(receive_operation && other) noexcept : base(std::move(other)) {}
   ~receive_operation() {
     if (this->outcome == detail::waiter::state::done) {
       if (this->who) this->who = nullptr;
@@ -210,7 +213,7 @@ receive_operation : public detail::channel_operation<receive_operation<T>, T> {
     }
   }
 
-  bool start(detail::goroutine& g) {
+  bool start(detail::goroutine & g) {
     this->slot = &storage_;
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
@@ -227,7 +230,7 @@ receive_operation : public detail::channel_operation<receive_operation<T>, T> {
   [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {
     const auto e = this->outcome == detail::waiter::state::closed
                        ? error_code()
-                       : detail::channel_error(this->outcome);
+                       : detail::outcome_error(this->outcome);
     return {e, take_value()};
   }
 
@@ -269,43 +272,32 @@ class sending {
    * Awaited: void. With a token: `void(error_code)`.
    *
    * @par Errors
-   * `error::closed` if the channel is closed, on entry or while waiting; `asio::error::operation_aborted` if cancelled; what
-   * moving the value throws. The value has then not been sent.
+   * `error::closed` if the channel is closed, on entry or while waiting;
+   * `asio::error::operation_aborted` if cancelled; what moving the value throws. The value has then
+   * not been sent.
    */
-  [[nodiscard]] send_operation<T> send(element value) const&
-    requires(!std::is_void_v<T>)
-  {
+  [[nodiscard]] send_operation<T> send(element value) const& requires(!std::is_void_v<T>) {
     return {handle().get(), false, std::in_place, std::move(value)};
   }
-  [[nodiscard]] send_operation<T> send(element value) &&
-    requires(!std::is_void_v<T>)
-  {
+  [[nodiscard]] send_operation<T> send(element value) && requires(!std::is_void_v<T>) {
     retain();
     return {handle().get(), true, std::in_place, std::move(value)};
   }
-  [[nodiscard]] send_operation<T> send() const&
-    requires(std::is_void_v<T>)
-  {
+  [[nodiscard]] send_operation<T> send() const& requires(std::is_void_v<T>) {
     return {handle().get(), false, std::in_place};
   }
-  [[nodiscard]] send_operation<T> send() &&
-    requires(std::is_void_v<T>)
-  {
+  [[nodiscard]] send_operation<T> send() && requires(std::is_void_v<T>) {
     retain();
     return {handle().get(), true, std::in_place};
   }
 
   /// `send(v)(token)`: signature `void(error_code)`. Thread safe.
   template <class Token>
-  auto async_send(element value, Token&& token) const
-    requires(!std::is_void_v<T>)
-  {
+  auto async_send(element value, Token&& token) const requires(!std::is_void_v<T>) {
     return send(std::move(value))(std::forward<Token>(token));
   }
   template <class Token>
-  auto async_send(Token&& token) const
-    requires(std::is_void_v<T>)
-  {
+  auto async_send(Token&& token) const requires(std::is_void_v<T>) {
     return send()(std::forward<Token>(token));
   }
 
@@ -316,8 +308,9 @@ class sending {
    * @throws What moving the value throws.
    */
   template <class U>
-    requires(!std::is_void_v<T> && std::same_as<std::remove_cvref_t<U>, element>)
-  bool try_send(U&& value, error_code& e) const {
+  requires(!std::is_void_v<T> &&
+           std::same_as<std::remove_cvref_t<U>, element>) bool try_send(U&& value,
+                                                                        error_code& e) const {
     if constexpr (std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>) {
       if (!may_send(e)) return false;
       element copy(value);
@@ -326,32 +319,29 @@ class sending {
       return send_now(std::addressof(value), e);
     }
   }
-  bool try_send(error_code& e) const
-    requires(std::is_void_v<T>)
-  {
+  bool try_send(error_code& e) const requires(std::is_void_v<T>) {
     element value;
     return send_now(&value, e);
   }
   /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
   template <class U>
-    requires(!std::is_void_v<T> && std::same_as<std::remove_cvref_t<U>, element>)
-  void try_send(U&& value) const {
+  requires(!std::is_void_v<T> &&
+           std::same_as<std::remove_cvref_t<U>, element>) void try_send(U&& value) const {
     error_code e;
     if (!try_send(std::forward<U>(value), e)) throw_error(e, "sluice: try_send");
   }
-  void try_send() const
-    requires(std::is_void_v<T>)
-  {
+  void try_send() const requires(std::is_void_v<T>) {
     error_code e;
     if (!try_send(e)) throw_error(e, "sluice: try_send");
   }
 
   /// Closes the channel: no more values will be sent.
   /**
-   * Go's `close(ch)`. Receivers get what is buffered and then "closed"; parked and later senders fail
-   * with `error::closed`. Thread safe; of two threads that close, one gets the error.
+   * Go's `close(ch)`. Receivers get what is buffered and then "closed"; parked and later senders
+   * fail with `error::closed`. Thread safe; of two threads that close, one gets the error.
    *
-   * @throws system_error `error::closed` if it is closed already, `error::nil_channel` if it is nil.
+   * @throws system_error `error::closed` if it is closed already, `error::nil_channel` if it is
+   * nil.
    */
   void close() const { detail::close_channel(handle().get()); }
 
@@ -386,8 +376,8 @@ class receiving {
 
   /// Receives a value, waiting until there is one or the channel is closed and drained.
   /**
-   * Go's `v, ok := <-ch`; a range loop is `while (auto v = co_await ch.receive())`. On a nil channel
-   * it waits for ever.
+   * Go's `v, ok := <-ch`; a range loop is `while (auto v = co_await ch.receive())`. On a nil
+   * channel it waits for ever.
    *
    * Awaited: `std::optional<T>` (bool for void), empty when closed and drained. With a token:
    * `void(error_code, std::optional<T>)`; closed and drained is no error.
@@ -410,8 +400,8 @@ class receiving {
 
   /// Receives a value if there is one.
   /**
-   * @return The value; empty if there is none. Then `e` is `asio::error::would_block`, or no error if
-   * the channel is closed and drained.
+   * @return The value; empty if there is none. Then `e` is `asio::error::would_block`, or no error
+   * if the channel is closed and drained.
    * @throws What moving the value throws.
    */
   received try_receive(error_code& e) const {
@@ -462,7 +452,8 @@ class channel_handle {
   [[nodiscard]] std::size_t capacity() const noexcept { return ref_.get() ? ref_->capacity() : 0; }
 
   /// Where handlers without an executor of their own run.
-  /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one. */
+  /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one.
+   */
   [[nodiscard]] asio::any_io_executor get_executor() const;
 
   /// Used by this library's own functions.
@@ -478,14 +469,15 @@ class channel_handle {
 
 }  // namespace detail
 
-/// A channel of values of type `T`, to send to and receive from. A handle: copies are the same channel.
+/// A channel of values of type `T`, to send to and receive from. A handle: copies are the same
+/// channel.
 /**
- * Go's `chan T`. Made by `make_channel`; a default-constructed or moved-from one is Go's nil channel:
- * sending and receiving wait for ever, closing is an error. The state lives as long as a handle or a
- * parked operation refers to it. Elements may be move-only, without default constructor, over-aligned,
- * or throw when moved: then nothing is lost and nobody is stuck, and the exception leaves the
- * operation that moved the element. Element moves run under the channel's lock and must not use the
- * channel.
+ * Go's `chan T`. Made by `make_channel`; a default-constructed or moved-from one is Go's nil
+ * channel: sending and receiving wait for ever, closing is an error. The state lives as long as a
+ * handle or a parked operation refers to it. Elements may be move-only, without default
+ * constructor, over-aligned, or throw when moved: then nothing is lost and nobody is stuck, and the
+ * exception leaves the operation that moved the element. Element moves run under the channel's lock
+ * and must not use the channel.
  *
  * An operation made from an lvalue handle refers to it: do not keep the operation longer.
  *
@@ -546,26 +538,24 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 
 /// Makes a channel with room for `capacity` values; with none, sender and receiver meet.
 /**
- * Go's `make(chan T, n)`. In a goroutine the channel's executor is the goroutine's scheduler; elsewhere
- * it has none, and a handler without an executor of its own gets `error::no_executor`.
+ * Go's `make(chan T, n)`. In a goroutine the channel's executor is the goroutine's scheduler;
+ * elsewhere it has none, and a handler without an executor of its own gets `error::no_executor`.
  *
  * @throws std::length_error if that many elements cannot be addressed (as for a negative number);
  * std::bad_alloc
  */
 template <class T>
 [[nodiscard]] channel<T> make_channel(std::size_t capacity = 0) {
-  return channel<T>(detail::channel_ref(
-      detail::channel_core::make(detail::element_type_of<detail::element_of<T>>, capacity,
-                                 detail::current_target_or_none())));
+  return channel<T>(detail::channel_ref(detail::channel_core::make(
+      detail::element_type_of<detail::element_of<T>>, capacity, detail::current_target_or_none())));
 }
 
 /// The same, with an executor for handlers that have none of their own.
 /** @param where An executor or an execution context. */
 template <class T, detail::place_to_start Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0) {
-  return channel<T>(detail::channel_ref(
-      detail::channel_core::make(detail::element_type_of<detail::element_of<T>>, capacity,
-                                 detail::place_of(where).where)));
+  return channel<T>(detail::channel_ref(detail::channel_core::make(
+      detail::element_type_of<detail::element_of<T>>, capacity, detail::place_of(where).where)));
 }
 
 }  // namespace sluice

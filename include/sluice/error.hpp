@@ -22,7 +22,8 @@ enum class error {
   no_executor,
   /// A call that works only while a goroutine's body runs was made elsewhere.
   not_in_goroutine,
-  /// Moving the element of a channel operation threw; with a token the exception itself cannot be given.
+  /// Moving the element of a channel operation threw; with a token the exception itself cannot be
+  /// given.
   move_failed,
 };
 

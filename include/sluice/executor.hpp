@@ -50,10 +50,10 @@ class function_node final : ready_node {
 
 /// The executor that goroutines run on: the user's executor, with a ready list in front of it.
 /**
- * `execute` links the function into the scheduler's ready list, which one posted handler drains: a hop
- * costs tens of nanoseconds, also through an `asio::strand<sluice::executor>`. It satisfies Asio's
- * executor requirements, with the properties `blocking` (possibly, never), `relationship` and
- * `outstanding_work`, and converts to `asio::any_io_executor`.
+ * `execute` links the function into the scheduler's ready list, which one posted handler drains: a
+ * hop costs tens of nanoseconds, also through an `asio::strand<sluice::executor>`. It satisfies
+ * Asio's executor requirements, with the properties `blocking` (possibly, never), `relationship`
+ * and `outstanding_work`, and converts to `asio::any_io_executor`.
  *
  * Obtained from `co_await asio::this_coro::executor` (as a strand) or made from a context:
  * @code
@@ -102,15 +102,17 @@ class executor {
 
   /// Runs `f`: now if that is allowed and this thread may, otherwise later.
   /**
-   * @throws std::bad_alloc and whatever moving `f` throws; what `f` throws, if it ran inside the call.
+   * @throws std::bad_alloc and whatever moving `f` throws; what `f` throws, if it ran inside the
+   * call.
    */
   template <class F>
   void execute(F&& f) const {
     if (!never_blocking_) {
-      auto call = [](void* p) { std::move(*static_cast<std::remove_reference_t<F>*>(p))(); };
+      auto call = [](void* p) { std::move (*static_cast<std::remove_reference_t<F>*>(p))(); };
       if constexpr (std::is_const_v<std::remove_reference_t<F>>) {
         std::decay_t<F> copy(f);
-        if (target_->try_run_here([](void* p) { (*static_cast<std::decay_t<F>*>(p))(); }, &copy)) return;
+        if (target_->try_run_here([](void* p) { (*static_cast<std::decay_t<F>*>(p))(); }, &copy))
+          return;
       } else if (target_->try_run_here(call, std::addressof(f))) {
         return;
       }
@@ -131,8 +133,9 @@ class executor {
   }
   [[nodiscard]] asio::execution::outstanding_work_t query(
       asio::execution::outstanding_work_t) const noexcept {
-    return tracked_ ? asio::execution::outstanding_work_t(asio::execution::outstanding_work.tracked)
-                    : asio::execution::outstanding_work_t(asio::execution::outstanding_work.untracked);
+    return tracked_
+               ? asio::execution::outstanding_work_t(asio::execution::outstanding_work.tracked)
+               : asio::execution::outstanding_work_t(asio::execution::outstanding_work.untracked);
   }
   [[nodiscard]] static constexpr asio::execution::relationship_t query(
       asio::execution::relationship_t) noexcept {

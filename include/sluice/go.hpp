@@ -35,7 +35,8 @@ inline constexpr bool is_awaitable = false;
 template <class T, class Executor>
 inline constexpr bool is_awaitable<asio::awaitable<T, Executor>> = true;
 
-/// What starting a `T`, or what calling it returned, gives: the task's, awaitable's or plain result.
+/// What starting a `T`, or what calling it returned, gives: the task's, awaitable's or plain
+/// result.
 template <class T>
 struct result_of_start {
   using type = T;
@@ -52,15 +53,15 @@ struct result_of_start<asio::awaitable<T, Executor>> {
 /// A task, an awaitable, or a callable without arguments.
 template <class T>
 concept startable = is_task<std::remove_cvref_t<T>> || is_awaitable<std::remove_cvref_t<T>> ||
-                    std::invocable<std::decay_t<T>&>;
+                    std::invocable < std::decay_t<T>
+& > ;
 
 template <class What>
 struct start_traits {
   using type = std::invoke_result_t<What&>;
 };
 template <class What>
-  requires(is_task<What> || is_awaitable<What>)
-struct start_traits<What> {
+requires(is_task<What> || is_awaitable<What>) struct start_traits<What> {
   using type = What;
 };
 
@@ -71,8 +72,9 @@ template <class What>
 using result_of_start_t = typename result_of_start<started_t<What>>::type;
 
 template <class T>
-concept execution_context_like =
-    std::derived_from<T, asio::execution_context> && requires(T& c) { c.get_executor(); };
+concept execution_context_like = std::derived_from<T, asio::execution_context> && requires(T& c) {
+  c.get_executor();
+};
 
 template <class T>
 concept place_to_start =
@@ -184,9 +186,10 @@ template <class What, class Token>
 auto start_with_token(start_place place, What&& what, Token&& token,
                       std::source_location where_started) {
   using result = result_of_start_t<What>;
-  static_assert(std::is_void_v<result> || std::is_default_constructible_v<result>,
-                "the result of a goroutine with a completion token is default-constructible, because "
-                "void(exception_ptr, T) carries one beside an exception");
+  static_assert(
+      std::is_void_v<result> || std::is_default_constructible_v<result>,
+      "the result of a goroutine with a completion token is default-constructible, because "
+      "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
       [where_started](auto handler, start_place p, auto&& w) {
         executor ex(p.where);
@@ -211,8 +214,8 @@ class untracked_place {
   detail::target_ptr where_;
 };
 
-/// Lets goroutines started at `where` be outstanding work only while they are ready, running, sleeping
-/// or awaiting an Asio operation, not while they are parked.
+/// Lets goroutines started at `where` be outstanding work only while they are ready, running,
+/// sleeping or awaiting an Asio operation, not while they are parked.
 /**
  * `io_context::run` then returns when all that is left is parked. For programs that find deadlocks
  * that way, as `sluice::run` does; a foreign thread that will wake one holds a `work_guard`.
@@ -231,12 +234,12 @@ template <detail::place_to_start Where>
  *
  * @param where An executor or an execution context (`io_context`, `thread_pool`, a strand,
  * `any_io_executor`, one of your own that has an execution context), or `untracked(...)` of one.
- * @param what A `task`; or a callable without arguments that returns a task, an `asio::awaitable` or a
- * plain value. The callable is moved or copied and kept until the goroutine ends. Plain callables and
- * awaitables run on an explicit `asio::strand<sluice::executor>`.
+ * @param what A `task`; or a callable without arguments that returns a task, an `asio::awaitable`
+ * or a plain value. The callable is moved or copied and kept until the goroutine ends. Plain
+ * callables and awaitables run on an explicit `asio::strand<sluice::executor>`.
  *
- * An exception that leaves the goroutine leaves the context's `run()`, which may be called again; other
- * goroutines are unharmed.
+ * An exception that leaves the goroutine leaves the context's `run()`, which may be called again;
+ * other goroutines are unharmed.
  *
  * @par Outstanding work
  * The goroutine is work of its context until it ends.
@@ -282,22 +285,22 @@ void go(What&& what, std::source_location location = std::source_location::curre
 
 /// Starts a goroutine and tells a completion token when it has ended.
 /**
- * @param token Any completion token; its signature is `void(std::exception_ptr)` or, for a result `T`
- * other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor, by
- * default the goroutine's. `T` is default-constructible.
+ * @param token Any completion token; its signature is `void(std::exception_ptr)` or, for a result
+ * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
+ * by default the goroutine's. `T` is default-constructible.
  */
 template <detail::place_to_start Where, detail::startable What, class Token>
-  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
-auto go(Where&& where, What&& what, Token&& token,
-        std::source_location location = std::source_location::current()) {
+requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
+    Where&& where, What&& what, Token&& token,
+    std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }
 
 template <detail::startable What, class Token>
-  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
-auto go(const untracked_place& where, What&& what, Token&& token,
-        std::source_location location = std::source_location::current()) {
+requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
+    const untracked_place& where, What&& what, Token&& token,
+    std::source_location location = std::source_location::current()) {
   return detail::start_with_token({where.where(), false}, std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }

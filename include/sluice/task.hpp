@@ -27,7 +27,9 @@ namespace detail {
 
 /// An operation of this library: awaitable in a task as it is.
 template <class T>
-concept sluice_operation = requires { typename std::remove_cvref_t<T>::sluice_operation; };
+concept sluice_operation = requires {
+  typename std::remove_cvref_t<T>::sluice_operation;
+};
 
 /// An Asio operation given `use_task`.
 template <class T>
@@ -83,8 +85,8 @@ struct task_promise_base : promise_base {
   void unhandled_exception() noexcept { exception = std::current_exception(); }
 
   template <sluice_operation Operation>
-  Operation&& await_transform(Operation&& op, std::source_location where =
-                                                  std::source_location::current()) noexcept {
+  Operation&& await_transform(
+      Operation&& op, std::source_location where = std::source_location::current()) noexcept {
     g->location = where;
     return static_cast<Operation&&>(op);
   }
@@ -98,16 +100,16 @@ struct task_promise_base : promise_base {
   }
 
   template <class Operation>
-    requires asio::is_deferred<Operation>::value
-  auto await_transform(Operation op, std::source_location where = std::source_location::current()) {
+  requires asio::is_deferred<Operation>::value auto await_transform(
+      Operation op, std::source_location where = std::source_location::current()) {
     g->location = where;
     return std::move(op)(use_task);
   }
 
   template <class Operation>
-    requires is_asio_operation<Operation>
-  Operation&& await_transform(Operation&& op, std::source_location where =
-                                                  std::source_location::current()) noexcept {
+  requires is_asio_operation<Operation> Operation &&
+      await_transform(Operation&& op, std::source_location where = std::source_location::current())
+  noexcept {
     g->location = where;
     return static_cast<Operation&&>(op);
   }
@@ -122,10 +124,8 @@ struct task_promise final : task_promise_base {
   task<T> get_return_object() noexcept;
 
   template <class U>
-    requires std::constructible_from<T, U>
-  void return_value(U&& value) {
-    result.emplace(std::forward<U>(value));
-  }
+  requires std::constructible_from<T, U>
+  void return_value(U&& value) { result.emplace(std::forward<U>(value)); }
 
   T take() {
     if (exception) std::rethrow_exception(std::move(exception));
@@ -163,14 +163,14 @@ struct task_promise<void> final : task_promise_base {
 /// A coroutine that a goroutine runs: lazy, move-only, awaited at most once.
 /**
  * Nothing of its body runs until it is awaited by another task (`co_await f()`) or started as a
- * goroutine (`go(where, f())`). A million nested or sequential awaits take constant stack. The result
- * `T` may be void, a reference or move-only. An exception that leaves the body is rethrown by the
- * `co_await`. Destroying a task that was not awaited destroys its frame and parameters.
+ * goroutine (`go(where, f())`). A million nested or sequential awaits take constant stack. The
+ * result `T` may be void, a reference or move-only. An exception that leaves the body is rethrown
+ * by the `co_await`. Destroying a task that was not awaited destroys its frame and parameters.
  *
  * A body may `co_await`: an operation of this library, another `task<U>` (as an rvalue), an
- * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given `asio::deferred` or
- * `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor` that holds the goroutine's
- * strand).
+ * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given
+ * `asio::deferred` or `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor`
+ * that holds the goroutine's strand).
  *
  * A lambda's captures live in the closure, not in the frame: give the closure itself to `go`, which
  * keeps it, rather than the task that calling it returned.
@@ -184,7 +184,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go")]] ta
   using promise_type = detail::task_promise<T>;
   using value_type = T;
 
-  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   task& operator=(task other) noexcept {
     std::swap(frame_, other.frame_);
     return *this;
@@ -194,7 +194,9 @@ class [[nodiscard("a task does nothing until it is awaited or given to go")]] ta
   }
 
   /// Whether it holds a coroutine: false once it has been moved from.
-  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+  [[nodiscard]] explicit operator bool() const noexcept {
+    return static_cast<bool>(frame_);
+  }
 
   /// Gives up the frame; used by this library's own functions.
   [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {

@@ -11,10 +11,11 @@ namespace sluice {
 
 /// The completion token that makes an Asio operation awaitable in a `sluice::task`.
 /**
- * `co_await socket.async_read_some(buffer, sluice::use_task)`: the result is that of `asio::use_awaitable`
- * (an `error_code` is thrown as `system_error`, an `exception_ptr` rethrown, one value given as itself, several as a
- * tuple). `asio::deferred` may be used in its place; `asio::as_tuple(use_task)` gives the error as a
- * value. The operation is launched when it is awaited.
+ * `co_await socket.async_read_some(buffer, sluice::use_task)`: the result is that of
+ * `asio::use_awaitable` (an `error_code` is thrown as `system_error`, an `exception_ptr` rethrown,
+ * one value given as itself, several as a tuple). `asio::deferred` may be used in its place;
+ * `asio::as_tuple(use_task)` gives the error as a value. The operation is launched when it is
+ * awaited.
  *
  * As a default token: `use_task_t::as_default_on(tcp::socket(ex))`.
  *
@@ -27,15 +28,16 @@ struct use_task_t {
     using default_completion_token_type = use_task_t;
 
     template <class OtherExecutor>
-      requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
-               std::is_convertible_v<OtherExecutor, InnerExecutor>)
-    executor_with_default(const OtherExecutor& ex) noexcept : InnerExecutor(ex) {}
+    requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
+             std::is_convertible_v<OtherExecutor, InnerExecutor>)
+        executor_with_default(const OtherExecutor& ex)
+    noexcept : InnerExecutor(ex) {}
   };
 
   /// The type of an I/O object with `use_task` as its default token.
   template <class T>
-  using as_default_on_t = typename T::template rebind_executor<
-      executor_with_default<typename T::executor_type>>::other;
+  using as_default_on_t =
+      typename T::template rebind_executor<executor_with_default<typename T::executor_type>>::other;
 
   /// The same I/O object with `use_task` as its default token.
   template <class T>

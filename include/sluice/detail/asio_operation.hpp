@@ -18,8 +18,8 @@
 namespace sluice::detail {
 
 /// What `co_await` makes of an Asio operation's completion arguments.
-/** A leading `error_code` or `exception_ptr` is thrown if it holds one; one value is given as itself,
- * several as a tuple, none as void. */
+/** A leading `error_code` or `exception_ptr` is thrown if it holds one; one value is given as
+ * itself, several as a tuple, none as void. */
 template <class... Args>
 struct completion_value {
   using type = std::tuple<Args...>;
@@ -39,7 +39,9 @@ struct completion_value<T> {
 template <class First, class... Rest>
 [[nodiscard]] auto without_first(std::tuple<First, Rest...>&& all) {
   return std::apply(
-      [](auto&&, auto&&... rest) { return std::tuple<Rest...>(std::forward<decltype(rest)>(rest)...); },
+      [](auto&&, auto&&... rest) {
+        return std::tuple<Rest...>(std::forward<decltype(rest)>(rest)...);
+      },
       std::move(all));
 }
 
@@ -135,8 +137,6 @@ class resume_handler {
   Operation* operation_;
 };
 
-extern const waiter_functions asio_operation_functions;
-
 template <class Signature, class Initiation, class... InitArgs>
 class asio_operation;
 
@@ -146,31 +146,34 @@ class asio_operation;
  * coroutine's frame before it is launched.
  */
 template <class... Args, class Initiation, class... InitArgs>
-class [[nodiscard("an operation does nothing until it is awaited or given a token")]]
-asio_operation<void(Args...), Initiation, InitArgs...> {
+class
+    [[nodiscard("an operation does nothing until it is awaited or given a token")]] asio_operation<
+        void(Args...), Initiation, InitArgs...> {
  public:
   using value = completion_value<std::decay_t<Args>...>;
 
   template <class I, class... A>
-  explicit asio_operation(std::in_place_t, I&& initiation, A&&... args)
+  explicit asio_operation(std::in_place_t, I && initiation, A && ... args)
       : stored_(std::in_place, std::forward<I>(initiation), std::forward<A>(args)...) {}
 
-  asio_operation(asio_operation&& other) noexcept(
+  asio_operation(asio_operation && other) noexcept(
       std::is_nothrow_move_constructible_v<std::tuple<Initiation, InitArgs...>>)
       : stored_(std::move(other.stored_)) {}
   asio_operation& operator=(asio_operation&&) = delete;
 
   template <class Token>
-  auto operator()(Token&& token) && {
+  auto operator()(Token&& token)&& {
     return launch_with<Token>(std::move(*stored_), token);
   }
 
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  [[nodiscard]] bool await_ready() const noexcept {
+    return false;
+  }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
-    g.waiting_on = &asio_operation_functions;
+    g.waiting_on = "an Asio operation";
     wait_.start(g);
     auto moved_out = std::move(*stored_);
     stored_.reset();
@@ -182,13 +185,15 @@ asio_operation<void(Args...), Initiation, InitArgs...> {
     return wait_.initiated();
   }
 
-  typename value::type await_resume() { return value::get(std::move(*result_)); }
+  typename value::type await_resume() {
+    return value::get(std::move(*result_));
+  }
 
  private:
   friend class resume_handler<asio_operation>;
 
   template <class Token, class Stored>
-  static auto launch_with(Stored&& stored, Token& token) {
+  static auto launch_with(Stored && stored, Token & token) {
     return std::apply(
         [&token](auto&& initiation, auto&&... args) {
           return asio::async_initiate<Token, void(Args...)>(std::move(initiation), token,
@@ -198,11 +203,13 @@ asio_operation<void(Args...), Initiation, InitArgs...> {
   }
 
   template <class... A>
-  void complete(A&&... args) {
+  void complete(A && ... args) {
     result_.emplace(std::forward<A>(args)...);
     wait_.completed();
   }
-  void abandoned() noexcept { wait_.abandoned(); }
+  void abandoned() noexcept {
+    wait_.abandoned();
+  }
 
   std::optional<std::tuple<Initiation, InitArgs...>> stored_;
   std::optional<std::tuple<std::decay_t<Args>...>> result_;

@@ -6,10 +6,10 @@ namespace sluice::detail {
 
 /// A lock that costs its owner two plain stores and a load, and its rare other user a system call.
 /**
- * An owner thread and one other thread at a time (callers serialise the others). The owner's side has
- * only a compiler barrier; the other side makes up for it with `membarrier(2)`, which orders the
- * memory operations of every thread of the process. Where the kernel lacks it both sides use a fence.
- * Source: P. Dice et al., "Quickly Reacquirable Locks".
+ * An owner thread and one other thread at a time (callers serialise the others). The owner's side
+ * has only a compiler barrier; the other side makes up for it with `membarrier(2)`, which orders
+ * the memory operations of every thread of the process. Where the kernel lacks it both sides use a
+ * fence. Source: P. Dice et al., "Quickly Reacquirable Locks".
  */
 class biased_lock {
  public:

@@ -21,8 +21,8 @@ struct element_type {
   bool trivial;  ///< moved by copying its bytes
   void (*move)(void* to, void* from);
   void (*destroy)(void*) noexcept;
-  /// Puts the current exception into the operation of a waiter whose element could not be moved; null
-  /// if moving does not throw.
+  /// Puts the current exception into the operation of a waiter whose element could not be moved;
+  /// null if moving does not throw.
   void (*fail)(waiter&) noexcept;
 };
 
@@ -45,8 +45,8 @@ extern const waiter_functions receive_functions;
 
 /// A channel but for the type of its elements: the state that its handles share.
 /**
- * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values are
- * buffered only while no receiver waits; senders wait only while the ring is full.
+ * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values
+ * are buffered only while no receiver waits; senders wait only while the ring is full.
  */
 class channel_core {
  public:
@@ -92,8 +92,8 @@ class channel_core {
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
-  /// Takes a waiter out of its list, without the lock being held. Ends a channel that only this waiter
-  /// kept.
+  /// Takes a waiter out of its list, without the lock being held. Ends a channel that only this
+  /// waiter kept.
   /** @return False if it had been taken already. */
   bool withdraw(waiter& w) noexcept;
 

@@ -9,7 +9,9 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <source_location>
+#include <string>
 #include <utility>
 
 namespace sluice::detail {
@@ -17,8 +19,6 @@ namespace sluice::detail {
 class goroutine;
 class scheduler;
 struct promise_base;
-struct waiter;
-struct waiter_functions;
 
 /// The link from a task to the coroutine that awaits it. It lives in the awaiting frame.
 struct await_link {
@@ -32,12 +32,6 @@ struct promise_base {
   std::coroutine_handle<> self;
   await_link* awaited_by = nullptr;
   std::exception_ptr exception;
-};
-
-/// What a parked goroutine waits on, for reports.
-struct wait_description {
-  const char* what = nullptr;
-  std::source_location where;
 };
 
 /// A goroutine's control block.
@@ -54,7 +48,8 @@ class goroutine final : public ready_node, public party {
   goroutine(const goroutine&) = delete;
   goroutine& operator=(const goroutine&) = delete;
 
-  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target does.
+  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
+  /// does.
   void make_ready() noexcept;
 
   /// One of the things counted against the worker's budget was done without suspending.
@@ -101,15 +96,17 @@ class goroutine final : public ready_node, public party {
   /// The worker that runs it; valid only while it runs.
   worker* on = nullptr;
   target_ptr where;
-  const waiter_functions* waiting_on = nullptr;
+  const char* waiting_on = "its start";
   std::source_location location;
+  std::unique_ptr<std::string> name;
   goroutine* older = nullptr;
   goroutine* younger = nullptr;
 
  private:
   friend class scheduler;
 
-  goroutine(target_ptr t, promise_base& root, bool counts, std::source_location started_at) noexcept;
+  goroutine(target_ptr t, promise_base& root, bool counts,
+            std::source_location started_at) noexcept;
 
   static void run_node(ready_node& node, worker* w);
   static void wake_party(party& p) noexcept;

@@ -27,9 +27,9 @@ namespace sluice::detail {
 /// An operation that was given a completion handler.
 /**
  * It lives in memory from the handler's associated allocator, all of which is given back before the
- * handler is called. The handler runs on its associated executor, by default the operation's own; both
- * have outstanding work until then. Any type of cancellation ends a parked operation, which then has
- * had no effect.
+ * handler is called. The handler runs on its associated executor, by default the operation's own;
+ * both have outstanding work until then. Any type of cancellation ends a parked operation, which
+ * then has had no effect.
  */
 template <class Operation, class Handler>
 class handler_operation final : public party, private parked_handler {

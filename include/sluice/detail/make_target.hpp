@@ -32,14 +32,18 @@ inline constexpr bool is_strand<asio::strand<Executor>> = true;
 template <class T>
 inline constexpr bool is_native_executor = false;
 template <class Allocator, std::uintptr_t Bits>
-inline constexpr bool
-    is_native_executor<asio::io_context::basic_executor_type<Allocator, Bits>> = true;
+inline constexpr bool is_native_executor<asio::io_context::basic_executor_type<Allocator, Bits>> =
+    true;
 template <class Allocator, unsigned int Bits>
-inline constexpr bool
-    is_native_executor<asio::thread_pool::basic_executor_type<Allocator, Bits>> = true;
+inline constexpr bool is_native_executor<asio::thread_pool::basic_executor_type<Allocator, Bits>> =
+    true;
 
 /// The context of an executor of either of Asio's two models.
 template <class Executor>
+requires asio::can_query<const Executor&, asio::execution::context_t>::value ||
+    requires(const Executor& ex) {
+  ex.context();
+}
 [[nodiscard]] auto& context_of(const Executor& ex) noexcept {
   if constexpr (asio::can_query<const Executor&, asio::execution::context_t>::value)
     return asio::query(ex, asio::execution::context);

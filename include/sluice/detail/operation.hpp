@@ -20,6 +20,9 @@ inline constexpr bool completes_on_the_spot = false;
 template <class Allocator>
 inline constexpr bool completes_on_the_spot<asio::use_future_t<Allocator>> = true;
 
+/// The error of a wait that has ended; none if it is done.
+[[nodiscard]] error_code outcome_error(waiter::state outcome) noexcept;
+
 /// What every operation of this library has in common: its waiter, and how a task awaits it.
 /**
  * `Derived` has `functions`, `take()` which gives the result or throws, and for token calls

@@ -8,7 +8,8 @@ namespace sluice::detail {
 
 class worker;
 
-/// Something that can be queued to run: a goroutine's control block or a function given to an executor.
+/// Something that can be queued to run: a goroutine's control block or a function given to an
+/// executor.
 struct ready_node {
   /// Runs it on a thread of its scheduler; a null worker means "destroy it without running it".
   using function = void(ready_node&, worker*);

@@ -6,8 +6,8 @@ namespace sluice::detail {
 
 /// Memory for coroutine frames and queued functions, from per-thread caches of a few size classes.
 /**
- * Any thread may give back what another took. Each thread keeps a bounded amount; the rest goes back
- * to `operator delete`. Aligned as `operator new` aligns.
+ * Any thread may give back what another took. Each thread keeps a bounded amount; the rest goes
+ * back to `operator delete`. Aligned as `operator new` aligns.
  *
  * @throws std::bad_alloc
  */

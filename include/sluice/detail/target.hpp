@@ -48,7 +48,8 @@ class target {
   virtual void work_started() noexcept = 0;
   virtual void work_finished() noexcept = 0;
 
-  /// The executor to hand to Asio for this target; for a native one the caller makes a strand first.
+  /// The executor to hand to Asio for this target; for a native one the caller makes a strand
+  /// first.
   [[nodiscard]] virtual asio::any_io_executor to_any_executor() const = 0;
 
   /// The target that a strand serialises; any other target itself.

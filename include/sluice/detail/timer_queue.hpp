@@ -30,8 +30,8 @@ struct timer_node {
 
 /// The timers of one scheduler: a four-ary heap, with removal from the middle.
 /**
- * All members but `next` and `lock` are called under `lock`. The scheduler arms one Asio timer for the
- * earliest deadline, when a drain ends and `earliest_changed` says so.
+ * All members but `next` and `lock` are called under `lock`. The scheduler arms one Asio timer for
+ * the earliest deadline, when a drain ends and `earliest_changed` says so.
  */
 class timer_queue {
  public:

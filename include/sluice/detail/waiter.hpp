@@ -173,8 +173,8 @@ struct waiter_functions {
   byte_lock* (*lock)(waiter&) noexcept;
   /// A hint, taken without the lock.
   bool (*ready)(const waiter&) noexcept;
-  /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to be
-  /// woken after unlocking.
+  /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
+  /// be woken after unlocking.
   bool (*attempt)(waiter&, wake_list&);
   /// Under the lock: registers the waiter.
   void (*enlist)(waiter&);

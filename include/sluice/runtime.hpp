@@ -1,0 +1,161 @@
+#pragma once
+
+#include <sluice/error.hpp>
+#include <sluice/executor.hpp>
+#include <sluice/go.hpp>
+#include <sluice/task.hpp>
+
+#include <boost/asio/io_context.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+/// The executor of a context with this library's ready list in front of it.
+/** @param where An executor or an execution context. Thread safe. */
+template <detail::place_to_start Where>
+[[nodiscard]] executor get_executor(Where&& where) {
+  return executor(detail::place_of(where).where);
+}
+
+/// How many goroutines of `where`'s context have not ended. Go's `runtime.NumGoroutine`. Thread
+/// safe.
+template <detail::place_to_start Where>
+[[nodiscard]] std::size_t goroutine_count(Where&& where) {
+  return detail::place_of(where).where->owner().goroutine_count();
+}
+
+/// One line for each kind of wait: how many goroutines of `where`'s context, on what, since where.
+/** Call it while no thread runs the context. */
+template <detail::place_to_start Where>
+[[nodiscard]] std::string describe_goroutines(Where&& where) {
+  return detail::place_of(where).where->owner().describe_goroutines();
+}
+
+/// Outstanding work held by a thread that will wake a goroutine started with `untracked`, or one of
+/// `sluice::run`'s.
+/**
+ * As `asio::executor_work_guard`. While one exists `run` neither ends nor reports a deadlock.
+ *
+ * @par Thread safety
+ * Distinct objects: safe.
+ */
+class work_guard {
+ public:
+  /// Of the running goroutine's context. @throws system_error `error::not_in_goroutine`
+  work_guard() : work_guard(detail::current_place("sluice::work_guard").where) {}
+  /// Of an executor or an execution context.
+  template <detail::place_to_start Where>
+  explicit work_guard(Where&& where) : work_guard(detail::place_of(where).where) {}
+
+  work_guard(work_guard&&) noexcept = default;
+  work_guard& operator=(work_guard&& other) noexcept {
+    std::swap(where_, other.where_);
+    return *this;
+  }
+  ~work_guard() { reset(); }
+
+  /// Gives up the work early.
+  void reset() noexcept {
+    if (const auto where = std::exchange(where_, {})) where->work_finished();
+  }
+
+ private:
+  explicit work_guard(detail::target_ptr where) noexcept : where_(std::move(where)) {
+    where_->work_started();
+  }
+
+  detail::target_ptr where_;
+};
+
+/// An `io_context` and the threads that run it, for programs that own none.
+/**
+ * @par Thread safety
+ * Distinct objects: safe. `run` is not called twice at the same time.
+ */
+class runtime {
+ public:
+  /// @param threads How many threads run goroutines; 0: the environment variable SLUICE_THREADS, or
+  /// as many as the machine has processors.
+  /// @throws std::invalid_argument if SLUICE_THREADS is not a positive number.
+  explicit runtime(std::size_t threads = 0);
+  runtime(const runtime&) = delete;
+  runtime& operator=(const runtime&) = delete;
+  /// Destroys the goroutines that are left.
+  ~runtime();
+
+  [[nodiscard]] asio::io_context& context() noexcept { return context_; }
+  [[nodiscard]] std::size_t threads() const noexcept { return threads_; }
+
+  /// Runs `main` as a goroutine, on this thread and `threads() - 1` others, and returns its result.
+  /**
+   * When main returns nothing runs any more; the other goroutines stay as they are until the
+   * runtime is destroyed. A goroutine is outstanding work only while it can run by itself (see
+   * `untracked`).
+   *
+   * @throws deadlock_error if main and all others are parked and nothing is left that could wake
+   * one; what leaves main or another goroutine.
+   */
+  template <detail::startable Main>
+  auto run(Main&& main) {
+    using result = detail::result_of_start_t<Main>;
+    if constexpr (std::is_void_v<result>) {
+      bool finished = false;
+      go(untracked(context_), [this, &finished, m = std::forward<Main>(main)]() mutable -> task<> {
+        co_await detail::make_task(std::move(m));
+        finished = true;
+        context_.stop();
+      });
+      run_threads(finished);
+    } else {
+      using stored =
+          std::conditional_t<std::is_reference_v<result>,
+                             std::reference_wrapper<std::remove_reference_t<result>>, result>;
+      std::optional<stored> value;
+      bool finished = false;
+      go(untracked(context_),
+         [this, &finished, &value, m = std::forward<Main>(main)]() mutable -> task<> {
+           value.emplace(co_await detail::make_task(std::move(m)));
+           finished = true;
+           context_.stop();
+         });
+      run_threads(finished);
+      return static_cast<result>(*std::move(value));
+    }
+  }
+
+ private:
+  void run_threads(const bool& finished);
+
+  const std::size_t threads_;
+  asio::io_context context_;
+};
+
+/// Runs a whole program: `main` is its first goroutine.
+/**
+ * As a Go program: it owns an `io_context` and its threads; when main returns, the other goroutines
+ * are destroyed and `run` returns what main returned.
+ *
+ * @param main As the `what` of `go`.
+ * @param threads As of `runtime`.
+ * @throws deadlock_error, whose text lists who waits on what since where, if everything is parked
+ * and nothing is left that could wake it; what leaves main or another goroutine.
+ *
+ * @code
+ * int main() {
+ *   return sluice::run([]() -> sluice::task<int> { co_return 0; });
+ * }
+ * @endcode
+ */
+template <detail::startable Main>
+auto run(Main&& main, std::size_t threads = 0) {
+  return runtime(threads).run(std::forward<Main>(main));
+}
+
+}  // namespace sluice

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <sluice/detail/goroutine.hpp>
+
+#include <coroutine>
+#include <string>
+
+namespace sluice {
+
+namespace detail {
+
+/// What `this_goroutine::yield` returns.
+class [[nodiscard("yield does nothing until it is awaited")]] yield_operation {
+ public:
+  using sluice_operation = void;
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept {
+    return false;
+  }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+    h.promise().g->make_ready();
+  }
+  static constexpr void await_resume() noexcept {}
+};
+
+}  // namespace detail
+
+namespace this_goroutine {
+
+/// Lets the other ready goroutines go first. Go's `runtime.Gosched`.
+/** Awaited in a task; never fails and is not cancelled. */
+inline detail::yield_operation yield() noexcept {
+  return {};
+}
+
+/// Names the running goroutine in reports.
+/** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
+void set_name(std::string name);
+
+}  // namespace this_goroutine
+
+}  // namespace sluice

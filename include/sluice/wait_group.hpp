@@ -1,0 +1,141 @@
+#pragma once
+
+#include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/operation.hpp>
+#include <sluice/detail/waiter.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+
+#include <cstddef>
+#include <source_location>
+#include <tuple>
+#include <utility>
+
+namespace sluice {
+
+class wait_group;
+
+namespace detail {
+
+/// A wait for a wait group; the group is null once it has been destroyed.
+struct wait_group_waiter : waiter {
+  wait_group* group = nullptr;
+};
+
+extern const waiter_functions wait_group_functions;
+
+}  // namespace detail
+
+/// Waiting for a group's counter to be zero: what `wait_group::wait` returns.
+/** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
+class [[nodiscard(
+    "an operation does nothing until it is awaited or given a token")]] wait_group_operation
+    : public detail::operation<wait_group_operation, detail::wait_group_waiter> {
+ public:
+  using signature = void(error_code);
+  static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
+
+  /// Used by `wait_group::wait`.
+  explicit wait_group_operation(wait_group & g) noexcept {
+    group = &g;
+  }
+  wait_group_operation(wait_group_operation && other) noexcept {
+    group = other.group;
+  }
+
+  static void prepare() noexcept {}
+  void take() const {
+    if (outcome != detail::waiter::state::done)
+      detail::throw_error(detail::outcome_error(outcome), "sluice: wait_group");
+  }
+  [[nodiscard]] std::tuple<error_code> take_arguments() const {
+    return {detail::outcome_error(outcome)};
+  }
+  [[nodiscard]] static detail::target_ptr handler_target() noexcept {
+    return {};
+  }
+};
+
+/// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.
+/**
+ * The nearest in the standard library is `std::latch`; unlike it the counter may go up again, and a
+ * group may be used for another round once `wait` has returned. Destroying a group with goroutines
+ * parked in `wait` leaves them parked.
+ *
+ * @par Thread safety
+ * Safe. What happened before a `done` happened before the `wait` that it ends.
+ *
+ * @code
+ * sluice::wait_group wg;
+ * for (int i = 0; i < 5; ++i) wg.go([&, i]() -> sluice::task<> { co_await work(i); });
+ * co_await wg.wait();
+ * @endcode
+ */
+class wait_group {
+ public:
+  wait_group() noexcept = default;
+  wait_group(const wait_group&) = delete;
+  wait_group& operator=(const wait_group&) = delete;
+  ~wait_group();
+
+  /// Adds `delta`, which may be negative, to the counter; at zero everybody waiting is woken.
+  /** @throws std::logic_error if the counter would become negative; it is unchanged then. */
+  void add(std::ptrdiff_t delta = 1);
+
+  /// Takes one off the counter. @throws std::logic_error as `add`.
+  void done() { add(-1); }
+
+  /// Waits until the counter is zero.
+  /**
+   * Awaited: void. With a token: `void(error_code)`, `asio::error::operation_aborted` if cancelled.
+   */
+  [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(*this); }
+
+  /// Starts a goroutine as `sluice::go(what)` does and counts it until it has ended, however it
+  /// ends.
+  template <detail::startable What>
+  void go(What&& what, std::source_location location = std::source_location::current()) {
+    go_at(detail::current_place("sluice::wait_group::go"), std::forward<What>(what), location);
+  }
+  /// The same on an executor or execution context.
+  template <detail::place_to_start Where, detail::startable What>
+  void go(Where&& where, What&& what,
+          std::source_location location = std::source_location::current()) {
+    go_at(detail::place_of(where), std::forward<What>(what), location);
+  }
+
+ private:
+  friend struct wait_group_access;
+
+  /// Calls `done` when the goroutine's frame is destroyed.
+  class member {
+   public:
+    explicit member(wait_group& g) : group_(&g) { g.add(1); }
+    member(member&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+    member& operator=(member&&) = delete;
+    ~member() {
+      if (group_) group_->done();
+    }
+
+   private:
+    wait_group* group_;
+  };
+
+  template <class T>
+  static task<> run_member(task<T> what, member) {
+    co_await std::move(what);
+  }
+
+  template <class What>
+  void go_at(detail::start_place place, What&& what, std::source_location location) {
+    detail::start(std::move(place),
+                  run_member(detail::make_task(std::forward<What>(what)), member(*this)),
+                  detail::starts_serial<What>, location);
+  }
+
+  detail::byte_lock lock_;
+  std::ptrdiff_t count_ = 0;
+  detail::waiter_list waiters_;
+};
+
+}  // namespace sluice
