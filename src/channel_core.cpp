@@ -204,6 +204,8 @@ bool channel_core::attempt_receive(waiter& w, waiter*& partner) {
 }
 
 bool channel_core::send_for(goroutine& g, channel_waiter& w) {
+  if (g.cancel) [[unlikely]]
+    return await_waiter(g, w, send_functions);
   w.begin(g);
   g.waiting_on = send_functions.name;
   {
@@ -218,6 +220,8 @@ bool channel_core::send_for(goroutine& g, channel_waiter& w) {
 }
 
 bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
+  if (g.cancel) [[unlikely]]
+    return await_waiter(g, w, receive_functions);
   w.begin(g);
   g.waiting_on = receive_functions.name;
   {

@@ -88,6 +88,7 @@ void goroutine::finish() {
 }
 
 void goroutine::destroy_frames() noexcept {
+  if (cancel) cancel->detach();
   promise_base* p = std::exchange(at, nullptr);
   while (p) {
     await_link* const link = p->awaited_by;
@@ -102,9 +103,15 @@ bool goroutine::home_shutting_down() const noexcept {
   return home->shutting_down();
 }
 
-void goroutine::become_serial() {
-  if (where->is_serial()) return;
-  where = target_of(asio::strand<executor>(executor(where)));
+target_ptr serial_target(target_ptr where) {
+  return where->is_serial() ? where : target_of(asio::strand<executor>(executor(where)));
+}
+
+void goroutine::become_serial() { where = serial_target(std::move(where)); }
+
+cancellation_ref goroutine::become_cancellable() {
+  if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
+  return cancel;
 }
 
 goroutine* this_goroutine_or_null() noexcept {

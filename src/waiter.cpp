@@ -16,6 +16,8 @@ error_code outcome_error(waiter::state outcome) noexcept {
       return error::closed;
     case waiter::state::aborted:
       return asio::error::operation_aborted;
+    case waiter::state::timed_out:
+      return asio::error::timed_out;
     case waiter::state::failed:
       return error::move_failed;
     case waiter::state::idle:
@@ -26,8 +28,34 @@ error_code outcome_error(waiter::state outcome) noexcept {
   return {};
 }
 
+namespace {
+
+// The cancellation is locked until the waiter is enlisted, so no request falls between.
+bool await_cancellable_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
+  g.waiting_on = f.name;
+  byte_lock* const lock = f.lock(w);
+  wake_list woken;
+  {
+    const std::lock_guard cancellation_guard(g.cancel->lock());
+    w.outcome = g.cancel->begin(w, f);
+    if (w.outcome == waiter::state::waiting) {
+      if (!lock) return true;
+      const std::lock_guard guard(*lock);
+      if (!f.attempt(w, woken)) {
+        f.enlist(w);
+        return true;
+      }
+    }
+  }
+  woken.wake_all();
+  return g.must_yield();
+}
+
+}  // namespace
+
 bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
   w.begin(g);
+  if (g.cancel) return await_cancellable_waiter(g, w, f);
   g.waiting_on = f.name;
   byte_lock* const lock = f.lock(w);
   if (!lock) return true;

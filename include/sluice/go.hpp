@@ -6,6 +6,8 @@
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
 
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -16,8 +18,11 @@
 #include <concepts>
 #include <exception>
 #include <functional>
+#include <memory>
+#include <new>
 #include <optional>
 #include <source_location>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -131,22 +136,121 @@ template <class Where>
 /// The place of the goroutine that is running.
 [[nodiscard]] start_place current_place(const char* caller);
 
-/// Starts a goroutine; a context that is shutting down destroys it instead.
-void start(start_place place, std::coroutine_handle<> frame, promise_base& root, bool serial,
-           std::source_location where_started);
+/// Makes a goroutine that is not ready yet; null, and the frame destroyed, if its context is shutting
+/// down.
+[[nodiscard]] goroutine* make_goroutine(start_place place, std::coroutine_handle<> frame,
+                                        promise_base& root, bool serial,
+                                        std::source_location where_started);
 
 template <class T>
-void start(start_place place, task<T> what, bool serial, std::source_location where_started) {
+[[nodiscard]] goroutine* make_goroutine(start_place place, task<T> what, bool serial,
+                                        std::source_location where_started) {
   if (!what) throw std::invalid_argument("sluice: go with a task that was moved from");
   const auto frame = what.release();
-  detail::start(std::move(place), frame, frame.promise(), serial, where_started);
+  return detail::make_goroutine(std::move(place), frame, frame.promise(), serial, where_started);
 }
 
-/// Runs `what`, then calls the handler on its associated executor.
+/// Starts a goroutine; a context that is shutting down destroys it instead.
+template <class T>
+void start(start_place place, task<T> what, bool serial, std::source_location where_started) {
+  goroutine* const g =
+      detail::make_goroutine(std::move(place), std::move(what), serial, where_started);
+  if (g) g->make_ready();
+}
+
+/// Passes requests for cancellation on to a goroutine.
+struct goroutine_canceller {
+  cancellation_ref target;
+  void operator()(asio::cancellation_type type) const noexcept { target->request(type); }
+};
+
+/// A completion handler in memory from its associated allocator, and its outstanding work.
+template <class Handler>
+class boxed_handler {
+ public:
+  boxed_handler(Handler&& handler, const executor& where) {
+    typename traits::allocator_type allocator(asio::get_associated_allocator(handler));
+    auto* const memory = traits::allocate(allocator, 1);
+    try {
+      box_ = ::new (static_cast<void*>(memory)) box(std::move(handler), where);
+    } catch (...) {
+      traits::deallocate(allocator, memory, 1);
+      throw;
+    }
+  }
+  boxed_handler(boxed_handler&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}
+  boxed_handler& operator=(boxed_handler&&) = delete;
+  ~boxed_handler() {
+    if (box_) free(std::exchange(box_, nullptr), asio::get_associated_allocator(box_->handler));
+  }
+
+  using allocator_type = asio::associated_allocator_t<Handler>;
+  [[nodiscard]] allocator_type get_allocator() const noexcept {
+    return asio::get_associated_allocator(box_->handler);
+  }
+
+  /// The handler's cancellation slot. It stays where it is until the handler is taken.
+  [[nodiscard]] auto slot() const noexcept {
+    return asio::get_associated_cancellation_slot(box_->handler);
+  }
+
+  /// Calls the handler on its executor, when all its memory has been given back.
+  template <class... Args>
+  static void complete(boxed_handler self, Args... args) {
+    const auto ex = self.box_->ex;
+    asio::dispatch(ex, completion<Args...>(std::move(self), std::move(args)...));
+  }
+
+ private:
+  using handler_executor = asio::associated_executor_t<Handler, executor>;
+
+  struct box {
+    box(Handler&& h, const executor& where)
+        : handler(std::move(h)),
+          ex(asio::get_associated_executor(handler, where)),
+          work(ex) {}
+    Handler handler;
+    handler_executor ex;
+    asio::executor_work_guard<handler_executor> work;
+  };
+  using traits =
+      typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
+
+  template <class... Args>
+  class completion {
+   public:
+    using allocator_type = boxed_handler::allocator_type;
+    completion(boxed_handler&& h, Args&&... args)
+        : handler_(std::move(h)), args_(std::move(args)...) {}
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return handler_.get_allocator();
+    }
+    void operator()() { std::apply(handler_.take(), std::move(args_)); }
+
+   private:
+    boxed_handler handler_;
+    std::tuple<Args...> args_;
+  };
+
+  [[nodiscard]] Handler take() {
+    if (auto s = slot(); s.is_connected()) s.clear();
+    Handler h(std::move(box_->handler));
+    free(std::exchange(box_, nullptr), asio::get_associated_allocator(h));
+    return h;
+  }
+
+  static void free(box* b, const allocator_type& a) noexcept {
+    typename traits::allocator_type allocator(a);
+    traits::destroy(allocator, b);
+    traits::deallocate(allocator, b, 1);
+  }
+
+  box* box_ = nullptr;
+};
+
+/// Runs `what`, then calls the handler.
 template <class T, class Handler>
-task<> run_for_handler(task<T> what, Handler handler, executor where) {
-  const auto ex = asio::get_associated_executor(handler, where);
-  auto work = asio::make_work_guard(ex);
+task<> run_for_handler(task<T> what, boxed_handler<Handler> handler) {
   std::exception_ptr failure;
   if constexpr (std::is_void_v<T>) {
     try {
@@ -154,28 +258,36 @@ task<> run_for_handler(task<T> what, Handler handler, executor where) {
     } catch (...) {
       failure = std::current_exception();
     }
-    asio::dispatch(ex, [h = std::move(handler), failure]() mutable { std::move(h)(failure); });
+    boxed_handler<Handler>::complete(std::move(handler), failure);
+  } else if constexpr (std::is_reference_v<T>) {
+    std::remove_reference_t<T>* result = nullptr;
+    try {
+      result = std::addressof(co_await std::move(what));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    boxed_handler<Handler>::complete(std::move(handler), failure, result);
   } else {
-    using value = std::conditional_t<std::is_reference_v<T>,
-                                     std::reference_wrapper<std::remove_reference_t<T>>, T>;
-    std::optional<value> result;
+    std::optional<T> result;
     try {
       result.emplace(co_await std::move(what));
     } catch (...) {
       failure = std::current_exception();
     }
-    asio::dispatch(ex, [h = std::move(handler), failure, r = std::move(result)]() mutable {
-      if (r)
-        std::move(h)(failure, static_cast<T>(*std::move(r)));
-      else
-        std::move(h)(failure, T());
-    });
+    if (result)
+      boxed_handler<Handler>::complete(std::move(handler), failure, *std::move(result));
+    else
+      boxed_handler<Handler>::complete(std::move(handler), failure, T());
   }
 }
 
 template <class T>
 struct start_signature {
   using type = void(std::exception_ptr, T);
+};
+template <class T>
+struct start_signature<T&> {
+  using type = void(std::exception_ptr, T*);
 };
 template <>
 struct start_signature<void> {
@@ -192,11 +304,16 @@ auto start_with_token(start_place place, What&& what, Token&& token,
       "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
       [where_started](auto handler, start_place p, auto&& w) {
-        executor ex(p.where);
-        detail::start(std::move(p),
-                      detail::run_for_handler<result>(
-                          detail::make_task(std::forward<decltype(w)>(w)), std::move(handler), ex),
-                      starts_serial<What>, where_started);
+        boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
+        auto slot = box.slot();
+        auto body = detail::run_for_handler<result>(
+            detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
+        goroutine* const g =
+            detail::make_goroutine(std::move(p), std::move(body), starts_serial<What>, where_started);
+        if (!g) return;
+        if (slot.is_connected())
+          slot.template emplace<goroutine_canceller>(g->become_cancellable());
+        g->make_ready();
       },
       token, std::move(place), std::forward<What>(what));
 }
@@ -287,7 +404,7 @@ void go(What&& what, std::source_location location = std::source_location::curre
 /**
  * @param token Any completion token; its signature is `void(std::exception_ptr)` or, for a result
  * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
- * by default the goroutine's. `T` is default-constructible.
+ * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.
  */
 template <detail::place_to_start Where, detail::startable What, class Token>
 requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(

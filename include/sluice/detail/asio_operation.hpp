@@ -5,11 +5,14 @@
 #include <sluice/executor.hpp>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
 
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -77,47 +80,99 @@ struct completion_value<std::exception_ptr> {
   }
 };
 
-/// The wait of a goroutine for an operation that completes through a handler.
-/** The initiation and the completion meet; whichever is second resumes the goroutine. */
-class handler_wait {
+/// Completion arguments of an operation that was cancelled before it was launched, if they can be made.
+template <class... Args>
+inline constexpr bool can_make_cancelled_arguments = false;
+template <class... Rest>
+inline constexpr bool can_make_cancelled_arguments<error_code, Rest...> =
+    (std::is_default_constructible_v<Rest> && ...);
+
+/// Whether the first completion argument is an `error_code`.
+template <class... Args>
+inline constexpr bool begins_with_error_code = false;
+template <class... Rest>
+inline constexpr bool begins_with_error_code<error_code, Rest...> = true;
+
+/// The signal that cancels one launched Asio operation, used on the goroutine's strand only.
+/** Shared, because a request for cancellation may be on its way when the operation completes. */
+class emission {
  public:
-  void start(goroutine& g) noexcept { g_ = &g; }
+  [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
-  /// The initiation has returned.
-  /** @return True if the goroutine stays suspended. */
-  [[nodiscard]] bool initiated() noexcept {
-    if (!met_.exchange(true, std::memory_order_acq_rel)) return true;
-    if (abandoned_) {
-      g_->abandon();
-      return true;
-    }
-    return g_->must_yield();
+  /// Requests cancellation now; on the strand.
+  void emit(asio::cancellation_type type) {
+    if (!completed_) signal_.emit(type);
   }
 
-  /// The handler was called, on the goroutine's executor.
-  void completed() noexcept {
-    if (met_.exchange(true, std::memory_order_acq_rel)) g_->make_ready();
-  }
+  /// Posts a request to the strand.
+  static void post(const std::shared_ptr<emission>& self, const target_ptr& strand,
+                   asio::cancellation_type type);
 
-  /// The handler was destroyed without being called.
-  void abandoned() noexcept {
-    abandoned_ = true;
-    if (met_.exchange(true, std::memory_order_acq_rel)) g_->abandon();
+  /// The operation has completed: requests that come now do nothing.
+  void complete() noexcept {
+    completed_ = true;
+    signal_.slot().clear();
   }
 
  private:
-  goroutine* g_ = nullptr;
-  std::atomic<bool> met_{false};
-  bool abandoned_ = false;
+  asio::cancellation_signal signal_;
+  bool completed_ = false;
 };
 
-/// The handler that resumes a goroutine.
+/// The wait of a goroutine for an operation that completes through a handler.
+/** The initiation and the completion meet; whichever is second resumes the goroutine. */
+class handler_wait : private cancellable {
+ public:
+  handler_wait() noexcept : cancellable{&emit} {}
+
+  /// Begins the wait and calls `launch(arg)`, on the goroutine's explicit strand if anything can cancel
+  /// it.
+  /** @return True if the goroutine stays suspended. */
+  [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg);
+
+  /// The slot that cancels the operation.
+  [[nodiscard]] asio::cancellation_slot slot() const noexcept {
+    return emission_ ? emission_->slot() : asio::cancellation_slot();
+  }
+
+  /// The handler was called, on the goroutine's executor.
+  void completed() noexcept;
+  /// The handler was destroyed without being called.
+  void abandoned() noexcept;
+
+  /// The goroutine goes on.
+  void finish() {
+    if (g_->cancel) g_->cancel->end();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  /// Whether it was cancelled before it was launched.
+  [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
+  /// What `operation_aborted` means: `timed_out` if a deadline caused it.
+  [[nodiscard]] error_code cancelled_error() const noexcept;
+
+ private:
+  static bool emit(cancellable& self, asio::cancellation_type type,
+                   waiter::state outcome) noexcept;
+
+  goroutine* g_ = nullptr;
+  std::shared_ptr<emission> emission_;
+  std::exception_ptr failure_;
+  std::atomic<bool> met_{false};
+  bool abandoned_ = false;
+  bool not_launched_ = false;
+  waiter::state outcome_ = waiter::state::aborted;
+};
+
+/// A handler that tells an operation in a goroutine's frame.
 template <class Operation>
 class resume_handler {
  public:
   using executor_type = executor;
+  using cancellation_slot_type = asio::cancellation_slot;
 
-  resume_handler(goroutine& g, Operation& op) noexcept : ticket_(g), operation_(&op) {}
+  resume_handler(goroutine& g, Operation& op, asio::cancellation_slot slot) noexcept
+      : ticket_(g), operation_(&op), slot_(slot) {}
   resume_handler(resume_handler&&) noexcept = default;
   resume_handler& operator=(resume_handler&&) = delete;
   ~resume_handler() {
@@ -125,6 +180,7 @@ class resume_handler {
   }
 
   [[nodiscard]] executor_type get_executor() const noexcept { return executor(ticket_->where); }
+  [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 
   template <class... Args>
   void operator()(Args&&... args) {
@@ -135,6 +191,7 @@ class resume_handler {
  private:
   ticket ticket_;
   Operation* operation_;
+  asio::cancellation_slot slot_;
 };
 
 template <class Signature, class Initiation, class... InitArgs>
@@ -146,73 +203,89 @@ class asio_operation;
  * coroutine's frame before it is launched.
  */
 template <class... Args, class Initiation, class... InitArgs>
-class
-    [[nodiscard("an operation does nothing until it is awaited or given a token")]] asio_operation<
-        void(Args...), Initiation, InitArgs...> {
+class asio_operation<void(Args...), Initiation, InitArgs...> {
  public:
   using value = completion_value<std::decay_t<Args>...>;
+  using arguments = std::tuple<std::decay_t<Args>...>;
+  static constexpr bool has_error_code = begins_with_error_code<std::decay_t<Args>...>;
 
   template <class I, class... A>
-  explicit asio_operation(std::in_place_t, I && initiation, A && ... args)
+  explicit asio_operation(std::in_place_t, I&& initiation, A&&... args)
       : stored_(std::in_place, std::forward<I>(initiation), std::forward<A>(args)...) {}
 
-  asio_operation(asio_operation && other) noexcept(
+  asio_operation(asio_operation&& other) noexcept(
       std::is_nothrow_move_constructible_v<std::tuple<Initiation, InitArgs...>>)
       : stored_(std::move(other.stored_)) {}
   asio_operation& operator=(asio_operation&&) = delete;
 
+  /// Launches it with a completion token.
   template <class Token>
-  auto operator()(Token&& token)&& {
-    return launch_with<Token>(std::move(*stored_), token);
+  auto operator()(Token&& token) && {
+    auto moved_out = std::move(*stored_);
+    return std::apply(
+        [&token](auto&& initiation, auto&&... args) {
+          return asio::async_initiate<Token, void(Args...)>(std::move(initiation), token,
+                                                            std::move(args)...);
+        },
+        std::move(moved_out));
   }
 
-  [[nodiscard]] bool await_ready() const noexcept {
-    return false;
-  }
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> h) {
-    goroutine& g = *h.promise().g;
-    g.waiting_on = "an Asio operation";
-    wait_.start(g);
+  /// Launches it with a handler.
+  template <class Handler>
+  void launch(Handler&& handler) {
     auto moved_out = std::move(*stored_);
     stored_.reset();
     std::apply(
-        [&](auto&& initiation, auto&&... args) {
-          std::move(initiation)(resume_handler<asio_operation>(g, *this), std::move(args)...);
+        [&handler](auto&& initiation, auto&&... args) {
+          std::move(initiation)(std::forward<Handler>(handler), std::move(args)...);
         },
         std::move(moved_out));
-    return wait_.initiated();
+  }
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    g_ = h.promise().g;
+    g_->waiting_on = "an Asio operation";
+    return wait_.start(
+        *g_,
+        [](void* p) {
+          auto& self = *static_cast<asio_operation*>(p);
+          self.launch(resume_handler<asio_operation>(*self.g_, self, self.wait_.slot()));
+        },
+        this);
   }
 
   typename value::type await_resume() {
+    wait_.finish();
+    if (wait_.not_launched()) {
+      if constexpr (can_make_cancelled_arguments<std::decay_t<Args>...>) {
+        result_.emplace();
+        std::get<0>(*result_) = wait_.cancelled_error();
+      } else {
+        throw system_error(wait_.cancelled_error());
+      }
+    }
+    if constexpr (has_error_code)
+      if (auto& e = std::get<0>(*result_); e == asio::error::operation_aborted)
+        e = wait_.cancelled_error();
     return value::get(std::move(*result_));
   }
 
  private:
   friend class resume_handler<asio_operation>;
 
-  template <class Token, class Stored>
-  static auto launch_with(Stored && stored, Token & token) {
-    return std::apply(
-        [&token](auto&& initiation, auto&&... args) {
-          return asio::async_initiate<Token, void(Args...)>(std::move(initiation), token,
-                                                            std::move(args)...);
-        },
-        std::move(stored));
-  }
-
   template <class... A>
-  void complete(A && ... args) {
+  void complete(A&&... args) {
     result_.emplace(std::forward<A>(args)...);
     wait_.completed();
   }
-  void abandoned() noexcept {
-    wait_.abandoned();
-  }
+  void abandoned() noexcept { wait_.abandoned(); }
 
   std::optional<std::tuple<Initiation, InitArgs...>> stored_;
-  std::optional<std::tuple<std::decay_t<Args>...>> result_;
+  std::optional<arguments> result_;
+  goroutine* g_ = nullptr;
   handler_wait wait_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/cancellation.hpp>
 #include <sluice/detail/party.hpp>
 #include <sluice/detail/ready_list.hpp>
 #include <sluice/detail/target.hpp>
@@ -85,6 +86,10 @@ class goroutine final : public ready_node, public party {
   /// Moves a goroutine with an implicit strand to an explicit one.
   void become_serial();
 
+  /// Makes it one that can be cancelled.
+  /** @throws std::bad_alloc */
+  cancellation_ref become_cancellable();
+
   /// Ends it without resuming it: whatever should have resumed it was destroyed.
   void abandon() noexcept;
 
@@ -96,6 +101,8 @@ class goroutine final : public ready_node, public party {
   /// The worker that runs it; valid only while it runs.
   worker* on = nullptr;
   target_ptr where;
+  /// What can cancel it, if anything can.
+  cancellation_ref cancel;
   const char* waiting_on = "its start";
   std::source_location location;
   std::unique_ptr<std::string> name;

@@ -56,6 +56,9 @@ concept has_execution_context = requires(const Executor& ex) {
   { detail::context_of(ex) } -> std::convertible_to<asio::execution_context&>;
 };
 
+/// A strand over `where`, or `where` itself if it is one.
+[[nodiscard]] target_ptr serial_target(target_ptr where);
+
 /// Runs `node` on this thread, as part of the drain that is under way if it is `s`'s.
 void run_here(scheduler& s, ready_node& node);
 

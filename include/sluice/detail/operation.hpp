@@ -44,7 +44,13 @@ class operation : public Waiter {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    return derived().start(*h.promise().g);
+    goroutine& g = *h.promise().g;
+    try {
+      return derived().start(g);
+    } catch (...) {
+      end_wait(g);
+      throw;
+    }
   }
 
   /// Starts it with a completion token.
@@ -59,7 +65,7 @@ class operation : public Waiter {
   }
 
   decltype(auto) await_resume() {
-    this->who = nullptr;
+    end_wait(static_cast<goroutine&>(*this->who));
     return derived().take();
   }
 
@@ -68,6 +74,12 @@ class operation : public Waiter {
   bool start(goroutine& g) { return await_waiter(g, *this, Derived::functions); }
 
  private:
+  void end_wait(goroutine& g) noexcept {
+    this->who = nullptr;
+    if (g.cancel) [[unlikely]]
+      g.cancel->end();
+  }
+
   [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 

@@ -59,6 +59,7 @@ struct waiter : waiter_link {
     closed,   ///< the channel is closed
     failed,   ///< moving the element threw; the operation holds the exception
     aborted,  ///< cancelled; nothing has happened
+    timed_out,  ///< cancelled because a deadline has passed; nothing has happened
   };
 
   [[nodiscard]] bool linked() const noexcept { return next != nullptr; }

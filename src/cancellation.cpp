@@ -1,0 +1,76 @@
+#include <sluice/detail/cancellation.hpp>
+
+#include <sluice/detail/goroutine.hpp>
+
+#include <mutex>
+
+namespace sluice::detail {
+
+void cancellation::request(asio::cancellation_type type, waiter::state reason) noexcept {
+  goroutine* to_wake = nullptr;
+  scheduler* held = nullptr;
+  {
+    const std::lock_guard guard(lock_);
+    type = type & filter_;
+    if (!goroutine_ || type == asio::cancellation_type::none) return;
+    requested_ = requested_ | type;
+    if (outcome_ == waiter::state::waiting) outcome_ = reason;
+    if (!wait_ || !wait_->cancel(*wait_, type, outcome_)) return;
+    wait_ = nullptr;
+    to_wake = goroutine_;
+    held = pinned(*to_wake);
+    pin(*to_wake);
+  }
+  to_wake->make_ready();
+  if (held) unpin(*held);
+}
+
+waiter::state cancellation::begin(cancellable& wait) noexcept {
+  if (outcome_ == waiter::state::waiting) wait_ = &wait;
+  return outcome_;
+}
+
+waiter::state cancellation::begin(waiter& w, const waiter_functions& f) noexcept {
+  single_.w = &w;
+  single_.functions = &f;
+  return begin(single_);
+}
+
+// Types do not matter: a wait that is cancelled has had no effect.
+bool cancellation::cancel_single(cancellable& wait, asio::cancellation_type,
+                                 waiter::state outcome) noexcept {
+  auto& single = static_cast<single_wait&>(wait);
+  if (single.functions->lock(*single.w) && !single.functions->withdraw(*single.w)) return false;
+  single.w->outcome = outcome;
+  return true;
+}
+
+void cancellation::end() noexcept {
+  const std::lock_guard guard(lock_);
+  wait_ = nullptr;
+}
+
+waiter::state cancellation::outcome() noexcept {
+  const std::lock_guard guard(lock_);
+  return outcome_;
+}
+
+asio::cancellation_type cancellation::requested() noexcept {
+  const std::lock_guard guard(lock_);
+  return requested_;
+}
+
+void cancellation::reset(asio::cancellation_type filter) noexcept {
+  const std::lock_guard guard(lock_);
+  filter_ = filter;
+  requested_ = asio::cancellation_type::none;
+  outcome_ = waiter::state::waiting;
+}
+
+void cancellation::detach() noexcept {
+  const std::lock_guard guard(lock_);
+  goroutine_ = nullptr;
+  wait_ = nullptr;
+}
+
+}  // namespace sluice::detail
