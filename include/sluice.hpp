@@ -5,6 +5,7 @@
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
 #include <sluice/runtime.hpp>
+#include <sluice/select.hpp>
 #include <sluice/task.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>

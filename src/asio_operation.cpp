@@ -8,9 +8,9 @@ namespace sluice::detail {
 
 void emission::post(const std::shared_ptr<emission>& self, const target_ptr& strand,
                     asio::cancellation_type type) {
-  executor(strand)
-      .require(asio::execution::blocking.never)
-      .execute([self, type] { self->emit(type); });
+  executor(strand).require(asio::execution::blocking.never).execute([self, type] {
+    self->emit(type);
+  });
 }
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {

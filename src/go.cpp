@@ -20,8 +20,7 @@ goroutine* make_goroutine(start_place place, std::coroutine_handle<> frame, prom
   } guard{frame};
   if (place.where->owner().shutting_down()) return nullptr;
   if (serial) place.where = serial_target(std::move(place.where));
-  goroutine& g =
-      goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
+  goroutine& g = goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
   guard.frame = nullptr;
   return &g;
 }

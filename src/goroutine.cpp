@@ -107,7 +107,9 @@ target_ptr serial_target(target_ptr where) {
   return where->is_serial() ? where : target_of(asio::strand<executor>(executor(where)));
 }
 
-void goroutine::become_serial() { where = serial_target(std::move(where)); }
+void goroutine::become_serial() {
+  where = serial_target(std::move(where));
+}
 
 cancellation_ref goroutine::become_cancellable() {
   if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));

@@ -256,4 +256,17 @@ void scheduler::set_alarm_if_needed() noexcept {
                     [&](alarm::time_point at) { return suits(at) ? at : timers.next(); });
 }
 
+std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
+  thread_local std::uint64_t seed =
+      reinterpret_cast<std::uintptr_t>(&seed) ^
+      static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
+  std::uint64_t& state = innermost ? innermost->random_state : seed;
+  // SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
+  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  z ^= z >> 31;
+  return static_cast<std::uint32_t>(((z >> 32) * bound) >> 32);
+}
+
 }  // namespace sluice::detail

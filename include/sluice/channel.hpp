@@ -161,7 +161,7 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
   }
 
   bool start(detail::goroutine & g) {
-    this->slot = std::addressof(value_);
+    prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
   void take() {
@@ -170,6 +170,9 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
 
   void prepare() noexcept {
     this->slot = std::addressof(value_);
+  }
+  void prepare_for_handler() noexcept {
+    prepare();
     this->own_handle();
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
@@ -214,7 +217,7 @@ class [[nodiscard(
   }
 
   bool start(detail::goroutine & g) {
-    this->slot = &storage_;
+    prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
   }
@@ -225,6 +228,9 @@ class [[nodiscard(
 
   void prepare() noexcept {
     this->slot = &storage_;
+  }
+  void prepare_for_handler() noexcept {
+    prepare();
     this->own_handle();
   }
   [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {

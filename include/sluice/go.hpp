@@ -136,8 +136,8 @@ template <class Where>
 /// The place of the goroutine that is running.
 [[nodiscard]] start_place current_place(const char* caller);
 
-/// Makes a goroutine that is not ready yet; null, and the frame destroyed, if its context is shutting
-/// down.
+/// Makes a goroutine that is not ready yet; null, and the frame destroyed, if its context is
+/// shutting down.
 [[nodiscard]] goroutine* make_goroutine(start_place place, std::coroutine_handle<> frame,
                                         promise_base& root, bool serial,
                                         std::source_location where_started);
@@ -206,15 +206,12 @@ class boxed_handler {
 
   struct box {
     box(Handler&& h, const executor& where)
-        : handler(std::move(h)),
-          ex(asio::get_associated_executor(handler, where)),
-          work(ex) {}
+        : handler(std::move(h)), ex(asio::get_associated_executor(handler, where)), work(ex) {}
     Handler handler;
     handler_executor ex;
     asio::executor_work_guard<handler_executor> work;
   };
-  using traits =
-      typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
+  using traits = typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
 
   template <class... Args>
   class completion {
@@ -222,9 +219,7 @@ class boxed_handler {
     using allocator_type = boxed_handler::allocator_type;
     completion(boxed_handler&& h, Args&&... args)
         : handler_(std::move(h)), args_(std::move(args)...) {}
-    [[nodiscard]] allocator_type get_allocator() const noexcept {
-      return handler_.get_allocator();
-    }
+    [[nodiscard]] allocator_type get_allocator() const noexcept { return handler_.get_allocator(); }
     void operator()() { std::apply(handler_.take(), std::move(args_)); }
 
    private:
@@ -306,10 +301,10 @@ auto start_with_token(start_place place, What&& what, Token&& token,
       [where_started](auto handler, start_place p, auto&& w) {
         boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
         auto slot = box.slot();
-        auto body = detail::run_for_handler<result>(
-            detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
-        goroutine* const g =
-            detail::make_goroutine(std::move(p), std::move(body), starts_serial<What>, where_started);
+        auto body = detail::run_for_handler<result>(detail::make_task(std::forward<decltype(w)>(w)),
+                                                    std::move(box));
+        goroutine* const g = detail::make_goroutine(std::move(p), std::move(body),
+                                                    starts_serial<What>, where_started);
         if (!g) return;
         if (slot.is_connected())
           slot.template emplace<goroutine_canceller>(g->become_cancellable());

@@ -114,6 +114,10 @@ struct task_promise_base : promise_base {
     return static_cast<Operation&&>(op);
   }
 
+  template <class What>
+  requires requires(What&& w) { std::move(w).into_task(); }
+  auto await_transform(What&& what) { return await_transform(std::move(what).into_task()); }
+
   executor_awaiter await_transform(asio::this_coro::executor_t) const noexcept {
     return executor_awaiter(*g);
   }

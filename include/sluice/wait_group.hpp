@@ -43,7 +43,6 @@ class [[nodiscard(
     group = other.group;
   }
 
-  static void prepare() noexcept {}
   void take() const {
     if (outcome != detail::waiter::state::done)
       detail::throw_error(detail::outcome_error(outcome), "sluice: wait_group");

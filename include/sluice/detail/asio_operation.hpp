@@ -80,7 +80,8 @@ struct completion_value<std::exception_ptr> {
   }
 };
 
-/// Completion arguments of an operation that was cancelled before it was launched, if they can be made.
+/// Completion arguments of an operation that was cancelled before it was launched, if they can be
+/// made.
 template <class... Args>
 inline constexpr bool can_make_cancelled_arguments = false;
 template <class... Rest>
@@ -125,8 +126,8 @@ class handler_wait : private cancellable {
  public:
   handler_wait() noexcept : cancellable{&emit} {}
 
-  /// Begins the wait and calls `launch(arg)`, on the goroutine's explicit strand if anything can cancel
-  /// it.
+  /// Begins the wait and calls `launch(arg)`, on the goroutine's explicit strand if anything can
+  /// cancel it.
   /** @return True if the goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg);
 
@@ -152,8 +153,7 @@ class handler_wait : private cancellable {
   [[nodiscard]] error_code cancelled_error() const noexcept;
 
  private:
-  static bool emit(cancellable& self, asio::cancellation_type type,
-                   waiter::state outcome) noexcept;
+  static bool emit(cancellable& self, asio::cancellation_type type, waiter::state outcome) noexcept;
 
   goroutine* g_ = nullptr;
   std::shared_ptr<emission> emission_;

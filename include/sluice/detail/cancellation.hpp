@@ -20,13 +20,14 @@ class goroutine;
 
 /// A wait of a goroutine that can be cancelled.
 struct cancellable {
-  /// Cancels the wait, giving it `outcome`. Called under the goroutine's cancellation lock, so the wait
-  /// is still there.
+  /// Cancels the wait, giving it `outcome`. Called under the goroutine's cancellation lock, so the
+  /// wait is still there.
   /** @return True if the goroutine is to be made ready, because this call has ended the wait. */
   bool (*cancel)(cancellable&, asio::cancellation_type, waiter::state outcome) noexcept;
 };
 
-/// What can cancel a goroutine, and what has. Made for goroutines with a cancellation slot or a context.
+/// What can cancel a goroutine, and what has. Made for goroutines with a cancellation slot or a
+/// context.
 /**
  * Counted: whoever may still ask for cancellation holds a reference. A request that comes after the
  * goroutine's end does nothing.

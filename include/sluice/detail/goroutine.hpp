@@ -124,6 +124,12 @@ class goroutine final : public ready_node, public party {
   std::atomic<std::uint32_t> tickets_{1};
   const bool counts_as_work_;
   const bool counted_natively_;
+
+ public:
+  /// How often its selects have passed over their Asio cases.
+  std::uint8_t passes = 0;
+
+ private:
   /// It holds a ticket for the function that carries it through somebody else's executor.
   bool in_flight_ = false;
   bool abandoned_ = false;

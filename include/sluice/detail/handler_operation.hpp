@@ -131,7 +131,7 @@ class handler_operation final : public party, private parked_handler {
   bool start_waiting() {
     const auto& f = Operation::functions;
     operation_.begin(*this);
-    operation_.prepare();
+    operation_.prepare_for_handler();
     byte_lock* const lock = f.lock(operation_);
     if (!lock) return true;
     wake_list woken;

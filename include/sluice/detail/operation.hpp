@@ -26,7 +26,7 @@ inline constexpr bool completes_on_the_spot<asio::use_future_t<Allocator>> = tru
 /// What every operation of this library has in common: its waiter, and how a task awaits it.
 /**
  * `Derived` has `functions`, `take()` which gives the result or throws, and for token calls
- * `signature`, `take_arguments()`, `handler_target()` and `prepare()`, called before it waits.
+ * `signature`, `take_arguments()` and `handler_target()`. `prepare()` is called before every wait.
  */
 template <class Derived, class Waiter = waiter>
 class operation : public Waiter {
@@ -39,6 +39,9 @@ class operation : public Waiter {
   ~operation() {
     if (this->who) forget_waiter(*this, Derived::functions);
   }
+
+  /// Called before every wait, when the operation is where it stays.
+  void prepare() noexcept {}
 
   [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
 
@@ -63,6 +66,9 @@ class operation : public Waiter {
         },
         token, std::move(derived()));
   }
+
+  /// Called before a wait for a handler, when the operation is at its final address.
+  void prepare_for_handler() noexcept { derived().prepare(); }
 
   decltype(auto) await_resume() {
     end_wait(static_cast<goroutine&>(*this->who));

@@ -65,6 +65,8 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] bool has_native_executor() const noexcept {
     return native_.load(std::memory_order_acquire) != nullptr;
   }
+  /// The context's own executor, or the one remembered for timers.
+  [[nodiscard]] asio::any_io_executor event_loop_executor() const { return timer_executor(); }
   /// Remembers an executor to wait for timers on, for a context whose own executor is not known.
   void use_for_timers(const asio::any_io_executor& ex);
 

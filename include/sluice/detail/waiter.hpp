@@ -53,12 +53,12 @@ struct waiter_link {
 /// One wait of one party in one waiting place. It lives in the operation that waits.
 struct waiter : waiter_link {
   enum class state : std::uint8_t {
-    idle,     ///< not started, or withdrawn
-    waiting,  ///< enlisted
-    done,     ///< it has happened
-    closed,   ///< the channel is closed
-    failed,   ///< moving the element threw; the operation holds the exception
-    aborted,  ///< cancelled; nothing has happened
+    idle,       ///< not started, or withdrawn
+    waiting,    ///< enlisted
+    done,       ///< it has happened
+    closed,     ///< the channel is closed
+    failed,     ///< moving the element threw; the operation holds the exception
+    aborted,    ///< cancelled; nothing has happened
     timed_out,  ///< cancelled because a deadline has passed; nothing has happened
   };
 

@@ -1,0 +1,296 @@
+#pragma once
+
+#include <sluice/detail/asio_operation.hpp>
+#include <sluice/detail/operation.hpp>
+#include <sluice/detail/select_wait.hpp>
+#include <sluice/error.hpp>
+#include <sluice/task.hpp>
+#include <sluice/use_task.hpp>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+
+#include <concepts>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+// The kinds of cases of a select: an operation of this library, an Asio operation, `otherwise`;
+// each alone or with a handler.
+
+namespace sluice::detail {
+
+template <class T>
+using void_to_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <class T>
+struct is_tuple : std::false_type {};
+template <class... Ts>
+struct is_tuple<std::tuple<Ts...>> : std::true_type {};
+
+template <class F, class Tuple>
+inline constexpr bool takes_elements = false;
+template <class F, class... Ts>
+inline constexpr bool takes_elements<F, std::tuple<Ts...>> = std::is_invocable_v<F&, Ts&&...>;
+
+/// Whether what a handler returns is to be awaited.
+template <class T>
+concept awaited_result = requires(task_promise_base& p, T&& t) {
+  p.await_transform(std::move(t));
+};
+
+/// Calls a case's handler with the completion arguments if it takes them, error first; otherwise
+/// with the value, which throws the error.
+template <class Handler, class Arguments, class TakeArguments, class TakeValue>
+decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
+                            TakeArguments take_arguments, TakeValue take_value) {
+  if constexpr (takes_elements<Handler, Arguments>) {
+    return std::apply(handler, take_arguments());
+  } else if constexpr (std::is_void_v<decltype(take_value())>) {
+    take_value();
+    return std::invoke(handler);
+  } else {
+    auto value = take_value();
+    if constexpr (std::invocable<Handler&, decltype(value)&&>)
+      return std::invoke(handler, std::move(value));
+    else if constexpr (is_tuple<decltype(value)>::value)
+      return std::apply(handler, std::move(value));
+    else
+      return std::invoke(handler);
+  }
+}
+
+/// An operation of this library as a case; `Operation` is a reference for one that stays the
+/// caller's.
+template <class Operation>
+class own_case {
+  using operation_type = std::remove_reference_t<Operation>;
+
+ public:
+  using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
+  using arguments = decltype(std::declval<operation_type&>().take_arguments());
+  static constexpr bool is_foreign = false;
+
+  explicit own_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
+
+  void bind(select_entry& entry, std::uint32_t index) noexcept {
+    operation_.prepare();
+    operation_.index = index;
+    entry.w = &operation_;
+    entry.functions = &operation_type::functions;
+  }
+
+  value_type take() {
+    if constexpr (std::is_void_v<decltype(operation_.take())>) {
+      operation_.take();
+      return {};
+    } else {
+      return operation_.take();
+    }
+  }
+
+  template <class Handler>
+  decltype(auto) call(Handler& handler) {
+    return detail::call_handler(
+        handler, std::type_identity<arguments>(), [&] { return operation_.take_arguments(); },
+        [&]() -> decltype(auto) { return operation_.take(); });
+  }
+
+  /// What a losing case hands back: the value of a send that was given as a temporary.
+  static constexpr bool has_lost =
+      !std::is_reference_v<Operation> && requires(operation_type & op) {
+    op.value();
+  };
+  [[nodiscard]] auto take_lost() {
+    if constexpr (has_lost)
+      return std::optional(std::move(operation_.value()));
+    else
+      return std::optional<std::monostate>();
+  }
+
+  [[nodiscard]] target_ptr handler_target() const { return operation_.handler_target(); }
+
+ private:
+  Operation operation_;
+};
+
+/// An Asio operation as a case.
+template <class Operation>
+class asio_case : public foreign_case {
+ public:
+  using value_type = void_to_monostate<typename Operation::value::type>;
+  using arguments = typename Operation::arguments;
+  static constexpr bool is_foreign = true;
+  static constexpr bool has_lost = true;
+
+  explicit asio_case(Operation&& op) : foreign_case(&launch_case), operation_(std::move(op)) {}
+  asio_case(asio_case&& other)
+      : foreign_case(&launch_case), operation_(std::move(other.operation_)) {}
+  asio_case& operator=(asio_case&&) = delete;
+
+  void bind(foreign_case*& entry, std::uint32_t i) noexcept {
+    index = i;
+    entry = this;
+  }
+
+  value_type take() {
+    if constexpr (std::is_void_v<typename Operation::value::type>) {
+      Operation::value::get(std::move(*result_));
+      return {};
+    } else {
+      return Operation::value::get(std::move(*result_));
+    }
+  }
+
+  template <class Handler>
+  decltype(auto) call(Handler& handler) {
+    return detail::call_handler(
+        handler, std::type_identity<arguments>(), [&] { return std::move(*result_); },
+        [&]() -> decltype(auto) { return Operation::value::get(std::move(*result_)); });
+  }
+
+  [[nodiscard]] std::optional<arguments> take_lost() { return std::move(result_); }
+
+  [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
+
+ private:
+  friend class resume_handler<asio_case>;
+
+  static void launch_case(foreign_case& c) {
+    auto& self = static_cast<asio_case&>(c);
+    self.operation_.launch(
+        resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.signal.slot()));
+  }
+
+  template <class... Args>
+  void complete(Args&&... args) {
+    result_.emplace(std::forward<Args>(args)...);
+    if constexpr (std::tuple_size_v<arguments> == 0)
+      succeeded = true;
+    else if constexpr (std::is_same_v<std::tuple_element_t<0, arguments>, error_code> ||
+                       std::is_same_v<std::tuple_element_t<0, arguments>, std::exception_ptr>)
+      succeeded = !std::get<0>(*result_);
+    else
+      succeeded = true;
+    owner->foreign_completed(*this);
+  }
+  void abandoned() noexcept { owner->foreign_abandoned(*this); }
+
+  Operation operation_;
+  std::optional<arguments> result_;
+};
+
+/// How an argument of `select` is kept.
+template <class Argument>
+struct case_for {
+  static_assert(
+      sluice_operation<Argument>,
+      "a case of select is an operation of sluice, or an Asio operation given asio::deferred "
+      "or sluice::use_task");
+  using type = own_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
+                                           std::remove_cvref_t<Argument>>>;
+};
+template <class Argument>
+requires is_asio_operation<std::remove_cvref_t<Argument>>
+struct case_for<Argument> {
+  using type = asio_case<std::remove_cvref_t<Argument>>;
+};
+template <class Argument>
+requires asio::is_deferred<std::remove_cvref_t<Argument>>::value struct case_for<Argument> {
+  using type = asio_case<decltype(std::declval<std::remove_cvref_t<Argument>>()(use_task))>;
+};
+
+template <class Argument>
+[[nodiscard]] typename case_for<Argument>::type make_case(Argument&& argument) {
+  using type = typename case_for<Argument>::type;
+  if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
+    return type(std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task));
+  else
+    return type(std::forward<Argument>(argument));
+}
+
+/// What may not be written inside a `co_await` expression under g++ 12, which copies it bitwise.
+template <class F>
+inline constexpr bool safe_in_co_await_expression =
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    std::is_lvalue_reference_v<F> || std::is_trivially_copyable_v<std::remove_reference_t<F>>;
+#else
+    true;
+#endif
+
+template <class F>
+using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::decay_t<F>>;
+
+/// Does nothing with what a losing Asio case did.
+struct ignore_lost {
+  template <class... Args>
+  void operator()(Args&&...) const noexcept {}
+};
+
+/// A case with a handler: what `on` returns.
+template <class Case, class Handler, class OnLost>
+class handled_case {
+ public:
+  static constexpr bool is_foreign = Case::is_foreign;
+  static constexpr bool has_handler = true;
+  using handler_result =
+      decltype(std::declval<Case&>().call(std::declval<std::remove_reference_t<Handler>&>()));
+
+  template <class H, class L>
+  handled_case(Case&& c, H&& handler, L&& on_lost)
+      : case_(std::move(c)),
+        handler_(std::forward<H>(handler)),
+        on_lost_(std::forward<L>(on_lost)) {}
+
+  template <class Entry>
+  void bind(Entry& entry, std::uint32_t index) noexcept {
+    case_.bind(entry, index);
+  }
+
+  decltype(auto) call() { return case_.call(handler_); }
+  void lose() {
+    if constexpr (Case::is_foreign)
+      if (auto lost = case_.take_lost()) std::apply(on_lost_, *std::move(lost));
+  }
+  [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
+
+ private:
+  Case case_;
+  Handler handler_;
+  OnLost on_lost_;
+};
+
+/// The case that is taken when no other is ready: what `otherwise` returns.
+template <class Handler>
+class otherwise_case {
+ public:
+  static constexpr bool is_otherwise = true;
+  static constexpr bool is_foreign = false;
+  static constexpr bool has_handler = true;
+  using handler_result = std::invoke_result_t<std::remove_reference_t<Handler>&>;
+
+  template <class H>
+  explicit otherwise_case(std::in_place_t, H&& handler) : handler_(std::forward<H>(handler)) {}
+
+  decltype(auto) call() { return std::invoke(handler_); }
+  static void lose() noexcept {}
+  [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
+
+ private:
+  Handler handler_;
+};
+
+template <class T>
+concept case_with_handler = requires {
+  requires std::remove_cvref_t<T>::has_handler;
+};
+template <class T>
+concept case_of_otherwise = requires {
+  requires std::remove_cvref_t<T>::is_otherwise;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <sluice/detail/cancellation.hpp>
+#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/waiter.hpp>
+#include <sluice/error.hpp>
+
+#include <boost/asio/cancellation_signal.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+
+namespace sluice::detail {
+
+class select_wait;
+
+/// A case of a select that is an operation of this library.
+struct select_entry {
+  waiter* w = nullptr;
+  const waiter_functions* functions = nullptr;
+  byte_lock* lock = nullptr;
+};
+
+/// A case of a select that is an Asio operation. After launch it is used on the strand only.
+struct foreign_case {
+  explicit foreign_case(void (*l)(foreign_case&)) noexcept : launch(l) {}
+
+  void (*launch)(foreign_case&);
+  select_wait* owner = nullptr;
+  std::uint32_t index = 0;
+  bool launched = false;
+  bool completed = false;
+  bool succeeded = false;
+  asio::cancellation_signal signal;
+};
+
+/// The wait of a goroutine for one of several cases.
+/**
+ * Cases of this library are looked at under all their locks, taken in address order; if none is
+ * ready each gets a waiter, and all share one claim. Asio operations are launched on the
+ * goroutine's explicit strand when no other case is ready, as `make_parallel_group` does it: the
+ * first to complete claims, the others are cancelled and awaited. The group itself cannot be used:
+ * it knows nothing of our claim, and in Boost 1.81 it forwards a weak cancellation and then not its
+ * own terminal one.
+ *
+ * Source: selectgo in Go's runtime/select.go, for the order of locking.
+ */
+class select_wait : private cancellable {
+ public:
+  enum class order : std::uint8_t { random, written };
+
+  static constexpr std::uint32_t none = selection::none;
+
+  select_wait(order o, bool has_otherwise) noexcept
+      : cancellable{&cancel}, order_(o), has_otherwise_(has_otherwise) {}
+  select_wait(const select_wait&) = delete;
+  select_wait& operator=(const select_wait&) = delete;
+  ~select_wait();
+
+  /// Begins to wait. `entries`, `sorted` (as long as entries) and `foreign` live as long as the
+  /// wait.
+  /** @return True if the goroutine stays suspended. */
+  [[nodiscard]] bool start(goroutine& g, std::span<select_entry> entries,
+                           std::span<std::uint32_t> sorted, std::span<foreign_case*> foreign);
+
+  /// Ends the wait: the losing waiters leave no trace.
+  /**
+   * @return The index of the case that happened; `none` for `otherwise`.
+   * @throws system_error if it was cancelled; what launching an Asio operation threw.
+   */
+  std::uint32_t finish();
+
+  /// On the strand: an Asio operation has completed, or its handler was destroyed.
+  void foreign_completed(foreign_case& c);
+  void foreign_abandoned(foreign_case& c);
+
+  [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
+
+ private:
+  static constexpr std::uint32_t cancelled = none - 1;
+  static constexpr std::uint32_t failed = none - 2;
+
+  /// Who is woken instead of the goroutine while Asio operations are to be cancelled first.
+  struct strand_party : party {
+    select_wait* owner = nullptr;
+  };
+
+  class locks;
+
+  static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome) noexcept;
+  static void wake_on_strand(party& p) noexcept;
+
+  void bind(party& p) noexcept;
+  [[nodiscard]] std::uint32_t ready_case() const noexcept;
+  [[nodiscard]] bool try_hinted(wake_list& woken);
+  [[nodiscard]] bool attempt_one(wake_list& woken);
+  void enlist_all();
+  [[nodiscard]] bool start_plain();
+  void post_to_strand(void (select_wait::*step)());
+  void launch_foreign();
+  void give_event_loop_a_turn();
+  void register_entries();
+  [[nodiscard]] bool attempt_or_enlist(wake_list& woken);
+  void on_claimed();
+  void cancel_foreign();
+  void go_on_if_finished();
+
+  selection claim_;
+  strand_party strand_party_{{&wake_on_strand, nullptr}};
+  std::span<select_entry> entries_;
+  std::span<std::uint32_t> sorted_;
+  std::span<foreign_case*> foreign_;
+  goroutine* goroutine_ = nullptr;
+  std::exception_ptr failure_;
+  std::uint32_t winner_ = none;
+  std::uint32_t rescued_ = none;
+  std::uint32_t outstanding_ = 0;
+  const order order_;
+  const bool has_otherwise_;
+  bool shared_ = false;      ///< others may claim: the winner is in the claim
+  bool registered_ = false;  ///< the entries have been looked at after the launch
+  bool claim_seen_ = false;  ///< the strand knows that a case has been claimed
+  bool busy_ = false;        ///< launching or cancelling: completions may come from inside
+  bool abandoned_ = false;
+  bool resumed_ = false;
+  waiter::state outcome_ = waiter::state::waiting;
+};
+
+}  // namespace sluice::detail

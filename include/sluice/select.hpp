@@ -1,0 +1,713 @@
+#pragma once
+
+#include <sluice/channel.hpp>
+#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/select_wait.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+#include <sluice/task.hpp>
+
+#include <array>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <stdexcept>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+
+/// What a select of operations without handlers gives: which case happened, and its value.
+/**
+ * Default-constructed it is "none". Values need neither default constructors nor copies.
+ */
+template <class... Cases>
+class select_result {
+ public:
+  /// The index of no case.
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+  /// Which case happened, counted from 0; `none` if none did.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+
+  /// The value of case `I`: for a receive `std::optional<T>` (bool for void), for an Asio operation
+  /// what `co_await` would have given, `std::monostate` for void.
+  /** @throws std::bad_optional_access if another case happened. */
+  template <std::size_t I>
+  [[nodiscard]] auto& get() {
+    return std::get<I>(values_).value();
+  }
+
+  /// What case `I`, a loser, did all the same or did not use.
+  /**
+   * For an Asio operation that was launched, the optional of all its completion arguments, error
+   * included. For a send given as a temporary, the optional of the value that was not sent.
+   */
+  template <std::size_t I>
+  [[nodiscard]] auto& lost() noexcept {
+    return std::get<I>(lost_);
+  }
+
+  /// Used by `select`.
+  template <std::size_t I, class Case>
+  void settle(Case& c, std::size_t winner) {
+    if (I == winner)
+      std::get<I>(values_).emplace(c.take());
+    else if constexpr (Case::has_lost)
+      std::get<I>(lost_) = c.take_lost();
+  }
+  void set_index(std::size_t i) noexcept { index_ = i; }
+
+ private:
+  std::size_t index_ = none;
+  std::tuple<std::optional<typename Cases::value_type>...> values_;
+  std::tuple<decltype(std::declval<Cases&>().take_lost())...> lost_;
+};
+
+namespace detail {
+
+/// The counterpart of `select_result` for a range of cases of one type.
+template <class Case>
+class range_select_result {
+ public:
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+  /// Which case happened, counted from 0.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  /// The value of the case that happened. @throws std::bad_optional_access if none did.
+  [[nodiscard]] auto& get() { return value_.value(); }
+  /// What case `i`, a loser, did all the same or did not use; as of `select_result`.
+  /** @throws std::out_of_range */
+  [[nodiscard]] auto& lost(std::size_t i) { return lost_.at(i); }
+
+  /// Used by `select`.
+  void settle(std::vector<Case>& cases, std::size_t winner) {
+    index_ = winner;
+    if constexpr (Case::has_lost)
+      for (std::size_t i = 0; i < cases.size(); ++i)
+        lost_.push_back(i == winner ? decltype(cases[i].take_lost())() : cases[i].take_lost());
+    value_.emplace(cases[winner].take());
+  }
+
+ private:
+  std::size_t index_ = none;
+  std::optional<typename Case::value_type> value_;
+  std::vector<decltype(std::declval<Case&>().take_lost())> lost_;
+};
+
+template <class Case>
+inline constexpr bool has_coroutine_handler = false;
+template <class Case>
+requires case_with_handler<Case> &&
+    (!std::is_void_v<typename Case::handler_result>)inline constexpr bool has_coroutine_handler<
+        Case> = awaited_result<typename Case::handler_result>;
+
+template <class Case, class Entry>
+void bind_case(Case& c, std::uint32_t index, Entry*& own, foreign_case**& foreign) {
+  if constexpr (case_of_otherwise<Case>)
+    static_cast<void>(index);
+  else if constexpr (Case::is_foreign)
+    c.bind(*foreign++, index);
+  else
+    c.bind(*own++, index);
+}
+
+/// A select whose cases are known when it is compiled.
+template <class... Cases>
+class select_cases {
+ public:
+  static constexpr std::size_t count = sizeof...(Cases);
+  static constexpr std::size_t foreign_count =
+      (std::size_t{0} + ... + (Cases::is_foreign ? 1U : 0U));
+  static constexpr std::size_t otherwise_count =
+      (std::size_t{0} + ... + (case_of_otherwise<Cases> ? 1U : 0U));
+  static constexpr std::size_t own_count = count - foreign_count - otherwise_count;
+  static constexpr bool with_handlers = (case_with_handler<Cases> || ...);
+  static constexpr bool with_coroutines = (has_coroutine_handler<Cases> || ...);
+
+  static_assert(otherwise_count <= 1, "a select has at most one otherwise");
+  static_assert(
+      otherwise_count == 0 || foreign_count == 0,
+      "whether an Asio operation is ready is known only by launching it, so it cannot stand "
+      "beside otherwise");
+
+  template <class... Arguments>
+  select_cases(select_wait::order order, std::in_place_t, Arguments&&... arguments)
+      : order_(order),
+        cases_(std::forward<Arguments>(arguments)...),
+        wait_(order, otherwise_count != 0) {}
+  select_cases(select_cases&& other)
+      : order_(other.order_),
+        cases_(std::move(other.cases_)),
+        wait_(order_, otherwise_count != 0) {}
+
+  [[nodiscard]] bool start(goroutine& g) {
+    select_entry* own = own_.data();
+    foreign_case** foreign = foreign_.data();
+    std::uint32_t index = 0;
+    std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
+    return wait_.start(g, own_, sorted_, foreign_);
+  }
+
+  /// The index of the case that happened.
+  [[nodiscard]] std::size_t finish() {
+    const auto winner = wait_.finish();
+    return winner == select_wait::none ? index_of_otherwise() : winner;
+  }
+
+  /// Tells the losers, then the handler of the winner.
+  void call_handlers(std::size_t winner) {
+    tell_losers(winner);
+    for_each([&](auto& c, std::size_t i) {
+      if (i == winner) {
+        if constexpr (case_with_handler<decltype(c)>)
+          static_cast<void>(c.call());
+        else
+          static_cast<void>(c.take());
+      }
+    });
+  }
+
+  void tell_losers(std::size_t winner) {
+    for_each([&](auto& c, std::size_t i) {
+      if constexpr (case_with_handler<decltype(c)>)
+        if (i != winner) c.lose();
+    });
+  }
+
+  template <std::size_t I>
+  static task<> run_handler(select_cases& self) {
+    auto& c = std::get<I>(self.cases_);
+    if constexpr (has_coroutine_handler<std::remove_cvref_t<decltype(c)>>)
+      co_await c.call();
+    else if constexpr (case_with_handler<decltype(c)>)
+      static_cast<void>(c.call());
+    else
+      static_cast<void>(c.take());
+    co_return;
+  }
+
+  [[nodiscard]] task<> handler_of(std::size_t winner) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      using function = task<> (*)(select_cases&);
+      static constexpr function table[] = {&run_handler<I>...};
+      return table[winner](*this);
+    }
+    (std::index_sequence_for<Cases...>());
+  }
+
+  [[nodiscard]] select_result<Cases...> result(std::size_t winner) requires(!with_handlers) {
+    select_result<Cases...> r;
+    r.set_index(winner);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (r.template settle<I>(std::get<I>(cases_), winner), ...);
+    }
+    (std::index_sequence_for<Cases...>());
+    return r;
+  }
+
+  /// An executor of one of the cases, for handlers without their own.
+  [[nodiscard]] target_ptr handler_target() const {
+    target_ptr found;
+    std::apply(
+        [&](const auto&... c) { ((found = found ? std::move(found) : c.handler_target()), ...); },
+        cases_);
+    return found;
+  }
+
+ private:
+  template <class F>
+  void for_each(F f) {
+    std::size_t i = 0;
+    std::apply([&](auto&... c) { (f(c, i++), ...); }, cases_);
+  }
+
+  static constexpr std::size_t index_of_otherwise() noexcept {
+    std::size_t i = 0;
+    static_cast<void>(((case_of_otherwise<Cases> ? true : (++i, false)) || ...));
+    return i;
+  }
+
+  const select_wait::order order_;
+  std::tuple<Cases...> cases_;
+  std::array<select_entry, own_count> own_;
+  std::array<std::uint32_t, own_count> sorted_;
+  std::array<foreign_case*, foreign_count> foreign_;
+  select_wait wait_;
+};
+
+/// Awaits a select and leaves its handlers to the caller.
+template <class Select>
+class select_awaiter {
+ public:
+  using sluice_operation = void;
+
+  explicit select_awaiter(Select& s) noexcept : select_(s) {}
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return select_.start(*h.promise().g);
+  }
+  std::size_t await_resume() { return select_.finish(); }
+
+ private:
+  Select& select_;
+};
+
+template <class Select>
+task<std::size_t> run_select(Select select) {
+  const std::size_t winner = co_await select_awaiter<Select>(select);
+  select.tell_losers(winner);
+  co_await select.handler_of(winner);
+  co_return winner;
+}
+
+template <class Select>
+task<typename Select::value_type> await_select(Select select) {
+  co_return co_await std::move(select);
+}
+
+/// Starting a select with a completion token: a goroutine on the handler's executor awaits it.
+template <class Derived>
+class select_with_token {
+ public:
+  /// Starts it with a completion token: `void(error_code, result)`.
+  template <class Token>
+  auto operator()(Token&& token) && {
+    using value = typename Derived::value_type;
+    return asio::async_initiate<Token, void(error_code, value)>(
+        [](auto handler, Derived&& op) { launch(std::move(handler), std::move(op)); }, token,
+        static_cast<Derived&&>(*this));
+  }
+
+ private:
+  template <class Handler>
+  static void launch(Handler handler, Derived&& op) {
+    const executor fallback(op.handler_target());
+    const auto ex = asio::get_associated_executor(handler, fallback);
+    if constexpr (std::is_same_v<std::remove_const_t<decltype(ex)>, executor>)
+      if (!ex.where()) throw_error(error::no_executor, "sluice: completion handler");
+    start_place place{detail::target_of(ex)};
+    boxed_handler<Handler> box(std::move(handler), executor(place.where));
+    auto slot = box.slot();
+    goroutine* const g =
+        detail::make_goroutine(std::move(place), run<Handler>(std::move(op), std::move(box)), false,
+                               std::source_location::current());
+    if (!g) return;
+    if (slot.is_connected()) {
+      const auto cancel = g->become_cancellable();
+      cancel->reset(asio::cancellation_type::all);
+      slot.template emplace<goroutine_canceller>(cancel);
+    }
+    g->make_ready();
+  }
+
+  template <class Handler>
+  static task<> run(Derived op, boxed_handler<Handler> handler) {
+    using value = typename Derived::value_type;
+    error_code e;
+    value v{};
+    try {
+      v = co_await std::move(op);
+    } catch (const system_error& failure) {
+      e = failure.code();
+    }
+    boxed_handler<Handler>::complete(std::move(handler), e, std::move(v));
+  }
+};
+
+/// A select without handlers, or whose handlers are plain functions.
+template <class... Cases>
+class [[nodiscard("a select does nothing until it is awaited or given a token")]] select_operation
+    : public select_cases<Cases...>,
+      public select_with_token<select_operation<Cases...>> {
+  using base = select_cases<Cases...>;
+
+  static auto type_of_value() {
+    if constexpr (base::with_handlers)
+      return std::type_identity<std::size_t>();
+    else
+      return std::type_identity<select_result<Cases...>>();
+  }
+
+ public:
+  using sluice_operation = void;
+  using value_type = typename decltype(type_of_value())::type;
+  using base::base;
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept {
+    return false;
+  }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return this->start(*h.promise().g);
+  }
+  value_type await_resume() {
+    const std::size_t winner = this->finish();
+    if constexpr (base::with_handlers) {
+      this->call_handlers(winner);
+      return winner;
+    } else {
+      return this->result(winner);
+    }
+  }
+};
+
+/// A select with handlers that are coroutines.
+template <class... Cases>
+requires select_cases<Cases...>::with_coroutines class select_operation<Cases...>
+    : public select_cases<Cases...>, public select_with_token<select_operation<Cases...>> {
+ public:
+  using value_type = std::size_t;
+  using select_cases<Cases...>::select_cases;
+
+  /// What `co_await` awaits.
+  [[nodiscard]] task<std::size_t> into_task() && { return detail::run_select(std::move(*this)); }
+};
+
+template <class Argument>
+using select_argument =
+    std::conditional_t<case_with_handler<Argument>,
+                       std::type_identity<std::remove_cvref_t<Argument>>, case_for<Argument>>;
+
+/// Cases with handlers are moved, also out of a range.
+template <class Argument>
+[[nodiscard]] auto select_case_of(Argument&& argument) {
+  if constexpr (case_with_handler<Argument>)
+    return std::move(argument);
+  else
+    return detail::make_case(std::forward<Argument>(argument));
+}
+
+template <class... Arguments>
+[[nodiscard]] auto make_select(select_wait::order order, Arguments&&... arguments) {
+  return select_operation<typename select_argument<Arguments>::type...>(
+      order, std::in_place, detail::select_case_of(std::forward<Arguments>(arguments))...);
+}
+
+/// What may be given to `select`.
+template <class T>
+concept select_operand = sluice_operation<T> || case_with_handler<T> ||
+    is_asio_operation<std::remove_cvref_t<T>> || asio::is_deferred<std::remove_cvref_t<T>>::value;
+
+/// A select over a range of cases, known when it runs.
+template <class Case>
+class range_select_cases {
+ public:
+  static constexpr bool with_handlers = case_with_handler<Case>;
+
+  template <class Range>
+  range_select_cases(select_wait::order order, Range&& range) : order_(order) {
+    if constexpr (std::ranges::sized_range<Range>) cases_.reserve(std::ranges::size(range));
+    for (auto&& element : range) {
+      if constexpr (std::is_lvalue_reference_v<Range>)
+        cases_.push_back(detail::select_case_of(element));
+      else
+        cases_.push_back(detail::select_case_of(std::move(element)));
+    }
+  }
+  range_select_cases(range_select_cases&&) noexcept = default;
+
+  [[nodiscard]] bool start(goroutine& g) {
+    own_.reserve(cases_.size());
+    std::size_t i = 0;
+    for (auto& c : cases_) add(c, static_cast<std::uint32_t>(i++));
+    if (otherwise_ != none && !foreign_.empty())
+      throw std::invalid_argument(
+          "sluice::select: an Asio operation cannot stand beside otherwise");
+    sorted_.resize(own_.size());
+    wait_ = std::make_unique<select_wait>(order_, otherwise_ != none);
+    return wait_->start(g, own_, sorted_, foreign_);
+  }
+
+  [[nodiscard]] std::size_t finish() {
+    const auto winner = wait_->finish();
+    return winner == select_wait::none ? otherwise_ : winner;
+  }
+
+  void tell_losers(std::size_t winner) {
+    if constexpr (with_handlers)
+      for (std::size_t i = 0; i < cases_.size(); ++i)
+        if (i != winner) cases_[i].lose();
+  }
+
+  [[nodiscard]] task<> handler_of(std::size_t winner) { return run_handler(cases_[winner]); }
+
+  [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
+
+  [[nodiscard]] target_ptr handler_target() const {
+    for (const auto& c : cases_)
+      if (auto found = c.handler_target()) return found;
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
+  static task<> run_handler(Case& c) {
+    if constexpr (has_coroutine_handler<Case>)
+      co_await c.call();
+    else
+      static_cast<void>(c.call());
+    co_return;
+  }
+
+  void add(Case& c, std::uint32_t index) {
+    if constexpr (requires { c.bind_any(own_, foreign_, index); }) {
+      if (!c.bind_any(own_, foreign_, index)) otherwise_ = index;
+    } else if constexpr (Case::is_foreign) {
+      c.bind(foreign_.emplace_back(), index);
+    } else {
+      c.bind(own_.emplace_back(), index);
+    }
+  }
+
+  select_wait::order order_;
+  std::size_t otherwise_ = none;
+  std::vector<Case> cases_;
+  std::vector<select_entry> own_;
+  std::vector<std::uint32_t> sorted_;
+  std::vector<foreign_case*> foreign_;
+  std::unique_ptr<select_wait> wait_;
+};
+
+/// What `select` of a range returns.
+template <class Case>
+class [[nodiscard(
+    "a select does nothing until it is awaited or given a token")]] range_select_operation
+    : public range_select_cases<Case>,
+      public select_with_token<range_select_operation<Case>> {
+ public:
+  using sluice_operation = void;
+  using value_type = range_select_result<Case>;
+  using range_select_cases<Case>::range_select_cases;
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept {
+    return false;
+  }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return this->start(*h.promise().g);
+  }
+  value_type await_resume() {
+    const std::size_t winner = this->finish();
+    value_type r;
+    r.settle(this->cases(), winner);
+    return r;
+  }
+};
+
+template <class Case>
+requires case_with_handler<Case>
+class range_select_operation<Case> : public range_select_cases<Case>,
+                                     public select_with_token<range_select_operation<Case>> {
+ public:
+  using value_type = std::size_t;
+  using range_select_cases<Case>::range_select_cases;
+
+  /// What `co_await` awaits.
+  [[nodiscard]] task<std::size_t> into_task() && { return detail::run_select(std::move(*this)); }
+};
+
+template <class Range>
+using range_case_argument =
+    std::conditional_t<std::is_lvalue_reference_v<Range>, std::ranges::range_reference_t<Range>,
+                       std::ranges::range_value_t<Range>>;
+
+template <class Range>
+using range_case = typename select_argument<range_case_argument<Range>>::type;
+
+}  // namespace detail
+
+/// A case of a select with a handler.
+/**
+ * The handler is called when the case has happened, before `co_await select(…)` goes on. It takes
+ * the completion arguments, `error_code` first, or only the values; without an `error_code` an
+ * error is thrown. It may be a coroutine, which is awaited.
+ *
+ * @param op An operation of this library (an lvalue stays the caller's: a losing send keeps its
+ * value), or an Asio operation given `asio::deferred` or `use_task`.
+ * @param handler An lvalue is referred to. Under g++ 12 a closure written here must be trivially
+ * copyable: capture by reference, or name the object first.
+ * @param on_lost Called with the full completion arguments of an Asio operation that lost and did
+ * something all the same, or was cancelled.
+ */
+template <detail::select_operand Operation, class Handler, class OnLost = detail::ignore_lost>
+[[nodiscard]] auto on(Operation&& op, Handler&& handler, OnLost&& on_lost = {}) {
+  static_assert(
+      detail::safe_in_co_await_expression<Handler> && detail::safe_in_co_await_expression<OnLost>,
+      "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
+      "destroys it twice: capture by reference, or name the closure first and pass the name");
+  return detail::handled_case<typename detail::case_for<Operation>::type,
+                              detail::kept_handler<Handler>, detail::kept_handler<OnLost>>(
+      detail::make_case(std::forward<Operation>(op)), std::forward<Handler>(handler),
+      std::forward<OnLost>(on_lost));
+}
+
+/// The case that happens when no other is ready. Go's `default`.
+/** That none is ready is true at one instant, for all cases together. */
+template <class Handler>
+requires std::invocable < std::decay_t<Handler>
+& > [[nodiscard]] auto otherwise(Handler&& handler) {
+  static_assert(
+      detail::safe_in_co_await_expression<Handler>,
+      "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
+      "expression and destroys it twice: capture by reference, or name the closure first");
+  return detail::otherwise_case<detail::kept_handler<Handler>>(std::in_place,
+                                                               std::forward<Handler>(handler));
+}
+
+/// Waits for one of several operations: exactly one happens.
+/**
+ * Go's `select`. Of the cases that are ready one is chosen, each with the same probability; if none
+ * is, the goroutine waits until one is. Losing operations of this library have had no effect. Asio
+ * operations are launched when no other case is ready (and at the latest when they have been passed
+ * over 32 times by this goroutine); the first to complete wins, the others are cancelled with every
+ * type and awaited, so that none outlives its buffers. A select of nothing waits for ever.
+ *
+ * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's.
+ *
+ * @return Without handlers, a `select_result`; with `on` or `otherwise`, the index of the case. A
+ * case that ends with an error happens and throws; `on(op, f(error_code, …))` and `asio::as_tuple`
+ * give it as a value. With a token: `void(error_code, select_result<…>)` or `void(error_code,
+ * std::size_t)`.
+ *
+ * @par Cancellation
+ * Any type. A select whose case has been claimed completes with its value; a cancelled one has done
+ * nothing to any channel, its Asio operations have been cancelled and awaited, and the first of
+ * them that succeeded all the same is its result. An Asio operation that ignores cancellation
+ * delays it.
+ *
+ * @par Errors
+ * That of the case; `asio::error::operation_aborted` if cancelled.
+ *
+ * @code
+ * auto r = co_await sluice::select(ch1.receive(), ch2.send(v), sluice::sleep_for(1s),
+ *                                  socket.async_read_some(buffer, asio::deferred));
+ * if (r.index() == 0) use(r.get<0>());
+ *
+ * co_await sluice::select(sluice::on(ch.receive(), [&](std::optional<int> v) { use(v); }),
+ *                         sluice::otherwise([&] { idle(); }));
+ * @endcode
+ *
+ * Source: "Select statements" in the Go specification.
+ */
+template <detail::select_operand... Cases>
+auto select(Cases&&... cases) {
+  return detail::make_select(detail::select_wait::order::random, std::forward<Cases>(cases)...);
+}
+
+/// As `select`, but of the ready operations of this library the first as written is chosen.
+template <detail::select_operand... Cases>
+auto select_in_order(Cases&&... cases) {
+  return detail::make_select(detail::select_wait::order::written, std::forward<Cases>(cases)...);
+}
+
+/// A case of any kind, for selects whose cases are put together when the program runs.
+/**
+ * Made from what `on` and `otherwise` return, or from an operation whose value is not wanted.
+ * Move-only.
+ *
+ * @code
+ * std::vector<sluice::select_case> cases;
+ * for (auto& ch : channels) cases.emplace_back(sluice::on(ch.receive(), [&](std::optional<int> v) {
+ * use(v); })); const std::size_t i = co_await sluice::select(cases);
+ * @endcode
+ */
+class select_case {
+ public:
+  static constexpr bool has_handler = true;
+  using handler_result = task<>;
+
+  template <class Case>
+  requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case>)
+      select_case(Case&& c)
+      : case_(std::make_unique<holder<typename detail::select_argument<Case>::type>>(
+            detail::select_case_of(std::forward<Case>(c)))) {}
+
+  // For select.
+  [[nodiscard]] bool bind_any(std::vector<detail::select_entry>& own,
+                              std::vector<detail::foreign_case*>& foreign, std::uint32_t index) {
+    return case_->bind(own, foreign, index);
+  }
+  [[nodiscard]] task<> call() { return case_->call(); }
+  void lose() { case_->lose(); }
+  [[nodiscard]] detail::target_ptr handler_target() const { return case_->handler_target(); }
+
+ private:
+  struct any {
+    virtual ~any() = default;
+    virtual bool bind(std::vector<detail::select_entry>& own,
+                      std::vector<detail::foreign_case*>& foreign, std::uint32_t index) = 0;
+    virtual task<> call() = 0;
+    virtual void lose() = 0;
+    [[nodiscard]] virtual detail::target_ptr handler_target() const = 0;
+  };
+
+  template <class Case>
+  struct holder final : any {
+    explicit holder(Case&& c) : held(std::move(c)) {}
+
+    bool bind(std::vector<detail::select_entry>& own, std::vector<detail::foreign_case*>& foreign,
+              std::uint32_t index) override {
+      if constexpr (detail::case_of_otherwise<Case>) {
+        return false;
+      } else {
+        if constexpr (Case::is_foreign)
+          held.bind(foreign.emplace_back(), index);
+        else
+          held.bind(own.emplace_back(), index);
+        return true;
+      }
+    }
+    task<> call() override {
+      if constexpr (detail::has_coroutine_handler<Case>)
+        co_await held.call();
+      else if constexpr (detail::case_with_handler<Case>)
+        static_cast<void>(held.call());
+      else
+        static_cast<void>(held.take());
+      co_return;
+    }
+    void lose() override {
+      if constexpr (detail::case_with_handler<Case>) held.lose();
+    }
+    detail::target_ptr handler_target() const override { return held.handler_target(); }
+
+    Case held;
+  };
+
+  std::unique_ptr<any> case_;
+};
+
+/// Waits for one of a range of cases: operations of one type, or `select_case`s.
+/**
+ * As `select(cases…)`. The operations of an lvalue range stay in it and can be used again; Asio
+ * operations and `select_case`s are moved out.
+ *
+ * @return For operations, a result with `index()`, `get()` and `lost(i)`; for `select_case`s, the
+ * index.
+ * @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc
+ */
+template <std::ranges::input_range Range>
+requires(!detail::select_operand<Range>) auto select(Range&& cases) {
+  return detail::range_select_operation<detail::range_case<Range>>(
+      detail::select_wait::order::random, std::forward<Range>(cases));
+}
+
+/// As `select` of a range, but of the ready operations of this library the first is chosen.
+template <std::ranges::input_range Range>
+requires(!detail::select_operand<Range>) auto select_in_order(Range&& cases) {
+  return detail::range_select_operation<detail::range_case<Range>>(
+      detail::select_wait::order::written, std::forward<Range>(cases));
+}
+
+}  // namespace sluice

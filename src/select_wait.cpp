@@ -1,0 +1,320 @@
+#include <sluice/detail/select_wait.hpp>
+
+#include <sluice/detail/operation.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/executor.hpp>
+
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <mutex>
+#include <optional>
+
+namespace sluice::detail {
+
+namespace {
+
+/// How often ready cases of ours may pass over Asio cases in one goroutine.
+constexpr std::uint8_t most_passes = 32;
+
+}  // namespace
+
+/// All locks of a select's entries, each once, in address order.
+class select_wait::locks {
+ public:
+  explicit locks(const select_wait& s) noexcept : wait_(s) {
+    const auto address = [&](std::uint32_t i) { return s.entries_[i].lock; };
+    for (std::uint32_t i = 0; i < s.sorted_.size(); ++i) s.sorted_[i] = i;
+    std::ranges::sort(s.sorted_, std::less<>(), address);
+    for_each([](byte_lock& l) { l.lock(); });
+  }
+  ~locks() {
+    for_each([](byte_lock& l) { l.unlock(); });
+  }
+  locks(const locks&) = delete;
+  locks& operator=(const locks&) = delete;
+
+ private:
+  template <class F>
+  void for_each(F f) const noexcept {
+    byte_lock* last = nullptr;
+    for (const auto i : wait_.sorted_) {
+      byte_lock* const l = wait_.entries_[i].lock;
+      if (l && l != last) f(*l);
+      last = l;
+    }
+  }
+
+  const select_wait& wait_;
+};
+
+select_wait::~select_wait() {
+  for (const auto& e : entries_)
+    if (e.w->who) {
+      forget_waiter(*e.w, *e.functions);
+      e.w->who = nullptr;
+    }
+}
+
+void select_wait::bind(party& p) noexcept {
+  for (auto& e : entries_) {
+    e.w->begin(p);
+    e.w->shared_claim = &claim_;
+    e.lock = e.functions->lock(*e.w);
+  }
+}
+
+// A case that looks ready, each with the same probability, or the first as written.
+std::uint32_t select_wait::ready_case() const noexcept {
+  std::uint32_t found = none;
+  std::uint32_t ready = 0;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const auto& e = entries_[i];
+    if (!e.lock || !e.functions->ready(*e.w)) continue;
+    if (++ready == 1 || scheduler::choose(ready) == 0) found = i;
+    if (order_ == order::written) break;
+  }
+  return found;
+}
+
+// Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
+// whatever the others are; that none is takes all locks to say.
+bool select_wait::try_hinted(wake_list& woken) {
+  const auto i = ready_case();
+  if (i == none) return false;
+  auto& e = entries_[i];
+  const std::lock_guard guard(*e.lock);
+  if (!e.functions->attempt(*e.w, woken)) return false;
+  winner_ = e.w->index;
+  return true;
+}
+
+// Under all locks. An attempt fails only when the partners seen were decided elsewhere; it has
+// removed them then.
+bool select_wait::attempt_one(wake_list& woken) {
+  for (;;) {
+    const auto i = ready_case();
+    if (i == none) return false;
+    auto& e = entries_[i];
+    if (e.functions->attempt(*e.w, woken)) {
+      winner_ = e.w->index;
+      return true;
+    }
+  }
+}
+
+void select_wait::enlist_all() {
+  for (auto& e : entries_)
+    if (e.lock) e.functions->enlist(*e.w);
+}
+
+bool select_wait::start(goroutine& g, std::span<select_entry> entries,
+                        std::span<std::uint32_t> sorted, std::span<foreign_case*> foreign) {
+  goroutine_ = &g;
+  g.waiting_on = "select";
+  entries_ = entries;
+  sorted_ = sorted;
+  foreign_ = foreign;
+  if (g.cancel) {
+    outcome_ = g.cancel->outcome();
+    if (outcome_ != waiter::state::waiting) return g.must_yield();
+  }
+  if (foreign.empty() || g.passes < most_passes) {
+    bind(g);
+    wake_list woken;
+    const bool done = try_hinted(woken);
+    woken.wake_all();
+    if (done) {
+      if (!foreign.empty()) ++g.passes;
+      return g.must_yield();
+    }
+  }
+  if (foreign.empty()) return start_plain();
+  strand_party_.home = g.home;
+  strand_party_.owner = this;
+  bind(strand_party_);
+  if (g.cancel) {
+    const std::lock_guard guard(g.cancel->lock());
+    outcome_ = g.cancel->begin(*this);
+    if (outcome_ != waiter::state::waiting) return g.must_yield();
+  }
+  shared_ = true;
+  if (g.where->is_serial()) {
+    launch_foreign();
+  } else {
+    g.become_serial();
+    post_to_strand(&select_wait::launch_foreign);
+  }
+  return true;
+}
+
+bool select_wait::start_plain() {
+  goroutine& g = *goroutine_;
+  wake_list woken;
+  bool done = false;
+  {
+    std::unique_lock<byte_lock> cancellation_guard;
+    if (g.cancel) {
+      cancellation_guard = std::unique_lock(g.cancel->lock());
+      outcome_ = g.cancel->begin(*this);
+      if (outcome_ != waiter::state::waiting) return g.must_yield();
+    }
+    const locks guard(*this);
+    done = attempt_one(woken);
+    if (!done && !has_otherwise_) {
+      shared_ = true;
+      enlist_all();
+    }
+  }
+  woken.wake_all();
+  if (done || has_otherwise_) return g.must_yield();
+  return !claim_.arrive_second() || g.must_yield();
+}
+
+void select_wait::post_to_strand(void (select_wait::*step)()) {
+  executor(goroutine_->where)
+      .require(asio::execution::blocking.never)
+      .execute([this, step, held = ticket(*goroutine_)] {
+        if (!held->ended()) (this->*step)();
+      });
+}
+
+// An operation may complete from inside its launch; the rest is not launched then.
+void select_wait::launch_foreign() {
+  busy_ = true;
+  for (foreign_case* const c : foreign_) {
+    if (claim_.winner() != none) break;
+    c->owner = this;
+    c->launched = true;
+    ++outstanding_;
+    try {
+      c->launch(*c);
+    } catch (...) {
+      c->launched = false;
+      --outstanding_;
+      if (claim_.claim(failed)) failure_ = std::current_exception();
+    }
+  }
+  busy_ = false;
+  if (std::exchange(goroutine_->passes, std::uint8_t{0}) < most_passes)
+    register_entries();
+  else
+    give_event_loop_a_turn();
+}
+
+// The event loop polls between handlers: when the second of two handlers posted one by the other
+// runs, what was ready has been dispatched.
+void select_wait::give_event_loop_a_turn() {
+  const auto ex = goroutine_->home->event_loop_executor();
+  asio::post(ex, [this, ex, held = ticket(*goroutine_)]() mutable {
+    asio::post(ex, [this, kept = std::move(held)] {
+      if (!kept->ended()) post_to_strand(&select_wait::register_entries);
+    });
+  });
+}
+
+void select_wait::register_entries() {
+  goroutine& g = *goroutine_;
+  registered_ = true;
+  wake_list woken;
+  bool claimed_here = true;
+  {
+    std::unique_lock<byte_lock> cancellation_guard;
+    if (g.cancel) cancellation_guard = std::unique_lock(g.cancel->lock());
+    if (claim_.winner() == none)
+      claimed_here = attempt_or_enlist(woken);
+    else if (claim_.winner() == cancelled)
+      claimed_here = false;
+  }
+  woken.wake_all();
+  if (claimed_here || claim_.arrive_second()) on_claimed();
+}
+
+// Claims for this select itself if a case is ready; otherwise whoever claims arrives later.
+bool select_wait::attempt_or_enlist(wake_list& woken) {
+  const locks guard(*this);
+  try {
+    if (attempt_one(woken)) return claim_.claim(winner_);
+    enlist_all();
+    return false;
+  } catch (...) {
+    failure_ = std::current_exception();
+    return claim_.claim(failed);
+  }
+}
+
+void select_wait::on_claimed() {
+  claim_seen_ = true;
+  cancel_foreign();
+  go_on_if_finished();
+}
+
+// Every type at once, terminal among them, whatever weaker type came before.
+void select_wait::cancel_foreign() {
+  if (std::exchange(busy_, true)) return;
+  const auto winner = claim_.winner();
+  for (foreign_case* const c : foreign_)
+    if (c->launched && !c->completed && c->index != winner)
+      c->signal.emit(asio::cancellation_type::all);
+  busy_ = false;
+}
+
+void select_wait::foreign_completed(foreign_case& c) {
+  c.completed = true;
+  c.signal.slot().clear();
+  --outstanding_;
+  if (claim_.claim(c.index)) {
+    claim_seen_ = true;
+    cancel_foreign();
+  } else if (claim_.winner() == cancelled && c.succeeded && rescued_ == none) {
+    rescued_ = c.index;
+  }
+  go_on_if_finished();
+}
+
+void select_wait::foreign_abandoned(foreign_case& c) {
+  abandoned_ = true;
+  foreign_completed(c);
+}
+
+void select_wait::go_on_if_finished() {
+  if (busy_ || !registered_ || outstanding_ != 0 || !claim_seen_ || resumed_) return;
+  resumed_ = true;
+  if (abandoned_)
+    goroutine_->abandon();
+  else
+    goroutine_->make_ready();
+}
+
+void select_wait::wake_on_strand(party& p) noexcept {
+  static_cast<strand_party&>(p).owner->post_to_strand(&select_wait::on_claimed);
+}
+
+bool select_wait::cancel(cancellable& wait, asio::cancellation_type,
+                         waiter::state outcome) noexcept {
+  auto& self = static_cast<select_wait&>(wait);
+  if (!self.claim_.claim(cancelled)) return false;
+  self.outcome_ = outcome;
+  if (!self.claim_.arrive_second()) return false;
+  if (self.foreign_.empty()) return true;
+  self.post_to_strand(&select_wait::on_claimed);
+  return false;
+}
+
+std::uint32_t select_wait::finish() {
+  if (goroutine_->cancel) goroutine_->cancel->end();
+  if (shared_) winner_ = claim_.winner();
+  for (const auto& e : entries_) {
+    if (shared_ && e.lock && e.w->index != winner_) e.functions->withdraw(*e.w);
+    e.w->who = nullptr;
+  }
+  if (failure_) std::rethrow_exception(failure_);
+  if (winner_ == cancelled) winner_ = rescued_;
+  if (outcome_ != waiter::state::waiting && winner_ == none)
+    throw_error(outcome_error(outcome_), "sluice: select");
+  return winner_;
+}
+
+}  // namespace sluice::detail
