@@ -3,6 +3,7 @@
 #include <sluice/detail/goroutine.hpp>
 
 #include <mutex>
+#include <utility>
 
 namespace sluice::detail {
 
@@ -67,10 +68,27 @@ void cancellation::reset(asio::cancellation_type filter) noexcept {
   outcome_ = waiter::state::waiting;
 }
 
+bool cancellation::throws() noexcept {
+  const std::lock_guard guard(lock_);
+  return throws_;
+}
+
+void cancellation::set_throws(bool on) noexcept {
+  const std::lock_guard guard(lock_);
+  throws_ = on;
+}
+
+void cancellation::keep(std::shared_ptr<void> source) {
+  const std::lock_guard guard(lock_);
+  source_ = std::move(source);
+}
+
 void cancellation::detach() noexcept {
+  std::shared_ptr<void> source;
   const std::lock_guard guard(lock_);
   goroutine_ = nullptr;
   wait_ = nullptr;
+  source.swap(source_);
 }
 
 }  // namespace sluice::detail

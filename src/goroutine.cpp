@@ -1,6 +1,7 @@
 #include <sluice/detail/goroutine.hpp>
 
 #include <sluice/detail/make_target.hpp>
+#include <sluice/detail/operation.hpp>
 #include <sluice/detail/recycling.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/error.hpp>
@@ -114,6 +115,12 @@ void goroutine::become_serial() {
 cancellation_ref goroutine::become_cancellable() {
   if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
   return cancel;
+}
+
+void goroutine::throw_if_cancelled() const {
+  const auto outcome = cancel->outcome();
+  if (outcome != waiter::state::waiting && cancel->throws())
+    throw_error(outcome_error(outcome), "sluice: co_await");
 }
 
 goroutine* this_goroutine_or_null() noexcept {

@@ -242,7 +242,7 @@ void scheduler::on_alarm() {
 }
 
 void scheduler::timers_changed() noexcept {
-  if (!(innermost && &innermost->owner == this)) set_alarm_if_needed();
+  if (!shutting_down() && !(innermost && &innermost->owner == this)) set_alarm_if_needed();
 }
 
 // An alarm that is too early costs one turn of the event loop; moving it costs a system call.

@@ -289,16 +289,17 @@ struct start_signature<void> {
   using type = void(std::exception_ptr);
 };
 
-template <class What, class Token>
+/// @param prepare Called with the goroutine before it is made ready.
+template <class What, class Token, class Prepare = decltype([](goroutine&) {})>
 auto start_with_token(start_place place, What&& what, Token&& token,
-                      std::source_location where_started) {
+                      std::source_location where_started, Prepare prepare = {}) {
   using result = result_of_start_t<What>;
   static_assert(
       std::is_void_v<result> || std::is_default_constructible_v<result>,
       "the result of a goroutine with a completion token is default-constructible, because "
       "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
-      [where_started](auto handler, start_place p, auto&& w) {
+      [where_started, prepare](auto handler, start_place p, auto&& w) {
         boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
         auto slot = box.slot();
         auto body = detail::run_for_handler<result>(detail::make_task(std::forward<decltype(w)>(w)),
@@ -308,6 +309,7 @@ auto start_with_token(start_place place, What&& what, Token&& token,
         if (!g) return;
         if (slot.is_connected())
           slot.template emplace<goroutine_canceller>(g->become_cancellable());
+        prepare(*g);
         g->make_ready();
       },
       token, std::move(place), std::forward<What>(what));

@@ -23,6 +23,22 @@ namespace sluice {
 template <class T = void>
 class task;
 
+/// What has been asked of a goroutine: `co_await asio::this_coro::cancellation_state`.
+/** Thread safe: a long computation may look at it, on any thread. */
+class cancellation_state {
+ public:
+  /// Used by tasks.
+  explicit cancellation_state(detail::cancellation_ref c) noexcept : cancellation_(std::move(c)) {}
+
+  /// The types of cancellation asked for since the start or the last reset, `none` if none was.
+  [[nodiscard]] asio::cancellation_type cancelled() const noexcept {
+    return cancellation_ ? cancellation_->requested() : asio::cancellation_type::none;
+  }
+
+ private:
+  detail::cancellation_ref cancellation_;
+};
+
 namespace detail {
 
 /// An operation of this library: awaitable in a task as it is.
@@ -40,6 +56,26 @@ inline constexpr bool is_asio_operation<asio_operation<Ts...>> = true;
 /// `co_await` of a task by another task.
 template <class T>
 class task_awaiter;
+
+/// An await that gives what is known already.
+template <class T>
+class ready_awaiter : public std::suspend_never {
+ public:
+  explicit ready_awaiter(T value) noexcept : value_(std::move(value)) {}
+  [[nodiscard]] T await_resume() noexcept { return std::move(value_); }
+
+ private:
+  T value_;
+};
+template <>
+class ready_awaiter<void> : public std::suspend_never {};
+
+/// The cancellation types that a filter of Asio's lets through.
+template <class Filter>
+[[nodiscard]] asio::cancellation_type types_passed_by(const Filter& filter) {
+  return filter(asio::cancellation_type::terminal) | filter(asio::cancellation_type::partial) |
+         filter(asio::cancellation_type::total);
+}
 
 /// `co_await asio::this_coro::executor`.
 class executor_awaiter {
@@ -118,6 +154,36 @@ struct task_promise_base : promise_base {
   requires requires(What&& w) { std::move(w).into_task(); }
   auto await_transform(What&& what) { return await_transform(std::move(what).into_task()); }
 
+  ready_awaiter<cancellation_state> await_transform(
+      asio::this_coro::cancellation_state_t) const noexcept {
+    return ready_awaiter<cancellation_state>(cancellation_state(g->cancel));
+  }
+  ready_awaiter<void> await_transform(asio::this_coro::reset_cancellation_state_0_t) const noexcept {
+    if (g->cancel) g->cancel->reset(asio::cancellation_type::terminal);
+    return {};
+  }
+  template <class Filter>
+  ready_awaiter<void> await_transform(
+      asio::this_coro::reset_cancellation_state_1_t<Filter> reset) const {
+    if (g->cancel) g->cancel->reset(detail::types_passed_by(reset.filter));
+    return {};
+  }
+  template <class In, class Out>
+  ready_awaiter<void> await_transform(
+      asio::this_coro::reset_cancellation_state_2_t<In, Out> reset) const {
+    if (g->cancel)
+      g->cancel->reset(detail::types_passed_by(reset.in_filter) &
+                       detail::types_passed_by(reset.out_filter));
+    return {};
+  }
+  ready_awaiter<bool> await_transform(asio::this_coro::throw_if_cancelled_0_t) const noexcept {
+    return ready_awaiter<bool>(g->cancel && g->cancel->throws());
+  }
+  ready_awaiter<void> await_transform(asio::this_coro::throw_if_cancelled_1_t set) const noexcept {
+    if (g->cancel) g->cancel->set_throws(set.value);
+    return {};
+  }
+
   executor_awaiter await_transform(asio::this_coro::executor_t) const noexcept {
     return executor_awaiter(*g);
   }
@@ -175,6 +241,11 @@ struct task_promise<void> final : task_promise_base {
  * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given
  * `asio::deferred` or `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor`
  * that holds the goroutine's strand).
+ *
+ * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`;
+ * `reset_cancellation_state(filter)` forgets what was asked for and sets which types are looked at from now
+ * on (at first terminal only); while cancellation is asked for, every operation ends with its error
+ * at once, and with `throw_if_cancelled(true)` awaiting a task or an awaitable throws too.
  *
  * A lambda's captures live in the closure, not in the frame: give the closure itself to `go`, which
  * keeps it, rather than the task that calling it returned.
@@ -250,6 +321,7 @@ class task_awaiter : public await_link {
 
 template <class U>
 task_awaiter<U> task_promise_base::await_transform(task<U>&& what) {
+  if (g->cancel) g->throw_if_cancelled();
   return task_awaiter<U>(std::move(what));
 }
 

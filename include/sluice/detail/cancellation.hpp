@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace sluice {
@@ -60,6 +61,13 @@ class cancellation {
   /// Forgets what has been asked for, and from now on looks only at the types in `filter`.
   void reset(asio::cancellation_type filter) noexcept;
 
+  /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
+  [[nodiscard]] bool throws() noexcept;
+  void set_throws(bool on) noexcept;
+
+  /// Something that passes requests on to this goroutine, kept until it ends.
+  void keep(std::shared_ptr<void> source);
+
   /// The goroutine has ended.
   void detach() noexcept;
 
@@ -85,6 +93,8 @@ class cancellation {
   asio::cancellation_type requested_ = asio::cancellation_type::none;
   asio::cancellation_type filter_ = asio::cancellation_type::terminal;
   waiter::state outcome_ = waiter::state::waiting;
+  bool throws_ = false;
+  std::shared_ptr<void> source_;
   std::atomic<std::uint32_t> references_{1};
 };
 

@@ -90,6 +90,9 @@ class goroutine final : public ready_node, public party {
   /** @throws std::bad_alloc */
   cancellation_ref become_cancellable();
 
+  /// Throws if cancellation is asked for and is to be thrown.
+  void throw_if_cancelled() const;
+
   /// Ends it without resuming it: whatever should have resumed it was destroyed.
   void abandon() noexcept;
 

@@ -1,0 +1,344 @@
+#pragma once
+
+#include <sluice/detail/context_state.hpp>
+#include <sluice/detail/operation.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+#include <sluice/timer.hpp>
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <stop_token>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+
+class context;
+class cancel_function;
+
+namespace detail {
+
+/// A value of a context, and those of its ancestors.
+struct context_value {
+  const void* key;
+  std::shared_ptr<const void> value;
+  std::shared_ptr<const context_value> outer;
+};
+
+struct context_waiter : waiter {
+  context_ref state;
+};
+
+extern const waiter_functions context_functions;
+
+}  // namespace detail
+
+/// Waiting for a context to be done: what `context::done` returns.
+/** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
+class [[nodiscard("an operation does nothing until it is awaited or given a token")]] done_operation
+    : public detail::operation<done_operation, detail::context_waiter> {
+ public:
+  using signature = void(error_code);
+  static constexpr const detail::waiter_functions& functions = detail::context_functions;
+
+  /// Used by `context::done`.
+  explicit done_operation(detail::context_ref s) noexcept { state = std::move(s); }
+  done_operation(done_operation&& other) noexcept { state = other.state; }
+
+  void take() const {
+    if (outcome != detail::waiter::state::done)
+      detail::throw_error(detail::outcome_error(outcome), "sluice: context");
+  }
+  [[nodiscard]] std::tuple<error_code> take_arguments() const {
+    return {detail::outcome_error(outcome)};
+  }
+  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+};
+
+/// A key of a context's values: the object is the key, `T` the value's type.
+/** @code inline const sluice::context_key<std::string> user; @endcode */
+template <class T>
+class context_key {
+ public:
+  constexpr context_key() noexcept = default;
+  context_key(const context_key&) = delete;
+  context_key& operator=(const context_key&) = delete;
+
+ private:
+  [[maybe_unused]] char unique_ = 0;
+};
+
+/// Carries cancellation, a deadline and values down a tree of calls. Go's `context.Context`.
+/**
+ * A handle: copies are the same context. It is done when its cancel function is called, its deadline
+ * passes or its parent is done; the first of these gives its error and cause. It is then done at
+ * once, and so is every context derived from it, before the call that did it returns.
+ *
+ * @par Thread safety
+ * Safe.
+ *
+ * @code
+ * auto [ctx, cancel] = sluice::with_timeout(sluice::context::background(), 1s);
+ * sluice::go(ctx, fetch(url));                     // every wait in it ends when ctx is done
+ * co_await ctx.done();
+ * @endcode
+ *
+ * Source: Go's package context.
+ */
+class context {
+ public:
+  /// The root: never done, no values. Also a default-constructed context.
+  [[nodiscard]] static context background() noexcept { return {}; }
+  context() noexcept = default;
+
+  /// Waits until it is done; for ever if it never will be.
+  /** Awaited: void. With a token: `void(error_code)`, `operation_aborted` if the wait is cancelled. */
+  [[nodiscard]] done_operation done() const noexcept { return done_operation(state_); }
+
+  /// Why it is done: no error while it is not, `asio::error::operation_aborted` if it was cancelled,
+  /// `asio::error::timed_out` if its deadline has passed.
+  [[nodiscard]] error_code err() const noexcept { return state_ ? state_->err() : error_code(); }
+
+  /// The cause given to the cancel function, or the error as a `system_error`; null while not done.
+  [[nodiscard]] std::exception_ptr cause() const noexcept {
+    return state_ ? state_->cause() : nullptr;
+  }
+
+  /// When it will be done at the latest, if it has a deadline.
+  [[nodiscard]] std::optional<clock::time_point> deadline() const noexcept {
+    return state_ ? state_->deadline() : std::nullopt;
+  }
+
+  /// The value of `key`, from the nearest context that has one; null if none has.
+  /** The pointer is valid while this context or one derived from it lives. */
+  template <class T>
+  [[nodiscard]] const T* value(const context_key<T>& key) const noexcept {
+    for (auto* v = values_.get(); v; v = v->outer.get())
+      if (v->key == &key) return static_cast<const T*>(v->value.get());
+    return nullptr;
+  }
+
+  /// How many contexts derived from it have not ended; for tests and diagnosis.
+  [[nodiscard]] std::size_t child_count() const noexcept {
+    return state_ ? state_->child_count() : 0;
+  }
+
+  /// Used by the functions that derive contexts.
+  context(detail::context_ref s, std::shared_ptr<const detail::context_value> v) noexcept
+      : state_(std::move(s)), values_(std::move(v)) {}
+  [[nodiscard]] const detail::context_ref& state() const noexcept { return state_; }
+  [[nodiscard]] const std::shared_ptr<const detail::context_value>& values() const noexcept {
+    return values_;
+  }
+
+ private:
+  detail::context_ref state_;
+  std::shared_ptr<const detail::context_value> values_;
+};
+
+/// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak.
+/** Go's CancelFunc and CancelCauseFunc. Calling it again does nothing. Thread safe. */
+class [[nodiscard("the context is cancelled when this is destroyed")]] cancel_function {
+ public:
+  /// Used by the functions that derive contexts.
+  explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
+  cancel_function(cancel_function&& other) noexcept = default;
+  cancel_function& operator=(cancel_function&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~cancel_function() { (*this)(); }
+
+  /// Cancels with `cause`; null means that the error is the cause.
+  void operator()(std::exception_ptr cause = nullptr) const {
+    if (state_) state_->cancel(asio::error::operation_aborted, std::move(cause));
+  }
+
+ private:
+  detail::context_ref state_;
+};
+
+/// A context and the function that cancels it: `auto [ctx, cancel] = with_cancel(parent);`
+struct cancellable_context {
+  cancellable_context(context c, cancel_function f) noexcept
+      : ctx(std::move(c)), cancel(std::move(f)) {}
+  context ctx;
+  cancel_function cancel;
+};
+
+/// A context that is done when `cancel` is called or `parent` is done.
+/** @throws std::bad_alloc */
+[[nodiscard]] cancellable_context with_cancel(const context& parent);
+
+/// The same, done with `asio::error::timed_out` at `t` at the latest.
+/**
+ * The timer runs on `where`; without one on the running goroutine's scheduler.
+ * @throws system_error `error::not_in_goroutine`; std::bad_alloc
+ */
+[[nodiscard]] cancellable_context with_deadline(const context& parent, clock::time_point t);
+template <detail::place_to_start Where>
+[[nodiscard]] cancellable_context with_deadline(Where&& where, const context& parent,
+                                                clock::time_point t);
+
+/// The same with a deadline `d` from now.
+template <class Rep, class Period>
+[[nodiscard]] cancellable_context with_timeout(const context& parent,
+                                               std::chrono::duration<Rep, Period> d) {
+  return with_deadline(parent, detail::add_saturated(clock::now(), detail::saturate(d)));
+}
+template <detail::place_to_start Where, class Rep, class Period>
+[[nodiscard]] cancellable_context with_timeout(Where&& where, const context& parent,
+                                               std::chrono::duration<Rep, Period> d) {
+  return with_deadline(where, parent, detail::add_saturated(clock::now(), detail::saturate(d)));
+}
+
+/// A context with a value that hides the parent's of the same key.
+template <class T, class U>
+  requires std::constructible_from<T, U>
+[[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
+  auto held = std::make_shared<const T>(std::forward<U>(value));
+  return context(parent.state(), std::make_shared<const detail::context_value>(detail::context_value{
+                                     &key, std::move(held), parent.values()}));
+}
+
+/// A context with the parent's values that is not done when the parent is.
+[[nodiscard]] inline context without_cancel(const context& parent) noexcept {
+  return context({}, parent.values());
+}
+
+namespace detail {
+
+/// A callback of a context, unregistered when this is destroyed.
+class context_registration {
+ public:
+  context_registration(const context& ctx, std::function<void()> f)
+      : state_(ctx.state()), callback_(std::move(f)) {}
+  context_registration(const context_registration&) = delete;
+  context_registration& operator=(const context_registration&) = delete;
+  ~context_registration() { stop(); }
+
+  /// @return False if the context is done already; the function is not called then.
+  [[nodiscard]] bool start() noexcept { return !state_ || state_->add(callback_); }
+  bool stop() noexcept { return state_ && state_->remove(callback_); }
+
+ private:
+  context_ref state_;
+  context_callback callback_;
+};
+
+/// Makes every wait of a goroutine end when `ctx` is done.
+void bind_to_context(goroutine& g, const context& ctx);
+
+}  // namespace detail
+
+/// A function that runs in a goroutine of its own when a context is done: what `after_func` returns.
+/** Destroying this does not stop it. */
+class context_after_func {
+ public:
+  /// Used by `after_func`.
+  explicit context_after_func(std::shared_ptr<detail::context_registration> r) noexcept
+      : registration_(std::move(r)) {}
+
+  /// Sees to it that the function does not run.
+  /** @return True if this call has; false if it has been started or stopped before. Does not wait. */
+  bool stop() noexcept { return registration_ && registration_->stop(); }
+
+ private:
+  std::shared_ptr<detail::context_registration> registration_;
+};
+
+/// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's `context.AfterFunc`.
+/** @param where Where the goroutine runs; without one, on the running goroutine's scheduler. */
+template <detail::startable F>
+context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
+  if (!ctx.state()) return context_after_func(nullptr);
+  struct shared {
+    std::shared_ptr<detail::context_registration> self;
+  };
+  auto keep = std::make_shared<shared>();
+  auto start = [place, keep, what = std::make_shared<std::decay_t<F>>(std::forward<F>(f))] {
+    keep->self.reset();
+    detail::start(place, detail::make_task(std::move(*what)), detail::starts_serial<F>,
+                  std::source_location::current());
+  };
+  auto registration = std::make_shared<detail::context_registration>(ctx, start);
+  keep->self = registration;
+  if (!registration->start()) start();
+  return context_after_func(std::move(registration));
+}
+template <detail::startable F>
+context_after_func after_func(const context& ctx, F&& f) {
+  return after_func(detail::current_place("sluice::after_func"), ctx, std::forward<F>(f));
+}
+template <detail::place_to_start Where, detail::startable F>
+context_after_func after_func(Where&& where, const context& ctx, F&& f) {
+  return after_func(detail::place_of(where), ctx, std::forward<F>(f));
+}
+
+/// A context that is done when any of several is, with that one's error and cause, and values of the
+/// first.
+[[nodiscard]] cancellable_context merge(const std::vector<context>& parents);
+
+/// A context that is cancelled when `slot` is emitted to, with any type.
+/** Takes the slot for itself until it is destroyed or cancelled. */
+[[nodiscard]] cancellable_context with_slot(const context& parent, asio::cancellation_slot slot);
+
+/// A context that is cancelled when a stop is requested of `token`.
+[[nodiscard]] cancellable_context with_stop_token(const context& parent, std::stop_token token);
+
+/// A stop token that is requested to stop when `ctx` is done.
+[[nodiscard]] std::stop_token stop_token_of(const context& ctx);
+
+/// Starts a goroutine all of whose waits end when `ctx` is done.
+/**
+ * As `go(where, what[, token])` and `go(what)`. Every operation that it awaits, Asio's included, ends
+ * with `asio::error::operation_aborted`, or `timed_out` if a deadline made the context done; operations
+ * begun later end at once. A token's cancellation slot works beside the context.
+ */
+template <detail::place_to_start Where, detail::startable What>
+void go(const context& ctx, Where&& where, What&& what,
+        std::source_location location = std::source_location::current()) {
+  if (auto* const g =
+          detail::make_goroutine(detail::place_of(where), detail::make_task(std::forward<What>(what)),
+                                 detail::starts_serial<What>, location)) {
+    detail::bind_to_context(*g, ctx);
+    g->make_ready();
+  }
+}
+template <detail::startable What>
+void go(const context& ctx, What&& what,
+        std::source_location location = std::source_location::current()) {
+  if (auto* const g = detail::make_goroutine(
+          detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
+          detail::starts_serial<What>, location)) {
+    detail::bind_to_context(*g, ctx);
+    g->make_ready();
+  }
+}
+template <detail::place_to_start Where, detail::startable What, class Token>
+  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
+auto go(const context& ctx, Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
+  return detail::start_with_token(
+      detail::place_of(where), std::forward<What>(what), std::forward<Token>(token), location,
+      [ctx](detail::goroutine& g) { detail::bind_to_context(g, ctx); });
+}
+
+template <detail::place_to_start Where>
+cancellable_context with_deadline(Where&& where, const context& parent, clock::time_point t) {
+  auto result = with_cancel(parent);
+  result.ctx.state()->set_deadline(detail::place_of(where).where, t);
+  return result;
+}
+
+}  // namespace sluice

@@ -1,0 +1,113 @@
+#include <sluice/context.hpp>
+
+#include <boost/asio/cancellation_type.hpp>
+
+#include <mutex>
+
+namespace sluice {
+
+namespace detail {
+
+namespace {
+
+const context_ref& state_of(const waiter& w) noexcept {
+  return static_cast<const context_waiter&>(w).state;
+}
+
+}  // namespace
+
+const waiter_functions context_functions{
+    "context",
+    [](waiter& w) noexcept -> byte_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
+    [](const waiter& w) noexcept { return state_of(w) && state_of(w)->done(); },
+    [](waiter& w, wake_list&) {
+      if (!state_of(w)->done()) return false;
+      w.outcome = waiter::state::done;
+      return true;
+    },
+    [](waiter& w) { state_of(w)->enlist(w); },
+    [](waiter& w) noexcept { return state_of(w)->withdraw(w); },
+};
+
+void bind_to_context(goroutine& g, const context& ctx) {
+  if (!ctx.state()) return;
+  const auto cancel = g.become_cancellable();
+  const auto request = [cancel, state = ctx.state()] {
+    cancel->request(asio::cancellation_type::all, state->err() == asio::error::timed_out
+                                                      ? waiter::state::timed_out
+                                                      : waiter::state::aborted);
+  };
+  const auto registration = std::make_shared<context_registration>(ctx, request);
+  if (registration->start())
+    cancel->keep(registration);
+  else
+    request();
+}
+
+}  // namespace detail
+
+cancellable_context with_cancel(const context& parent) {
+  const auto state =
+      detail::context_ref::adopt(detail::context_state::make(parent.state().get()));
+  return {context(state, parent.values()), cancel_function(state)};
+}
+
+cancellable_context with_deadline(const context& parent, clock::time_point t) {
+  const auto place = detail::current_place("sluice::with_deadline");
+  auto result = with_cancel(parent);
+  result.ctx.state()->set_deadline(place.where, t);
+  return result;
+}
+
+cancellable_context merge(const std::vector<context>& parents) {
+  auto result = with_cancel(parents.empty() ? context::background() : parents.front());
+  const auto& merged = result.ctx.state();
+  for (std::size_t i = 1; i < parents.size(); ++i) {
+    const auto parent = parents[i].state();
+    if (!parent) continue;
+    const auto pass_on = [link = merged->link(), parent] {
+      link->cancel(parent->err(), parent->cause());
+    };
+    const auto registration = std::make_shared<detail::context_registration>(parents[i], pass_on);
+    if (registration->start())
+      merged->keep(registration);
+    else
+      pass_on();
+  }
+  return result;
+}
+
+cancellable_context with_slot(const context& parent, asio::cancellation_slot slot) {
+  auto result = with_cancel(parent);
+  if (slot.is_connected())
+    slot.assign([link = result.ctx.state()->link()](asio::cancellation_type type) {
+      if (type != asio::cancellation_type::none)
+        link->cancel(asio::error::operation_aborted, nullptr);
+    });
+  return result;
+}
+
+cancellable_context with_stop_token(const context& parent, std::stop_token token) {
+  auto result = with_cancel(parent);
+  const auto cancel = [link = result.ctx.state()->link()] {
+    link->cancel(asio::error::operation_aborted, nullptr);
+  };
+  result.ctx.state()->keep(
+      std::make_shared<std::stop_callback<decltype(cancel)>>(std::move(token), cancel));
+  return result;
+}
+
+std::stop_token stop_token_of(const context& ctx) {
+  std::stop_source source;
+  if (const auto& state = ctx.state()) {
+    const auto callback =
+        std::make_shared<detail::context_callback>([source]() mutable { source.request_stop(); });
+    if (state->add(*callback))
+      state->keep(callback);
+    else
+      source.request_stop();
+  }
+  return source.get_token();
+}
+
+}  // namespace sluice
