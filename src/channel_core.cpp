@@ -97,6 +97,7 @@ channel_core::~channel_core() {
 }
 
 void channel_core::destroy() noexcept {
+  owned_.reset();
   const auto alignment = std::align_val_t{alignment_of(element_)};
   this->~channel_core();
   ::operator delete(this, alignment);
@@ -243,6 +244,15 @@ channel_core::result channel_core::try_send(void* value) {
   const std::lock_guard guard(lock_);
   if (!attempt_send(w, woken.partner)) return result::would_block;
   return w.outcome == waiter::state::done ? result::done : result::closed;
+}
+
+void channel_core::offer(void* value, wake_list& woken) {
+  waiter w;
+  w.slot = value;
+  waiter* partner = nullptr;
+  const std::lock_guard guard(lock_);
+  static_cast<void>(attempt_send(w, partner));
+  if (partner) woken.add(*partner);
 }
 
 // Empty and then seen not closed: it was empty and open at the moment of the first look.

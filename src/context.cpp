@@ -47,8 +47,7 @@ void bind_to_context(goroutine& g, const context& ctx) {
 }  // namespace detail
 
 cancellable_context with_cancel(const context& parent) {
-  const auto state =
-      detail::context_ref::adopt(detail::context_state::make(parent.state().get()));
+  const auto state = detail::context_ref::adopt(detail::context_state::make(parent.state().get()));
   return {context(state, parent.values()), cancel_function(state)};
 }
 

@@ -1,62 +1,13 @@
 #include <sluice/detail/context_state.hpp>
 
-#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/one_shot.hpp>
 #include <sluice/detail/scheduler.hpp>
-#include <sluice/timer.hpp>
 
 #include <boost/asio/error.hpp>
 
 #include <mutex>
 
 namespace sluice::detail {
-
-/// The deadline of a context in its scheduler's timer queue. It keeps itself while it is queued.
-class deadline_timer : public std::enable_shared_from_this<deadline_timer>,
-                       private party,
-                       private parked_handler {
- public:
-  deadline_timer(scheduler& s, std::shared_ptr<context_link> c) noexcept
-      : party(&fire, &s),
-        parked_handler{&withdraw_parked, &destroy_parked},
-        context_(std::move(c)) {}
-
-  void start(std::chrono::steady_clock::time_point t) {
-    waiter_.begin(*this);
-    waiter_.deadline = t;
-    const std::lock_guard guard(home->timers.lock);
-    sleep_functions.enlist(waiter_);
-    kept_ = shared_from_this();
-    home->add(static_cast<parked_handler&>(*this));
-  }
-
-  /// The context is done or gone: the timer ends without a trace.
-  void stop() noexcept {
-    if (!withdraw()) return;
-    home->remove(static_cast<parked_handler&>(*this));
-    kept_.reset();
-  }
-
- private:
-  [[nodiscard]] bool withdraw() noexcept { return sleep_functions.withdraw(waiter_); }
-
-  static void fire(party& p) noexcept {
-    auto& self = static_cast<deadline_timer&>(p);
-    self.home->remove(static_cast<parked_handler&>(self));
-    const auto kept = std::move(self.kept_);
-    self.context_->cancel(asio::error::timed_out, nullptr);
-  }
-
-  static bool withdraw_parked(parked_handler& h) noexcept {
-    return static_cast<deadline_timer&>(h).withdraw();
-  }
-  static void destroy_parked(parked_handler& h) noexcept {
-    static_cast<deadline_timer&>(h).kept_.reset();
-  }
-
-  const std::shared_ptr<context_link> context_;
-  sleep_waiter waiter_;
-  std::shared_ptr<deadline_timer> kept_;
-};
 
 void context_link::cancel(const error_code& e, const std::exception_ptr& cause) {
   context_ref target;
@@ -134,7 +85,7 @@ void context_state::cancel(error_code e, std::exception_ptr cause) {
 void context_state::cancel_one(const error_code& e, const std::exception_ptr& cause,
                                context_state*& todo) {
   wake_list woken;
-  std::shared_ptr<deadline_timer> timer;
+  std::shared_ptr<one_shot> timer;
   std::vector<std::shared_ptr<void>> kept;
   {
     const std::lock_guard guard(lock_);
@@ -194,8 +145,7 @@ bool context_state::remove(context_callback& c) noexcept {
   return true;
 }
 
-void context_state::set_deadline(const target_ptr& where,
-                                 std::chrono::steady_clock::time_point t) {
+void context_state::set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t) {
   {
     const std::lock_guard guard(lock_);
     if (deadline_ && *deadline_ <= t) return;
@@ -205,7 +155,8 @@ void context_state::set_deadline(const target_ptr& where,
     cancel(asio::error::timed_out, nullptr);
     return;
   }
-  auto timer = std::make_shared<deadline_timer>(where->owner(), link());
+  auto timer = std::make_shared<one_shot>(
+      where->owner(), [target = link()] { target->cancel(asio::error::timed_out, nullptr); });
   timer->start(t);
   {
     const std::lock_guard guard(lock_);

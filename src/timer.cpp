@@ -2,7 +2,9 @@
 
 #include <sluice/detail/scheduler.hpp>
 
+#include <algorithm>
 #include <mutex>
+#include <stdexcept>
 
 namespace sluice {
 
@@ -18,6 +20,7 @@ const sleep_waiter& sleeper(const waiter& w) noexcept {
 }
 
 bool over(const sleep_waiter& w) noexcept {
+  if (w.delay != sleep_waiter::until_deadline) return w.delay == clock::duration::zero();
   return w.deadline == clock::time_point::min() ||
          (w.deadline != clock::time_point::max() && w.deadline <= scheduler::now());
 }
@@ -41,6 +44,8 @@ const waiter_functions sleep_functions{
       return true;
     },
     [](waiter& w) {
+      if (sleeper(w).delay != sleep_waiter::until_deadline)
+        sleeper(w).deadline = add_saturated(scheduler::now(), sleeper(w).delay);
       w.who->home->timers.insert(sleeper(w));
       w.who->home->timers_changed();
     },
@@ -56,14 +61,124 @@ const waiter_functions sleep_functions{
     },
 };
 
+timer_state::~timer_state() {
+  if (shot_) shot_->stop();
+}
+
+bool timer_state::set(clock::duration d, clock::duration period) {
+  std::shared_ptr<one_shot> was;
+  const std::lock_guard guard(lock_);
+  const bool was_set = unset(was);
+  period_ = period;
+  arm(add_saturated(scheduler::now(), std::max(d, clock::duration::zero())));
+  return was_set;
+}
+
+bool timer_state::stop() noexcept {
+  std::shared_ptr<one_shot> was;
+  const std::lock_guard guard(lock_);
+  return unset(was);
+}
+
+// A shot that is already on its way finds another generation.
+bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
+  ++generation_;
+  was = std::move(shot_);
+  if (was) was->stop();
+  const bool undone = undo();
+  return was || undone;
+}
+
+void timer_state::arm(clock::time_point at) {
+  deadline_ = at;
+  auto shot = std::make_shared<one_shot>(where_->owner(),
+                                         [self = weak_from_this(), generation = generation_] {
+                                           if (const auto state = self.lock())
+                                             state->on_shot(generation);
+                                         });
+  shot->start(at);
+  shot_ = std::move(shot);
+}
+
+// Ticks that were missed are skipped; the next is on the original phase.
+void timer_state::on_shot(std::uint64_t generation) {
+  wake_list woken;
+  std::shared_ptr<one_shot> was;
+  {
+    const std::lock_guard guard(lock_);
+    if (generation != generation_) return;
+    was = std::move(shot_);
+    const auto now = scheduler::now();
+    if (period_ > clock::duration::zero()) {
+      const auto missed = (now - deadline_) / period_;
+      arm(add_saturated(add_saturated(deadline_, missed * period_), period_));
+    }
+    go_off(now, woken);
+  }
+  woken.wake_all();
+  gone_off();
+}
+
+channel<clock::time_point> channel_timer::make(const target_ptr& where, clock::duration d,
+                                               clock::duration period,
+                                               std::shared_ptr<channel_timer>* timer) {
+  struct owner {
+    std::shared_ptr<channel_timer> state;
+    ~owner() { state->detach(); }
+  };
+  auto state = std::make_shared<channel_timer>(where);
+  auto& core = channel_core::make(element_type_of<clock::time_point>, 1, where);
+  channel<clock::time_point> values{channel_ref(core)};
+  auto owned = std::make_shared<owner>();
+  owned->state = state;
+  core.own(std::move(owned));
+  state->channel_ = &core;
+  state->set(d, period);
+  if (timer) *timer = std::move(state);
+  return values;
+}
+
+void channel_timer::detach() noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    channel_ = nullptr;
+  }
+  stop();
+}
+
+void channel_timer::go_off(clock::time_point now, wake_list& woken) {
+  if (channel_) channel_->offer(&now, woken);
+}
+
+bool channel_timer::undo() noexcept {
+  clock::time_point value;
+  return channel_ && channel_->try_receive(&value) == channel_core::result::done;
+}
+
+receiver<clock::time_point> after(const target_ptr& where, clock::duration d) {
+  return channel_timer::make(where, d, clock::duration::zero());
+}
+
 }  // namespace detail
 
-// Durations that are over at once need no look at the clock.
-void sleep_operation::prepare() noexcept {
-  if (!relative_) return;
-  deadline = duration_ <= clock::duration::zero()
-                 ? clock::time_point::min()
-                 : detail::add_saturated(detail::scheduler::now(), duration_);
+timer::timer(const detail::target_ptr& where, clock::duration d)
+    : values_(detail::channel_timer::make(where, d, clock::duration::zero(), &state_)) {}
+
+namespace {
+
+clock::duration checked(clock::duration period) {
+  if (period <= clock::duration::zero())
+    throw std::invalid_argument("sluice::ticker: the period must be positive");
+  return period;
+}
+
+}  // namespace
+
+ticker::ticker(const detail::target_ptr& where, clock::duration period)
+    : values_(detail::channel_timer::make(where, checked(period), period, &state_)) {}
+
+void ticker::set(clock::duration period) {
+  state_->set(checked(period), period);
 }
 
 }  // namespace sluice

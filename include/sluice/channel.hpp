@@ -138,8 +138,7 @@ class channel_operation
  * moment later.
  */
 template <class T>
-class [[nodiscard("an operation does nothing until it is awaited or given a token")]] send_operation
-    : public detail::channel_operation<send_operation<T>, T> {
+class [[nodiscard]] send_operation : public detail::channel_operation<send_operation<T>, T> {
   using base = detail::channel_operation<send_operation<T>, T>;
 
  public:
@@ -149,28 +148,22 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
 
   /// Used by the channel's own functions.
   template <class... Args>
-  send_operation(detail::channel_core * c, bool owns, std::in_place_t, Args&&... args)
+  send_operation(detail::channel_core* c, bool owns, std::in_place_t, Args&&... args)
       : base(c, owns), value_(std::forward<Args>(args)...) {}
 
-  send_operation(send_operation && other) noexcept(std::is_nothrow_move_constructible_v<element>)
+  send_operation(send_operation&& other) noexcept(std::is_nothrow_move_constructible_v<element>)
       : base(std::move(other)), value_(std::move(other.value_)) {}
 
   /// What is to be sent; after an error, what was not.
-  [[nodiscard]] element& value() noexcept {
-    return value_;
-  }
+  [[nodiscard]] element& value() noexcept { return value_; }
 
-  bool start(detail::goroutine & g) {
+  bool start(detail::goroutine& g) {
     prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
-  void take() {
-    this->throw_unless_done("sluice: send");
-  }
+  void take() { this->throw_unless_done("sluice: send"); }
 
-  void prepare() noexcept {
-    this->slot = std::addressof(value_);
-  }
+  void prepare() noexcept { this->slot = std::addressof(value_); }
   void prepare_for_handler() noexcept {
     prepare();
     this->own_handle();
@@ -194,9 +187,7 @@ class [[nodiscard("an operation does nothing until it is awaited or given a toke
  * cancelled a moment later.
  */
 template <class T>
-class [[nodiscard(
-    "an operation does nothing until it is awaited or given a token")]] receive_operation
-    : public detail::channel_operation<receive_operation<T>, T> {
+class [[nodiscard]] receive_operation : public detail::channel_operation<receive_operation<T>, T> {
   using base = detail::channel_operation<receive_operation<T>, T>;
 
  public:
@@ -207,8 +198,8 @@ class [[nodiscard(
   static constexpr const detail::waiter_functions& functions = detail::receive_functions;
 
   /// Used by the channel's own functions.
-  receive_operation(detail::channel_core * c, bool owns) noexcept : base(c, owns) {}
-  receive_operation(receive_operation && other) noexcept : base(std::move(other)) {}
+  receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
+  receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
   ~receive_operation() {
     if (this->outcome == detail::waiter::state::done) {
       if (this->who) this->who = nullptr;
@@ -216,7 +207,7 @@ class [[nodiscard(
     }
   }
 
-  bool start(detail::goroutine & g) {
+  bool start(detail::goroutine& g) {
     prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
@@ -226,9 +217,7 @@ class [[nodiscard(
     return take_value();
   }
 
-  void prepare() noexcept {
-    this->slot = &storage_;
-  }
+  void prepare() noexcept { this->slot = &storage_; }
   void prepare_for_handler() noexcept {
     prepare();
     this->own_handle();

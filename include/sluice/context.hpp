@@ -45,7 +45,7 @@ extern const waiter_functions context_functions;
 
 /// Waiting for a context to be done: what `context::done` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class [[nodiscard("an operation does nothing until it is awaited or given a token")]] done_operation
+class [[nodiscard]] done_operation
     : public detail::operation<done_operation, detail::context_waiter> {
  public:
   using signature = void(error_code);
@@ -80,9 +80,9 @@ class context_key {
 
 /// Carries cancellation, a deadline and values down a tree of calls. Go's `context.Context`.
 /**
- * A handle: copies are the same context. It is done when its cancel function is called, its deadline
- * passes or its parent is done; the first of these gives its error and cause. It is then done at
- * once, and so is every context derived from it, before the call that did it returns.
+ * A handle: copies are the same context. It is done when its cancel function is called, its
+ * deadline passes or its parent is done; the first of these gives its error and cause. It is then
+ * done at once, and so is every context derived from it, before the call that did it returns.
  *
  * @par Thread safety
  * Safe.
@@ -102,11 +102,12 @@ class context {
   context() noexcept = default;
 
   /// Waits until it is done; for ever if it never will be.
-  /** Awaited: void. With a token: `void(error_code)`, `operation_aborted` if the wait is cancelled. */
+  /** Awaited: void. With a token: `void(error_code)`, `operation_aborted` if the wait is cancelled.
+   */
   [[nodiscard]] done_operation done() const noexcept { return done_operation(state_); }
 
-  /// Why it is done: no error while it is not, `asio::error::operation_aborted` if it was cancelled,
-  /// `asio::error::timed_out` if its deadline has passed.
+  /// Why it is done: no error while it is not, `asio::error::operation_aborted` if it was
+  /// cancelled, `asio::error::timed_out` if its deadline has passed.
   [[nodiscard]] error_code err() const noexcept { return state_ ? state_->err() : error_code(); }
 
   /// The cause given to the cancel function, or the error as a `system_error`; null while not done.
@@ -148,7 +149,7 @@ class context {
 
 /// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak.
 /** Go's CancelFunc and CancelCauseFunc. Calling it again does nothing. Thread safe. */
-class [[nodiscard("the context is cancelled when this is destroyed")]] cancel_function {
+class [[nodiscard]] cancel_function {
  public:
   /// Used by the functions that derive contexts.
   explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
@@ -204,11 +205,12 @@ template <detail::place_to_start Where, class Rep, class Period>
 
 /// A context with a value that hides the parent's of the same key.
 template <class T, class U>
-  requires std::constructible_from<T, U>
+requires std::constructible_from<T, U>
 [[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
-  return context(parent.state(), std::make_shared<const detail::context_value>(detail::context_value{
-                                     &key, std::move(held), parent.values()}));
+  return context(parent.state(),
+                 std::make_shared<const detail::context_value>(
+                     detail::context_value{&key, std::move(held), parent.values()}));
 }
 
 /// A context with the parent's values that is not done when the parent is.
@@ -241,7 +243,8 @@ void bind_to_context(goroutine& g, const context& ctx);
 
 }  // namespace detail
 
-/// A function that runs in a goroutine of its own when a context is done: what `after_func` returns.
+/// A function that runs in a goroutine of its own when a context is done: what `after_func`
+/// returns.
 /** Destroying this does not stop it. */
 class context_after_func {
  public:
@@ -250,14 +253,16 @@ class context_after_func {
       : registration_(std::move(r)) {}
 
   /// Sees to it that the function does not run.
-  /** @return True if this call has; false if it has been started or stopped before. Does not wait. */
+  /** @return True if this call has; false if it has been started or stopped before. Does not wait.
+   */
   bool stop() noexcept { return registration_ && registration_->stop(); }
 
  private:
   std::shared_ptr<detail::context_registration> registration_;
 };
 
-/// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's `context.AfterFunc`.
+/// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
+/// `context.AfterFunc`.
 /** @param where Where the goroutine runs; without one, on the running goroutine's scheduler. */
 template <detail::startable F>
 context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
@@ -285,8 +290,8 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
   return after_func(detail::place_of(where), ctx, std::forward<F>(f));
 }
 
-/// A context that is done when any of several is, with that one's error and cause, and values of the
-/// first.
+/// A context that is done when any of several is, with that one's error and cause, and values of
+/// the first.
 [[nodiscard]] cancellable_context merge(const std::vector<context>& parents);
 
 /// A context that is cancelled when `slot` is emitted to, with any type.
@@ -301,16 +306,16 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.
 /**
- * As `go(where, what[, token])` and `go(what)`. Every operation that it awaits, Asio's included, ends
- * with `asio::error::operation_aborted`, or `timed_out` if a deadline made the context done; operations
- * begun later end at once. A token's cancellation slot works beside the context.
+ * As `go(where, what[, token])` and `go(what)`. Every operation that it awaits, Asio's included,
+ * ends with `asio::error::operation_aborted`, or `timed_out` if a deadline made the context done;
+ * operations begun later end at once. A token's cancellation slot works beside the context.
  */
 template <detail::place_to_start Where, detail::startable What>
 void go(const context& ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
-  if (auto* const g =
-          detail::make_goroutine(detail::place_of(where), detail::make_task(std::forward<What>(what)),
-                                 detail::starts_serial<What>, location)) {
+  if (auto* const g = detail::make_goroutine(detail::place_of(where),
+                                             detail::make_task(std::forward<What>(what)),
+                                             detail::starts_serial<What>, location)) {
     detail::bind_to_context(*g, ctx);
     g->make_ready();
   }
@@ -318,20 +323,20 @@ void go(const context& ctx, Where&& where, What&& what,
 template <detail::startable What>
 void go(const context& ctx, What&& what,
         std::source_location location = std::source_location::current()) {
-  if (auto* const g = detail::make_goroutine(
-          detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
-          detail::starts_serial<What>, location)) {
+  if (auto* const g = detail::make_goroutine(detail::current_place("sluice::go"),
+                                             detail::make_task(std::forward<What>(what)),
+                                             detail::starts_serial<What>, location)) {
     detail::bind_to_context(*g, ctx);
     g->make_ready();
   }
 }
 template <detail::place_to_start Where, detail::startable What, class Token>
-  requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>)
-auto go(const context& ctx, Where&& where, What&& what, Token&& token,
-        std::source_location location = std::source_location::current()) {
-  return detail::start_with_token(
-      detail::place_of(where), std::forward<What>(what), std::forward<Token>(token), location,
-      [ctx](detail::goroutine& g) { detail::bind_to_context(g, ctx); });
+requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
+    const context& ctx, Where&& where, What&& what, Token&& token,
+    std::source_location location = std::source_location::current()) {
+  return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
+                                  std::forward<Token>(token), location,
+                                  [ctx](detail::goroutine& g) { detail::bind_to_context(g, ctx); });
 }
 
 template <detail::place_to_start Where>

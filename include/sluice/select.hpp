@@ -279,16 +279,26 @@ task<typename Select::value_type> await_select(Select select) {
 template <class Derived>
 class select_with_token {
  public:
-  /// Starts it with a completion token: `void(error_code, result)`.
+  /// Starts it with a completion token: `void(error_code[, value])`.
   template <class Token>
   auto operator()(Token&& token) && {
-    using value = typename Derived::value_type;
-    return asio::async_initiate<Token, void(error_code, value)>(
+    return asio::async_initiate<Token, signature_of<typename Derived::value_type>>(
         [](auto handler, Derived&& op) { launch(std::move(handler), std::move(op)); }, token,
         static_cast<Derived&&>(*this));
   }
 
  private:
+  template <class Value>
+  struct signature {
+    using type = void(error_code, Value);
+  };
+  template <std::same_as<void> Value>
+  struct signature<Value> {
+    using type = void(error_code);
+  };
+  template <class Value>
+  using signature_of = typename signature<Value>::type;
+
   template <class Handler>
   static void launch(Handler handler, Derived&& op) {
     const executor fallback(op.handler_target());
@@ -314,21 +324,29 @@ class select_with_token {
   static task<> run(Derived op, boxed_handler<Handler> handler) {
     using value = typename Derived::value_type;
     error_code e;
-    value v{};
-    try {
-      v = co_await std::move(op);
-    } catch (const system_error& failure) {
-      e = failure.code();
+    if constexpr (std::is_void_v<value>) {
+      try {
+        co_await std::move(op);
+      } catch (const system_error& failure) {
+        e = failure.code();
+      }
+      boxed_handler<Handler>::complete(std::move(handler), e);
+    } else {
+      value v{};
+      try {
+        v = co_await std::move(op);
+      } catch (const system_error& failure) {
+        e = failure.code();
+      }
+      boxed_handler<Handler>::complete(std::move(handler), e, std::move(v));
     }
-    boxed_handler<Handler>::complete(std::move(handler), e, std::move(v));
   }
 };
 
 /// A select without handlers, or whose handlers are plain functions.
 template <class... Cases>
-class [[nodiscard("a select does nothing until it is awaited or given a token")]] select_operation
-    : public select_cases<Cases...>,
-      public select_with_token<select_operation<Cases...>> {
+class [[nodiscard]] select_operation : public select_cases<Cases...>,
+                                       public select_with_token<select_operation<Cases...>> {
   using base = select_cases<Cases...>;
 
   static auto type_of_value() {
@@ -343,9 +361,7 @@ class [[nodiscard("a select does nothing until it is awaited or given a token")]
   using value_type = typename decltype(type_of_value())::type;
   using base::base;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept {
-    return false;
-  }
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return this->start(*h.promise().g);
@@ -481,8 +497,7 @@ class range_select_cases {
 
 /// What `select` of a range returns.
 template <class Case>
-class [[nodiscard(
-    "a select does nothing until it is awaited or given a token")]] range_select_operation
+class [[nodiscard]] range_select_operation
     : public range_select_cases<Case>,
       public select_with_token<range_select_operation<Case>> {
  public:
@@ -490,9 +505,7 @@ class [[nodiscard(
   using value_type = range_select_result<Case>;
   using range_select_cases<Case>::range_select_cases;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept {
-    return false;
-  }
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return this->start(*h.promise().g);

@@ -158,7 +158,8 @@ struct task_promise_base : promise_base {
       asio::this_coro::cancellation_state_t) const noexcept {
     return ready_awaiter<cancellation_state>(cancellation_state(g->cancel));
   }
-  ready_awaiter<void> await_transform(asio::this_coro::reset_cancellation_state_0_t) const noexcept {
+  ready_awaiter<void> await_transform(
+      asio::this_coro::reset_cancellation_state_0_t) const noexcept {
     if (g->cancel) g->cancel->reset(asio::cancellation_type::terminal);
     return {};
   }
@@ -243,9 +244,10 @@ struct task_promise<void> final : task_promise_base {
  * that holds the goroutine's strand).
  *
  * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`;
- * `reset_cancellation_state(filter)` forgets what was asked for and sets which types are looked at from now
- * on (at first terminal only); while cancellation is asked for, every operation ends with its error
- * at once, and with `throw_if_cancelled(true)` awaiting a task or an awaitable throws too.
+ * `reset_cancellation_state(filter)` forgets what was asked for and sets which types are looked at
+ * from now on (at first terminal only); while cancellation is asked for, every operation ends with
+ * its error at once, and with `throw_if_cancelled(true)` awaiting a task or an awaitable throws
+ * too.
  *
  * A lambda's captures live in the closure, not in the frame: give the closure itself to `go`, which
  * keeps it, rather than the task that calling it returned.
@@ -254,12 +256,12 @@ struct task_promise<void> final : task_promise_base {
  * Distinct objects: safe. Shared objects: unsafe.
  */
 template <class T>
-class [[nodiscard("a task does nothing until it is awaited or given to go")]] task {
+class [[nodiscard]] task {
  public:
   using promise_type = detail::task_promise<T>;
   using value_type = T;
 
-  task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   task& operator=(task other) noexcept {
     std::swap(frame_, other.frame_);
     return *this;
@@ -269,9 +271,7 @@ class [[nodiscard("a task does nothing until it is awaited or given to go")]] ta
   }
 
   /// Whether it holds a coroutine: false once it has been moved from.
-  [[nodiscard]] explicit operator bool() const noexcept {
-    return static_cast<bool>(frame_);
-  }
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
 
   /// Gives up the frame; used by this library's own functions.
   [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {

@@ -10,13 +10,11 @@ namespace sluice {
 namespace detail {
 
 /// What `this_goroutine::yield` returns.
-class [[nodiscard("yield does nothing until it is awaited")]] yield_operation {
+class [[nodiscard]] yield_operation {
  public:
   using sluice_operation = void;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept {
-    return false;
-  }
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
     h.promise().g->make_ready();

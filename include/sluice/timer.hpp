@@ -1,14 +1,23 @@
 #pragma once
 
+#include <sluice/channel.hpp>
+#include <sluice/detail/one_shot.hpp>
 #include <sluice/detail/operation.hpp>
-#include <sluice/detail/timer_queue.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/sleep_waiter.hpp>
 #include <sluice/error.hpp>
+#include <sluice/go.hpp>
 
 #include <chrono>
 #include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <ratio>
+#include <source_location>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace sluice {
 
@@ -17,33 +26,15 @@ using clock = std::chrono::steady_clock;
 
 namespace detail {
 
-/// A wait for an instant in a scheduler's timer queue.
-struct sleep_waiter : waiter, timer_node {
-  sleep_waiter() noexcept : timer_node(&wake_sleeper) {}
-
-  static void wake_sleeper(timer_node& node, wake_list& wakes) noexcept;
-};
-
-extern const waiter_functions sleep_functions;
-
 /// A duration as the clock's, saturated: what does not fit is "for ever" or its negative.
 template <class Rep, class Period>
 [[nodiscard]] constexpr clock::duration saturate(std::chrono::duration<Rep, Period> d) noexcept {
   using wide = std::chrono::duration<long double, clock::period>;
   const auto w = std::chrono::duration_cast<wide>(d);
+  if (w != w) return clock::duration::zero();
   if (w >= wide(clock::duration::max())) return clock::duration::max();
   if (w <= wide(clock::duration::min())) return clock::duration::min();
   return std::chrono::ceil<clock::duration>(d);
-}
-
-/// `from + d`, saturated.
-[[nodiscard]] constexpr clock::time_point add_saturated(clock::time_point from,
-                                                        clock::duration d) noexcept {
-  if (d > clock::duration::zero() && from > clock::time_point::max() - d)
-    return clock::time_point::max();
-  if (d < clock::duration::zero() && from < clock::time_point::min() - d)
-    return clock::time_point::min();
-  return from + d;
 }
 
 }  // namespace detail
@@ -53,29 +44,23 @@ template <class Rep, class Period>
  * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. The
  * handler needs an executor of its own.
  */
-class [[nodiscard(
-    "an operation does nothing until it is awaited or given a token")]] sleep_operation
+class [[nodiscard]] sleep_operation
     : public detail::operation<sleep_operation, detail::sleep_waiter> {
  public:
   using signature = void(error_code);
   static constexpr const detail::waiter_functions& functions = detail::sleep_functions;
 
   /// Used by `sleep_for`.
-  explicit sleep_operation(clock::duration d) noexcept : duration_(d) {}
-  /// Used by `sleep_until`.
-  explicit sleep_operation(clock::time_point t) noexcept : relative_(false) {
-    deadline = t;
+  explicit sleep_operation(clock::duration d) noexcept {
+    delay = d > clock::duration::zero() ? d : clock::duration::zero();
   }
-  sleep_operation(sleep_operation && other) noexcept
-      : duration_(other.duration_), relative_(other.relative_) {
+  /// Used by `sleep_until`.
+  explicit sleep_operation(clock::time_point t) noexcept { deadline = t; }
+  sleep_operation(sleep_operation&& other) noexcept {
+    delay = other.delay;
     deadline = other.deadline;
   }
 
-  void prepare() noexcept;
-  bool start(detail::goroutine & g) {
-    prepare();
-    return detail::await_waiter(g, *this, functions);
-  }
   void take() const {
     if (outcome != detail::waiter::state::done)
       detail::throw_error(detail::outcome_error(outcome), "sluice: sleep");
@@ -83,13 +68,7 @@ class [[nodiscard(
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept {
-    return {};
-  }
-
- private:
-  clock::duration duration_{};
-  bool relative_ = true;
+  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
 };
 
 /// Waits for at least `d`, counted from when the operation is started.
@@ -114,6 +93,256 @@ sleep_operation sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
 template <class Duration>
 sleep_operation sleep_until(std::chrono::time_point<clock, Duration> t) noexcept {
   return sleep_operation(clock::time_point(detail::saturate(t.time_since_epoch())));
+}
+
+namespace detail {
+
+/// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
+class timer_state : public std::enable_shared_from_this<timer_state> {
+ public:
+  explicit timer_state(const target_ptr& where) noexcept : where_(where) {}
+  timer_state(const timer_state&) = delete;
+  timer_state& operator=(const timer_state&) = delete;
+  virtual ~timer_state();
+
+  /// Sets it to go off `d` from now and then every `period`, if that is positive.
+  /** @return Whether it was set, or what it did last can still be undone and has been. */
+  bool set(clock::duration d, clock::duration period);
+  /// The same without setting it again: afterwards it does nothing.
+  bool stop() noexcept;
+
+ protected:
+  /// It goes off. Called under the lock, so that it happens before a `stop` or not at all.
+  virtual void go_off(clock::time_point now, wake_list& woken) = 0;
+  /// Called afterwards, under no lock.
+  virtual void gone_off() {}
+  /// Undoes what it did last, under the lock. @return False if that is too late.
+  virtual bool undo() noexcept { return false; }
+
+  byte_lock lock_;
+
+ private:
+  [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
+  void arm(clock::time_point at);
+  void on_shot(std::uint64_t generation);
+
+  const target_ptr where_;
+  std::shared_ptr<one_shot> shot_;
+  std::uint64_t generation_ = 0;
+  clock::time_point deadline_;
+  clock::duration period_{};
+};
+
+/// A timer that sends the time to a channel, which owns it and looks unbuffered.
+class channel_timer final : public timer_state {
+ public:
+  /// The channel of a timer that is set to `d` and `period`; it owns the timer.
+  static channel<clock::time_point> make(const target_ptr& where, clock::duration d,
+                                         clock::duration period,
+                                         std::shared_ptr<channel_timer>* timer = nullptr);
+
+  using timer_state::timer_state;
+
+  /// The channel has ended.
+  void detach() noexcept;
+
+ private:
+  void go_off(clock::time_point now, wake_list& woken) override;
+  bool undo() noexcept override;
+
+  channel_core* channel_ = nullptr;
+};
+
+/// A timer that starts a goroutine.
+class goroutine_timer final : public timer_state {
+ public:
+  goroutine_timer(const target_ptr& where, std::function<void()> start)
+      : timer_state(where), start_(std::move(start)) {}
+
+ private:
+  void go_off(clock::time_point, wake_list&) override {}
+  void gone_off() override { start_(); }
+
+  const std::function<void()> start_;
+};
+
+}  // namespace detail
+
+/// Goes off once, `d` after it was set, and sends the time. Go's `time.Timer`.
+/**
+ * The value is the instant at which it went off. After `stop` or `reset` returns, no earlier value
+ * is received. Destroying it stops it; its channel then stays silent.
+ *
+ * @par Thread safety
+ * Distinct objects: safe. `stop`, `reset` and receiving are safe on a shared object.
+ *
+ * Source: Go 1.23's package time.
+ */
+class timer {
+ public:
+  /// Sets it on the running goroutine's scheduler, or on `where`.
+  /** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
+  template <class Rep, class Period>
+  explicit timer(std::chrono::duration<Rep, Period> d)
+      : timer(detail::current_place("sluice::timer").where, detail::saturate(d)) {}
+  template <detail::place_to_start Where, class Rep, class Period>
+  timer(Where&& where, std::chrono::duration<Rep, Period> d)
+      : timer(detail::place_of(where).where, detail::saturate(d)) {}
+  timer(timer&&) noexcept = default;
+  timer& operator=(timer&& other) noexcept {
+    std::swap(state_, other.state_);
+    std::swap(values_, other.values_);
+    return *this;
+  }
+  ~timer() {
+    if (state_) state_->stop();
+  }
+
+  /// Where the time is sent. Its size and capacity are 0.
+  [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
+  /// Receives the time: `channel().receive()`.
+  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
+    return values_.receive();
+  }
+
+  /// Stops it. @return Whether that kept a value from being received.
+  bool stop() noexcept { return state_->stop(); }
+  /// Sets it again to go off `d` from now. @return As `stop`.
+  template <class Rep, class Period>
+  bool reset(std::chrono::duration<Rep, Period> d) {
+    return state_->set(detail::saturate(d), clock::duration::zero());
+  }
+
+ private:
+  timer(const detail::target_ptr& where, clock::duration d);
+
+  std::shared_ptr<detail::channel_timer> state_;
+  sluice::channel<clock::time_point> values_;
+};
+
+/// Goes off every `period` and sends the time. Go's `time.Ticker`.
+/**
+ * At most one tick is pending: a slow reader misses ticks, and the rest come on the original phase.
+ * Destroying it stops it. As `timer` otherwise.
+ */
+class ticker {
+ public:
+  /// @throws std::invalid_argument for a period that is not positive; as `timer` otherwise.
+  template <class Rep, class Period>
+  explicit ticker(std::chrono::duration<Rep, Period> period)
+      : ticker(detail::current_place("sluice::ticker").where, detail::saturate(period)) {}
+  template <detail::place_to_start Where, class Rep, class Period>
+  ticker(Where&& where, std::chrono::duration<Rep, Period> period)
+      : ticker(detail::place_of(where).where, detail::saturate(period)) {}
+  ticker(ticker&&) noexcept = default;
+  ticker& operator=(ticker&& other) noexcept {
+    std::swap(state_, other.state_);
+    std::swap(values_, other.values_);
+    return *this;
+  }
+  ~ticker() {
+    if (state_) state_->stop();
+  }
+
+  /// Where the time is sent. Its size and capacity are 0.
+  [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
+  /// Receives the time: `channel().receive()`.
+  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
+    return values_.receive();
+  }
+
+  /// Stops it; no tick comes afterwards.
+  void stop() noexcept { state_->stop(); }
+  /// Starts it anew with another period, from now.
+  /** @throws std::invalid_argument for a period that is not positive; it goes on as before then. */
+  template <class Rep, class Period>
+  void reset(std::chrono::duration<Rep, Period> period) {
+    set(detail::saturate(period));
+  }
+
+ private:
+  ticker(const detail::target_ptr& where, clock::duration period);
+  void set(clock::duration period);
+
+  std::shared_ptr<detail::channel_timer> state_;
+  sluice::channel<clock::time_point> values_;
+};
+
+/// A channel on which the time is sent once, after `d`. Go's `time.After`.
+/**
+ * Dropping the last handle cancels and frees the timer: as a losing case of a select it is gone at
+ * once.
+ * @throws system_error `error::not_in_goroutine`; std::bad_alloc
+ */
+template <class Rep, class Period>
+[[nodiscard]] receiver<clock::time_point> after(std::chrono::duration<Rep, Period> d);
+/// The same on `where`, an executor or an execution context.
+template <detail::place_to_start Where, class Rep, class Period>
+[[nodiscard]] receiver<clock::time_point> after(Where&& where,
+                                                std::chrono::duration<Rep, Period> d);
+
+/// A function that runs in a goroutine of its own when a timer goes off: what `after_func` returns.
+/** Destroying this does not stop it. Thread safe. */
+class func_timer {
+ public:
+  /// Used by `after_func`.
+  explicit func_timer(std::shared_ptr<detail::timer_state> s) noexcept : state_(std::move(s)) {}
+
+  /// Sees to it that the function does not start. @return Whether this call has.
+  bool stop() noexcept { return state_->stop(); }
+  /// Lets the function run again `d` from now. @return Whether it was set.
+  template <class Rep, class Period>
+  bool reset(std::chrono::duration<Rep, Period> d) {
+    return state_->set(detail::saturate(d), clock::duration::zero());
+  }
+
+ private:
+  std::shared_ptr<detail::timer_state> state_;
+};
+
+namespace detail {
+
+[[nodiscard]] receiver<clock::time_point> after(const target_ptr& where, clock::duration d);
+
+template <class F>
+func_timer after_func(start_place place, clock::duration d, F&& f) {
+  auto what = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
+  const auto where = place.where;
+  auto state = std::make_shared<goroutine_timer>(where, [place = std::move(place), what] {
+    detail::start(place, detail::make_task([what] { return std::invoke(*what); }), starts_serial<F>,
+                  std::source_location::current());
+  });
+  state->set(d, clock::duration::zero());
+  return func_timer(std::move(state));
+}
+
+}  // namespace detail
+
+template <class Rep, class Period>
+receiver<clock::time_point> after(std::chrono::duration<Rep, Period> d) {
+  return detail::after(detail::current_place("sluice::after").where, detail::saturate(d));
+}
+template <detail::place_to_start Where, class Rep, class Period>
+receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Period> d) {
+  return detail::after(detail::place_of(where).where, detail::saturate(d));
+}
+
+/// Runs `f` in a goroutine of its own after `d`. Go's `time.AfterFunc`.
+/**
+ * @param f A callable without arguments, as for `go`; kept, and called again after a `reset`.
+ * @throws system_error `error::not_in_goroutine`; std::bad_alloc
+ */
+template <class Rep, class Period, class F>
+requires std::invocable < std::decay_t<F>
+& > func_timer after_func(std::chrono::duration<Rep, Period> d, F&& f) {
+  return detail::after_func(detail::current_place("sluice::after_func"), detail::saturate(d),
+                            std::forward<F>(f));
+}
+/// The same on `where`, an executor or an execution context.
+template <detail::place_to_start Where, class Rep, class Period, class F>
+requires std::invocable < std::decay_t<F>
+& > func_timer after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
+  return detail::after_func(detail::place_of(where), detail::saturate(d), std::forward<F>(f));
 }
 
 }  // namespace sluice

@@ -28,20 +28,15 @@ extern const waiter_functions wait_group_functions;
 
 /// Waiting for a group's counter to be zero: what `wait_group::wait` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class [[nodiscard(
-    "an operation does nothing until it is awaited or given a token")]] wait_group_operation
+class [[nodiscard]] wait_group_operation
     : public detail::operation<wait_group_operation, detail::wait_group_waiter> {
  public:
   using signature = void(error_code);
   static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
 
   /// Used by `wait_group::wait`.
-  explicit wait_group_operation(wait_group & g) noexcept {
-    group = &g;
-  }
-  wait_group_operation(wait_group_operation && other) noexcept {
-    group = other.group;
-  }
+  explicit wait_group_operation(wait_group& g) noexcept { group = &g; }
+  wait_group_operation(wait_group_operation&& other) noexcept { group = other.group; }
 
   void take() const {
     if (outcome != detail::waiter::state::done)
@@ -50,9 +45,7 @@ class [[nodiscard(
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept {
-    return {};
-  }
+  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
 };
 
 /// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.

@@ -53,6 +53,10 @@ class channel_core {
   /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
   static channel_core& make(const element_type& element, std::size_t capacity, target_ptr where);
 
+  /// Has the channel own something until it ends, and look unbuffered.
+  /** For the channels of timers; called before the channel is used. */
+  void own(std::shared_ptr<void> what) noexcept { owned_ = std::move(what); }
+
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
 
@@ -67,6 +71,10 @@ class channel_core {
   [[nodiscard]] result try_send(void* slot);
   [[nodiscard]] result try_receive(void* slot);
 
+  /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
+  /// caller.
+  void offer(void* slot, wake_list& woken);
+
   /// Sends or receives for a goroutine that is suspending.
   /** @return True if it stays suspended; otherwise the waiter has its outcome. */
   [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
@@ -75,8 +83,8 @@ class channel_core {
   /// @return False if it was closed already.
   [[nodiscard]] bool close() noexcept;
 
-  [[nodiscard]] std::size_t size() const noexcept { return count_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t size() const noexcept { return owned_ ? 0 : std::size_t{count_}; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
   [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
 
   // For waiter_functions; all but the hints under the lock.
@@ -119,6 +127,7 @@ class channel_core {
   const element_type& element_;
   const std::size_t capacity_;
   const target_ptr where_;
+  std::shared_ptr<void> owned_;
   std::atomic<std::size_t> handles_{1};
   /// No handle is left, but waiters are.
   bool orphaned_ = false;

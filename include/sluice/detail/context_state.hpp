@@ -18,7 +18,7 @@
 namespace sluice::detail {
 
 class context_state;
-class deadline_timer;
+class one_shot;
 
 /// Something that a context calls when it is done: once, on the thread that cancels, under no lock.
 /** The function owns what it uses: it may still be running when it has been removed. */
@@ -113,7 +113,7 @@ class context_state {
   context_state* next_to_cancel_ = nullptr;
   waiter_list waiters_;
   context_callback* callbacks_ = nullptr;
-  std::shared_ptr<deadline_timer> timer_;
+  std::shared_ptr<one_shot> timer_;
   std::shared_ptr<context_link> link_;
   std::vector<std::shared_ptr<void>> kept_;
   std::optional<std::chrono::steady_clock::time_point> deadline_;

@@ -9,6 +9,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
 
 #include <concepts>
 #include <exception>
@@ -64,6 +65,28 @@ decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
   }
 }
 
+/// The `error_code` among completion arguments: the first, or the first of a tuple that is the
+/// first.
+template <class Arguments>
+struct error_argument {
+  static constexpr bool can_be_made = false;
+  static error_code* get(Arguments&) noexcept { return nullptr; }
+};
+template <class... Rest>
+struct error_argument<std::tuple<error_code, Rest...>> {
+  static constexpr bool can_be_made = (std::is_default_constructible_v<Rest> && ...);
+  static error_code* get(std::tuple<error_code, Rest...>& a) noexcept { return &std::get<0>(a); }
+};
+template <class... Elements, class... Rest>
+struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
+  using inner = error_argument<std::tuple<Elements...>>;
+  static constexpr bool can_be_made =
+      inner::can_be_made && (std::is_default_constructible_v<Rest> && ...);
+  static error_code* get(std::tuple<std::tuple<Elements...>, Rest...>& a) noexcept {
+    return inner::get(std::get<0>(a));
+  }
+};
+
 /// An operation of this library as a case; `Operation` is a reference for one that stays the
 /// caller's.
 template <class Operation>
@@ -98,6 +121,11 @@ class own_case {
     return detail::call_handler(
         handler, std::type_identity<arguments>(), [&] { return operation_.take_arguments(); },
         [&]() -> decltype(auto) { return operation_.take(); });
+  }
+
+  /// It has not happened in time.
+  [[noreturn]] value_type take_after_timeout() {
+    detail::throw_error(asio::error::timed_out, "sluice: timeout");
   }
 
   /// What a losing case hands back: the value of a send that was given as a temporary.
@@ -153,6 +181,20 @@ class asio_case : public foreign_case {
         [&]() -> decltype(auto) { return Operation::value::get(std::move(*result_)); });
   }
 
+  /// It was cancelled because its time ran out, but may have completed all the same.
+  value_type take_after_timeout() {
+    if (!result_) {
+      if constexpr (error_argument<arguments>::can_be_made)
+        *error_argument<arguments>::get(result_.emplace()) = asio::error::operation_aborted;
+      else
+        detail::throw_error(asio::error::timed_out, "sluice: timeout");
+    }
+    if (error_code* const e = error_argument<arguments>::get(*result_);
+        e && *e == asio::error::operation_aborted)
+      *e = asio::error::timed_out;
+    return take();
+  }
+
   [[nodiscard]] std::optional<arguments> take_lost() { return std::move(result_); }
 
   [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
@@ -169,13 +211,11 @@ class asio_case : public foreign_case {
   template <class... Args>
   void complete(Args&&... args) {
     result_.emplace(std::forward<Args>(args)...);
-    if constexpr (std::tuple_size_v<arguments> == 0)
-      succeeded = true;
-    else if constexpr (std::is_same_v<std::tuple_element_t<0, arguments>, error_code> ||
-                       std::is_same_v<std::tuple_element_t<0, arguments>, std::exception_ptr>)
-      succeeded = !std::get<0>(*result_);
-    else
-      succeeded = true;
+    succeeded = true;
+    if (const error_code* const e = error_argument<arguments>::get(*result_)) succeeded = !*e;
+    if constexpr (std::tuple_size_v<arguments> != 0)
+      if constexpr (std::is_same_v<std::tuple_element_t<0, arguments>, std::exception_ptr>)
+        succeeded = !std::get<0>(*result_);
     owner->foreign_completed(*this);
   }
   void abandoned() noexcept { owner->foreign_abandoned(*this); }

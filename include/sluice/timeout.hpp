@@ -1,0 +1,105 @@
+#pragma once
+
+#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/select_wait.hpp>
+#include <sluice/error.hpp>
+#include <sluice/select.hpp>
+#include <sluice/timer.hpp>
+
+#include <boost/asio/error.hpp>
+
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+/// What `timeout` returns.
+template <class Case>
+class [[nodiscard]] timeout_operation : public select_with_token<timeout_operation<Case>> {
+ public:
+  using sluice_operation = void;
+  using value_type = std::conditional_t<std::is_same_v<typename Case::value_type, std::monostate>,
+                                        void, typename Case::value_type>;
+
+  timeout_operation(Case&& c, clock::duration d)
+      : case_(std::move(c)),
+        sleep_(sleep_operation(d)),
+        wait_(select_wait::order::written, false) {}
+  timeout_operation(timeout_operation&& other)
+      : case_(std::move(other.case_)),
+        sleep_(std::move(other.sleep_)),
+        wait_(select_wait::order::written, false) {}
+
+  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    select_entry* own = own_.data();
+    foreign_case** foreign = foreign_.data();
+    detail::bind_case(case_, the_operation, own, foreign);
+    detail::bind_case(sleep_, the_timer, own, foreign);
+    return wait_.start(*h.promise().g, own_, sorted_, foreign_);
+  }
+
+  value_type await_resume() {
+    const bool in_time = wait_.finish() == the_operation;
+    if constexpr (std::is_void_v<value_type>)
+      static_cast<void>(in_time ? case_.take() : case_.take_after_timeout());
+    else
+      return in_time ? case_.take() : case_.take_after_timeout();
+  }
+
+  [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
+
+ private:
+  static constexpr std::uint32_t the_operation = 0, the_timer = 1;
+  static constexpr std::size_t own_count = Case::is_foreign ? 1 : 2;
+
+  Case case_;
+  own_case<sleep_operation> sleep_;
+  std::array<select_entry, own_count> own_;
+  std::array<std::uint32_t, own_count> sorted_;
+  std::array<foreign_case*, 2 - own_count> foreign_;
+  select_wait wait_;
+};
+
+}  // namespace detail
+
+/// Gives an operation at most `d`; what has not happened by then is cancelled.
+/**
+ * Not a select: the timer only cancels the operation, whose own completion is the result, so
+ * nothing is lost. A ready operation arms no timer. An Asio operation that ignores cancellation
+ * delays the timeout until it ends. With zero or a negative duration a ready operation of this
+ * library still completes, and an Asio operation is not launched.
+ *
+ * @param op An operation of this library (an lvalue stays the caller's: a send that timed out keeps
+ * its value), or an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these.
+ *
+ * Awaited: what `op` gives. With a token: `void(error_code[, value])`.
+ *
+ * @par Errors
+ * `asio::error::timed_out` if the time ran out; otherwise those of `op`.
+ *
+ * @code
+ * const auto v = co_await sluice::timeout(ch.receive(), 50ms);
+ * const std::size_t n = co_await sluice::timeout(socket.async_read_some(buffer, asio::deferred),
+ * 5s);
+ * @endcode
+ */
+template <class Operation, class Rep, class Period>
+requires detail::sluice_operation<Operation> ||
+    detail::is_asio_operation<std::remove_cvref_t<Operation>> ||
+    asio::is_deferred<std::remove_cvref_t<Operation>>::value auto
+    timeout(Operation&& op, std::chrono::duration<Rep, Period> d) {
+  return detail::timeout_operation<typename detail::case_for<Operation>::type>(
+      detail::make_case(std::forward<Operation>(op)), detail::saturate(d));
+}
+
+}  // namespace sluice
