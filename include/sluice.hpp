@@ -1,12 +1,17 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/condition.hpp>
 #include <sluice/context.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
+#include <sluice/mutex.hpp>
+#include <sluice/once.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
+#include <sluice/semaphore.hpp>
+#include <sluice/shared_mutex.hpp>
 #include <sluice/task.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>

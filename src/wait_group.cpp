@@ -13,6 +13,7 @@ struct wait_group_access {
   static detail::byte_lock* lock(detail::waiter& w) noexcept {
     return of(w) ? &of(w)->lock_ : nullptr;
   }
+  static bool ready(const detail::waiter& w) noexcept { return of(w) && of(w)->count_ == 0; }
   static bool attempt(detail::waiter& w) noexcept {
     if (of(w)->count_ != 0) return false;
     w.outcome = detail::waiter::state::done;
@@ -32,7 +33,7 @@ namespace detail {
 const waiter_functions wait_group_functions{
     "wait_group",
     &wait_group_access::lock,
-    [](const waiter&) noexcept { return true; },
+    &wait_group_access::ready,
     [](waiter& w, wake_list&) { return wait_group_access::attempt(w); },
     [](waiter& w) { wait_group_access::enlist(w); },
     &wait_group_access::withdraw,
@@ -50,7 +51,7 @@ void wait_group::add(std::ptrdiff_t delta) {
   {
     const std::lock_guard guard(lock_);
     if (count_ + delta < 0) throw std::logic_error("sluice: negative wait_group counter");
-    count_ += delta;
+    count_ = count_ + delta;
     if (count_ == 0)
       while (detail::waiter* const w = waiters_.pop_claimed()) {
         w->outcome = detail::waiter::state::done;

@@ -53,6 +53,10 @@ inline constexpr bool is_asio_operation = false;
 template <class... Ts>
 inline constexpr bool is_asio_operation<asio_operation<Ts...>> = true;
 
+/// Either of them.
+template <class T>
+concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<T>;
+
 /// `co_await` of a task by another task.
 template <class T>
 class task_awaiter;
@@ -69,6 +73,23 @@ class ready_awaiter : public std::suspend_never {
 };
 template <>
 class ready_awaiter<void> : public std::suspend_never {};
+
+/// Awaits an operation that has a name of its own: g++ 12 would copy it.
+template <class Operation>
+class named_awaiter {
+ public:
+  explicit named_awaiter(Operation& op) noexcept : operation_(op) {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return operation_.await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> h) {
+    return operation_.await_suspend(h);
+  }
+  decltype(auto) await_resume() { return operation_.await_resume(); }
+
+ private:
+  Operation& operation_;
+};
 
 /// The cancellation types that a filter of Asio's lets through.
 template <class Filter>
@@ -120,11 +141,19 @@ struct task_promise_base : promise_base {
   [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { exception = std::current_exception(); }
 
-  template <sluice_operation Operation>
-  Operation&& await_transform(
-      Operation&& op, std::source_location where = std::source_location::current()) noexcept {
+  template <class Operation>
+  requires awaitable_as_it_is<Operation> Operation &&
+      await_transform(Operation&& op, std::source_location where = std::source_location::current())
+  noexcept {
     g->location = where;
     return static_cast<Operation&&>(op);
+  }
+  template <class Operation>
+  requires awaitable_as_it_is<Operation> named_awaiter<Operation> await_transform(
+      Operation& op, std::source_location where = std::source_location::current())
+  noexcept {
+    g->location = where;
+    return named_awaiter<Operation>(op);
   }
 
   template <class U>
@@ -140,14 +169,6 @@ struct task_promise_base : promise_base {
       Operation op, std::source_location where = std::source_location::current()) {
     g->location = where;
     return std::move(op)(use_task);
-  }
-
-  template <class Operation>
-  requires is_asio_operation<Operation> Operation &&
-      await_transform(Operation&& op, std::source_location where = std::source_location::current())
-  noexcept {
-    g->location = where;
-    return static_cast<Operation&&>(op);
   }
 
   template <class What>

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
@@ -126,7 +127,7 @@ class wait_group {
   }
 
   detail::byte_lock lock_;
-  std::ptrdiff_t count_ = 0;
+  detail::relaxed<std::ptrdiff_t> count_ = 0;
   detail::waiter_list waiters_;
 };
 

@@ -96,7 +96,7 @@ class handler_operation final : public party, private parked_handler {
     if (on_the_spot && !has_executor()) return;
     home = &scheduler_of(executor_);
     work_.emplace(executor_);
-    if (fallback.where()) fallback_work_.emplace(fallback);
+    if (fallback.where()) fallback_ = fallback.require(asio::execution::outstanding_work.tracked);
   }
 
   [[nodiscard]] bool has_executor() const noexcept {
@@ -191,8 +191,13 @@ class handler_operation final : public party, private parked_handler {
 
   void invoke() {
     clear_slot();
-    auto work = std::move(work_);
-    auto fallback_work = std::move(fallback_work_);
+    const executor fallback(std::move(fallback_));
+    if (!work_) return free_and_call();
+    const asio::executor_work_guard<handler_executor> work(executor_);
+    free_and_call();
+  }
+
+  void free_and_call() {
     auto arguments = operation_.take_arguments();
     Handler handler(std::move(handler_));
     {
@@ -208,7 +213,8 @@ class handler_operation final : public party, private parked_handler {
   handler_executor executor_;
   Operation operation_;
   std::optional<asio::executor_work_guard<handler_executor>> work_;
-  std::optional<asio::executor_work_guard<executor>> fallback_work_;
+  /// The operation's own executor, with outstanding work.
+  executor fallback_{target_ptr()};
   bool withdrawn_ = false;
 };
 

@@ -172,7 +172,8 @@ struct waiter_functions {
   const char* name;
   /// The lock of its waiting place; null if it can never happen, as with a nil channel.
   byte_lock* (*lock)(waiter&) noexcept;
-  /// A hint, taken without the lock.
+  /// A hint, taken without the lock; under it exact, but for partners that were decided elsewhere
+  /// and that an attempt removes.
   bool (*ready)(const waiter&) noexcept;
   /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
   /// be woken after unlocking.

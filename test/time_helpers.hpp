@@ -1,0 +1,131 @@
+#pragma once
+
+#include <sluice/channel.hpp>
+#include <sluice/go.hpp>
+#include <sluice/timer.hpp>
+
+#include "support.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+// What the tests of time, contexts and cancellation share.
+namespace sluice_test {
+
+inline const error_code timed_out = asio::error::timed_out;
+
+/// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
+template <class Main>
+void run_task(Main main) {
+  asio::io_context io;
+  sluice::go(io, std::move(main));
+  run(io);
+}
+
+/// How long ago it was made.
+class stopwatch {
+ public:
+  [[nodiscard]] sluice::clock::duration elapsed() const { return sluice::clock::now() - start; }
+  const sluice::clock::time_point start = sluice::clock::now();
+};
+
+/// A context that is run by threads of its own while this exists; then it runs out.
+class running_context {
+ public:
+  explicit running_context(int threads) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { io.run(); });
+  }
+  running_context(const running_context&) = delete;
+  running_context& operator=(const running_context&) = delete;
+  ~running_context() { join(); }
+
+  /// Waits until it has nothing left to do.
+  void join() {
+    work_.reset();
+    for (auto& t : threads_)
+      if (t.joinable()) t.join();
+  }
+
+  asio::io_context io;
+
+ private:
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io.get_executor()};
+  std::vector<std::thread> threads_;
+};
+
+/// Two ends of a TCP connection on the loopback interface.
+class socket_pair {
+ public:
+  explicit socket_pair(asio::io_context& io) : near(io), far(io) {
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    near.connect(acceptor.local_endpoint());
+    acceptor.accept(far);
+    near.set_option(asio::ip::tcp::no_delay(true));
+    far.set_option(asio::ip::tcp::no_delay(true));
+  }
+
+  asio::ip::tcp::socket near;
+  asio::ip::tcp::socket far;
+};
+
+/// A goroutine whose token has a cancellation slot, and what came of it.
+class slotted_goroutine {
+ public:
+  template <class Where, class What>
+  slotted_goroutine(Where&& where, What&& what) {
+    sluice::go(std::forward<Where>(where), std::forward<What>(what),
+               asio::bind_cancellation_slot(signal_.slot(), [this](std::exception_ptr e) {
+                 ++ends;
+                 try {
+                   if (e) std::rethrow_exception(e);
+                 } catch (const sluice::system_error& x) {
+                   error = x.code();
+                 }
+               }));
+  }
+  slotted_goroutine(const slotted_goroutine&) = delete;
+  slotted_goroutine& operator=(const slotted_goroutine&) = delete;
+
+  void emit(asio::cancellation_type type = asio::cancellation_type::terminal) {
+    signal_.emit(type);
+  }
+
+  int ends = 0;
+  error_code error;
+
+ private:
+  asio::cancellation_signal signal_;
+};
+
+/// Random numbers that are the same in every run.
+class random_numbers {
+ public:
+  explicit random_numbers(std::uint64_t seed) noexcept : state_(seed) {}
+  /// One of 0 ... bound - 1.
+  std::size_t below(std::size_t bound) noexcept {
+    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<std::size_t>((state_ >> 33) % bound);
+  }
+  /// Takes up to about a microsecond.
+  void pause() noexcept {
+    for (volatile std::size_t n = below(200); n != 0;) n = n - 1;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace sluice_test
