@@ -12,12 +12,28 @@ namespace sluice::detail {
 
 namespace {
 
-/// A partner to be woken once the lock is free.
-struct woken_at_end {
-  ~woken_at_end() {
-    if (partner) wake(*partner);
+waiter* pop(waiter*& first) noexcept {
+  waiter* const w = first;
+  if (w) first = static_cast<waiter*>(w->previous);
+  return w;
+}
+void push(waiter*& first, waiter& w) noexcept {
+  w.previous = nullptr;
+  if (!first) {
+    first = &w;
+    return;
   }
-  waiter* partner = nullptr;
+  waiter_link* last = first;
+  while (last->previous) last = last->previous;
+  last->previous = &w;
+}
+
+/// Partners to be woken once the lock is free: one, and senders whose elements could not be moved.
+struct wake_at_end {
+  ~wake_at_end() {
+    while (waiter* const w = pop(first)) wake(*w);
+  }
+  waiter* first = nullptr;
 };
 
 constexpr std::size_t round_up(std::size_t n, std::size_t alignment) noexcept {
@@ -49,12 +65,12 @@ template <bool (channel_core::*attempt)(waiter&, waiter*&)>
 bool attempt_in_channel(waiter& w, wake_list& woken) {
   struct add_at_end {
     wake_list& woken;
-    waiter* partner = nullptr;
+    waiter* first = nullptr;
     ~add_at_end() {
-      if (partner) woken.add(*partner);
+      while (waiter* const w = pop(first)) woken.add(*w);
     }
   } at_end{woken};
-  return (core_of(w)->*attempt)(w, at_end.partner);
+  return (core_of(w)->*attempt)(w, at_end.first);
 }
 
 }  // namespace
@@ -107,9 +123,9 @@ std::byte* channel_core::slot(std::size_t index) noexcept {
   return reinterpret_cast<std::byte*>(this) + offset_of_ring(element_) + index * element_.size;
 }
 
-void channel_core::move_element(void* to, void* from) {
+void channel_core::move_element(void* to, void* from, void (*move)(void*, void*)) {
   if (!element_.trivial)
-    element_.move(to, from);
+    move(to, from);
   else if (element_.size == sizeof(std::uint64_t))
     std::memcpy(to, from, sizeof(std::uint64_t));
   else if (element_.size == sizeof(std::uint32_t))
@@ -118,51 +134,55 @@ void channel_core::move_element(void* to, void* from) {
     std::memcpy(to, from, element_.size);
 }
 
-// A receiver alone goes back to the head of the line if the move throws. The claim of a select
-// cannot be taken back: its case has failed.
-void channel_core::hand_over(waiter& receiver, void* from, waiter*& partner) {
+// A waiter alone goes back to the head of the line if the move throws. The claim of a select cannot
+// be taken back: its case has failed.
+void channel_core::put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept {
+  if (w.shared_claim) {
+    element_.fail(w);
+    push(woken, w);
+  } else {
+    if (scheduler* const held = pinned(*w.who)) unpin(*held);
+    line.push_front(w);
+  }
+}
+
+void channel_core::hand_over(waiter& receiver, void* from, waiter*& woken) {
   try {
-    move_element(receiver.slot, from);
-    receiver.outcome = waiter::state::done;
-    partner = &receiver;
+    move_element(receiver.slot, from, element_.deliver);
   } catch (...) {
-    if (receiver.shared_claim) {
-      element_.fail(receiver);
-      partner = &receiver;
-    } else {
-      if (scheduler* const held = pinned(*receiver.who)) unpin(*held);
-      receivers_.push_front(receiver);
-    }
+    put_back(receiver, receivers_, woken);
     throw;
   }
+  receiver.outcome = waiter::state::done;
+  push(woken, receiver);
 }
 
-// There is room for the element of a parked sender. If it cannot be moved, that sender is told.
-void channel_core::admit_a_sender(waiter*& partner) noexcept {
-  waiter* const sender = senders_.pop_claimed();
-  if (!sender) return;
-  partner = sender;
-  const auto tail = head_ + count_;
-  try {
-    move_element(slot(tail < capacity_ ? tail : tail - capacity_), sender->slot);
-  } catch (...) {
-    element_.fail(*sender);
+// There is room for the element of a parked sender. One whose element cannot be moved is told, and
+// the next has its turn.
+void channel_core::admit_a_sender(waiter*& woken) noexcept {
+  while (waiter* const sender = senders_.pop_claimed()) {
+    push(woken, *sender);
+    try {
+      move_element(slot(tail()), sender->slot, element_.move);
+    } catch (...) {
+      element_.fail(*sender);
+      continue;
+    }
+    count_ = count_ + 1;
+    sender->outcome = waiter::state::done;
     return;
   }
-  count_ = count_ + 1;
-  sender->outcome = waiter::state::done;
 }
 
-bool channel_core::attempt_send(waiter& w, waiter*& partner) {
+bool channel_core::attempt_send(waiter& w, waiter*& woken) {
   if (closed_.load(std::memory_order_relaxed)) {
     w.outcome = waiter::state::closed;
     return true;
   }
   if (waiter* const receiver = receivers_.pop_claimed()) {
-    hand_over(*receiver, w.slot, partner);
+    hand_over(*receiver, w.slot, woken);
   } else if (count_ < capacity_) {
-    const auto tail = head_ + count_;
-    move_element(slot(tail < capacity_ ? tail : tail - capacity_), w.slot);
+    move_element(slot(tail()), w.slot, element_.move);
     count_ = count_ + 1;
   } else {
     return false;
@@ -171,29 +191,23 @@ bool channel_core::attempt_send(waiter& w, waiter*& partner) {
   return true;
 }
 
-bool channel_core::attempt_receive(waiter& w, waiter*& partner) {
+bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
   if (count_ != 0) {
     std::byte* const first = slot(head_);
-    move_element(w.slot, first);
+    move_element(w.slot, first, element_.deliver);
     if (element_.destroy) element_.destroy(first);
     head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
     count_ = count_ - 1;
-    if (!senders_.empty()) admit_a_sender(partner);
+    if (!senders_.empty()) admit_a_sender(woken);
   } else if (waiter* const sender = senders_.pop_claimed()) {
     try {
-      move_element(w.slot, sender->slot);
+      move_element(w.slot, sender->slot, element_.deliver);
     } catch (...) {
-      if (sender->shared_claim) {
-        element_.fail(*sender);
-        partner = sender;
-      } else {
-        if (scheduler* const held = pinned(*sender->who)) unpin(*held);
-        senders_.push_front(*sender);
-      }
+      put_back(*sender, senders_, woken);
       throw;
     }
     sender->outcome = waiter::state::done;
-    partner = sender;
+    push(woken, *sender);
   } else if (closed_.load(std::memory_order_relaxed)) {
     w.outcome = waiter::state::closed;
     return true;
@@ -210,9 +224,9 @@ bool channel_core::send_for(goroutine& g, channel_waiter& w) {
   w.begin(g);
   g.waiting_on = send_functions.name;
   {
-    woken_at_end woken;
+    wake_at_end woken;
     const std::lock_guard guard(lock_);
-    if (!attempt_send(w, woken.partner)) {
+    if (!attempt_send(w, woken.first)) {
       enlist_sender(w);
       return true;
     }
@@ -226,9 +240,9 @@ bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
   w.begin(g);
   g.waiting_on = receive_functions.name;
   {
-    woken_at_end woken;
+    wake_at_end woken;
     const std::lock_guard guard(lock_);
-    if (!attempt_receive(w, woken.partner)) {
+    if (!attempt_receive(w, woken.first)) {
       enlist_receiver(w);
       return true;
     }
@@ -240,19 +254,19 @@ channel_core::result channel_core::try_send(void* value) {
   if (!may_send()) return result::would_block;
   waiter w;
   w.slot = value;
-  woken_at_end woken;
+  wake_at_end woken;
   const std::lock_guard guard(lock_);
-  if (!attempt_send(w, woken.partner)) return result::would_block;
+  if (!attempt_send(w, woken.first)) return result::would_block;
   return w.outcome == waiter::state::done ? result::done : result::closed;
 }
 
 void channel_core::offer(void* value, wake_list& woken) {
   waiter w;
   w.slot = value;
-  waiter* partner = nullptr;
+  waiter* first = nullptr;
   const std::lock_guard guard(lock_);
-  static_cast<void>(attempt_send(w, partner));
-  if (partner) woken.add(*partner);
+  static_cast<void>(attempt_send(w, first));
+  while (waiter* const partner = pop(first)) woken.add(*partner);
 }
 
 // Empty and then seen not closed: it was empty and open at the moment of the first look.
@@ -263,9 +277,9 @@ channel_core::result channel_core::try_receive(void* to) {
   }
   waiter w;
   w.slot = to;
-  woken_at_end woken;
+  wake_at_end woken;
   const std::lock_guard guard(lock_);
-  if (!attempt_receive(w, woken.partner)) return result::would_block;
+  if (!attempt_receive(w, woken.first)) return result::would_block;
   return w.outcome == waiter::state::done ? result::done : result::closed;
 }
 

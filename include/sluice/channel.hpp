@@ -64,6 +64,44 @@ template <class E>
 void move_element(void* to, void* from) {
   ::new (to) E(std::move(*static_cast<E*>(from)));
 }
+
+/// Where a receiver has its element put.
+/** Raw memory, or, if moving may throw, the optional that the caller gets: one move fewer that
+ * could lose the element. */
+template <class E>
+class landing {
+ public:
+  [[nodiscard]] void* slot() noexcept { return &bytes_; }
+  static void deliver(void* to, void* from) { ::new (to) E(std::move(*static_cast<E*>(from))); }
+
+  /// The element, for which this was raw memory.
+  void take_into(std::optional<E>& to) noexcept {
+    to.emplace(std::move(value()));
+    destroy();
+  }
+  void take_into(bool& to) noexcept { to = true; }
+  void destroy() noexcept { value().~E(); }
+
+ private:
+  [[nodiscard]] E& value() noexcept { return *std::launder(reinterpret_cast<E*>(&bytes_)); }
+
+  alignas(E) std::byte bytes_[sizeof(E)];
+};
+template <class E>
+requires(!std::is_nothrow_move_constructible_v<E>) class landing<E> {
+ public:
+  [[nodiscard]] void* slot() noexcept { return &element_; }
+  static void deliver(void* to, void* from) {
+    static_cast<std::optional<E>*>(to)->emplace(std::move(*static_cast<E*>(from)));
+  }
+
+  void take_into(std::optional<E>& to) { to.emplace(std::move(*element_)); }
+  void destroy() noexcept { element_.reset(); }
+
+ private:
+  std::optional<E> element_;
+};
+
 template <class E>
 void destroy_element(void* e) noexcept {
   static_cast<E*>(e)->~E();
@@ -79,6 +117,7 @@ inline constexpr element_type element_type_of{
     alignof(E),
     std::is_trivially_copyable_v<E>,
     &move_element<E>,
+    &landing<E>::deliver,
     std::is_trivially_destructible_v<E> ? nullptr : &destroy_element<E>,
     std::is_nothrow_move_constructible_v<E> ? nullptr : &fail_channel_waiter,
 };
@@ -202,8 +241,8 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
   ~receive_operation() {
     if (this->outcome == detail::waiter::state::done) {
-      if (this->who) this->who = nullptr;
-      value().~element();
+      this->who = nullptr;
+      landing_.destroy();
     }
   }
 
@@ -217,39 +256,40 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
     return take_value();
   }
 
-  void prepare() noexcept { this->slot = &storage_; }
+  void prepare() noexcept { this->slot = landing_.slot(); }
   void prepare_for_handler() noexcept {
     prepare();
     this->own_handle();
   }
   [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {
-    const auto e = this->outcome == detail::waiter::state::closed
-                       ? error_code()
-                       : detail::outcome_error(this->outcome);
-    return {e, take_value()};
+    std::tuple<error_code, value_type> all{};
+    if (this->outcome == detail::waiter::state::done)
+      take_into(all);
+    else if (this->outcome != detail::waiter::state::closed)
+      std::get<0>(all) = detail::outcome_error(this->outcome);
+    return all;
   }
 
  private:
-  [[nodiscard]] element& value() noexcept {
-    return *std::launder(reinterpret_cast<element*>(&storage_));
-  }
-
   value_type take_value() {
-    if (this->outcome != detail::waiter::state::done) return value_type();
-    struct destroy_at_end {
-      receive_operation& op;
-      ~destroy_at_end() {
-        op.outcome = detail::waiter::state::idle;
-        op.value().~element();
-      }
-    } at_end{*this};
-    if constexpr (std::is_void_v<T>)
-      return true;
-    else
-      return value_type(std::in_place, std::move(value()));
+    value_type taken{};
+    if (this->outcome == detail::waiter::state::done) {
+      this->outcome = detail::waiter::state::idle;
+      landing_.take_into(taken);
+    }
+    return taken;
   }
 
-  alignas(element) std::byte storage_[sizeof(element)];
+  void take_into(std::tuple<error_code, value_type>& all) noexcept {
+    this->outcome = detail::waiter::state::idle;
+    try {
+      landing_.take_into(std::get<1>(all));
+    } catch (...) {
+      std::get<0>(all) = error::move_failed;
+    }
+  }
+
+  detail::landing<element> landing_;
 };
 
 namespace detail {
@@ -400,26 +440,16 @@ class receiving {
    * @throws What moving the value throws.
    */
   received try_receive(error_code& e) const {
+    received got{};
     if (!handle().get() || !handle()->may_receive()) {
       e = asio::error::would_block;
-      return received();
+    } else if constexpr (std::is_nothrow_move_constructible_v<element>) {
+      landing<element> room;
+      if (receive_now(room.slot(), e)) room.take_into(got);
+    } else {
+      receive_now(&got, e);
     }
-    struct storage {
-      alignas(element) std::byte bytes[sizeof(element)];
-    } room;
-    const auto r = handle()->try_receive(&room);
-    e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
-                                               : error_code();
-    if (r != channel_core::result::done) return received();
-    element& value = *std::launder(reinterpret_cast<element*>(&room));
-    struct destroy_at_end {
-      element& e;
-      ~destroy_at_end() { e.~element(); }
-    } at_end{value};
-    if constexpr (std::is_void_v<T>)
-      return true;
-    else
-      return received(std::in_place, std::move(value));
+    return got;
   }
   /// The same; @throws system_error `asio::error::would_block`.
   received try_receive() const {
@@ -430,6 +460,12 @@ class receiving {
   }
 
  private:
+  bool receive_now(void* to, error_code& e) const {
+    const auto r = handle()->try_receive(to);
+    e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
+                                               : error_code();
+    return r == channel_core::result::done;
+  }
   [[nodiscard]] const channel_ref& handle() const noexcept {
     return static_cast<const Handle&>(*this).ref();
   }

@@ -20,6 +20,8 @@ struct element_type {
   std::size_t alignment;
   bool trivial;  ///< moved by copying its bytes
   void (*move)(void* to, void* from);
+  /// Moves an element to where a receiver wants it.
+  void (*deliver)(void* to, void* from);
   void (*destroy)(void*) noexcept;
   /// Puts the current exception into the operation of a waiter whose element could not be moved;
   /// null if moving does not throw.
@@ -95,8 +97,9 @@ class channel_core {
   [[nodiscard]] bool may_receive() const noexcept {
     return holds_value() || closed_.load(std::memory_order_acquire);
   }
-  [[nodiscard]] bool attempt_send(waiter& w, waiter*& partner);
-  [[nodiscard]] bool attempt_receive(waiter& w, waiter*& partner);
+  /// @param woken Given whom to wake, linked by `previous`.
+  [[nodiscard]] bool attempt_send(waiter& w, waiter*& woken);
+  [[nodiscard]] bool attempt_receive(waiter& w, waiter*& woken);
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
@@ -112,9 +115,14 @@ class channel_core {
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
   [[nodiscard]] std::byte* slot(std::size_t index) noexcept;
-  void move_element(void* to, void* from);
-  void hand_over(waiter& receiver, void* from, waiter*& partner);
-  void admit_a_sender(waiter*& partner) noexcept;
+  [[nodiscard]] std::size_t tail() const noexcept {
+    const auto t = head_ + count_;
+    return t < capacity_ ? t : t - capacity_;
+  }
+  void move_element(void* to, void* from, void (*move)(void*, void*));
+  void put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept;
+  void hand_over(waiter& receiver, void* from, waiter*& woken);
+  void admit_a_sender(waiter*& woken) noexcept;
   void last_handle_gone() noexcept;
   void destroy() noexcept;
 

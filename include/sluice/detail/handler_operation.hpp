@@ -31,21 +31,24 @@ namespace sluice::detail {
  * both have outstanding work until then. Any type of cancellation ends a parked operation, which
  * then has had no effect.
  */
-template <class Operation, class Handler>
+///
+/// @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
+/// executor of its own.
+template <class Operation, class Handler, bool OnTheSpot>
 class handler_operation final : public party, private parked_handler {
  public:
   /// @throws system_error `error::no_executor` if there is none to run the handler on.
-  static void start(Operation&& op, Handler&& handler, bool on_the_spot) {
+  static void start(Operation&& op, Handler&& handler) {
     const executor fallback(op.handler_target());
-    if constexpr (std::is_same_v<handler_executor, executor>)
-      if (!on_the_spot && !asio::get_associated_executor(handler, fallback).where())
+    if constexpr (std::is_same_v<handler_executor, executor> && !OnTheSpot)
+      if (!executor_for(handler, fallback).where())
         throw_error(error::no_executor, "sluice: completion handler");
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = rebound::allocate(allocator, 1);
     handler_operation* self = nullptr;
     try {
       self = ::new (static_cast<void*>(memory))
-          handler_operation(std::move(op), std::move(handler), fallback, on_the_spot);
+          handler_operation(std::move(op), std::move(handler), fallback);
     } catch (...) {
       rebound::deallocate(allocator, memory, 1);
       throw;
@@ -54,9 +57,18 @@ class handler_operation final : public party, private parked_handler {
   }
 
  private:
-  using handler_executor = asio::associated_executor_t<Handler, executor>;
+  using handler_executor =
+      std::conditional_t<OnTheSpot, executor, asio::associated_executor_t<Handler, executor>>;
   using rebound = typename std::allocator_traits<
       asio::associated_allocator_t<Handler>>::template rebind_traits<handler_operation>;
+
+  [[nodiscard]] static handler_executor executor_for(const Handler& handler,
+                                                     const executor& fallback) noexcept {
+    if constexpr (OnTheSpot)
+      return fallback;
+    else
+      return asio::get_associated_executor(handler, fallback);
+  }
 
   /// Owns the operation on its way to the handler's executor.
   class delivery {
@@ -87,13 +99,13 @@ class handler_operation final : public party, private parked_handler {
     }
   };
 
-  handler_operation(Operation&& op, Handler&& handler, const executor& fallback, bool on_the_spot)
+  handler_operation(Operation&& op, Handler&& handler, const executor& fallback)
       : party(&wake_party, nullptr),
         parked_handler{&withdraw_parked, &destroy_parked},
         handler_(std::move(handler)),
-        executor_(asio::get_associated_executor(handler_, fallback)),
+        executor_(executor_for(handler_, fallback)),
         operation_(std::move(op)) {
-    if (on_the_spot && !has_executor()) return;
+    if (!has_executor()) return;
     home = &scheduler_of(executor_);
     work_.emplace(executor_);
     if (fallback.where()) fallback_ = fallback.require(asio::execution::outstanding_work.tracked);

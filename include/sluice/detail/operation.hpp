@@ -61,8 +61,9 @@ class operation : public Waiter {
   auto operator()(Token&& token) && {
     return asio::async_initiate<Token, typename Derived::signature>(
         [](auto handler, Derived&& op) {
-          handler_operation<Derived, decltype(handler)>::start(
-              std::move(op), std::move(handler), completes_on_the_spot<std::decay_t<Token>>);
+          handler_operation<Derived, decltype(handler),
+                            completes_on_the_spot<std::decay_t<Token>>>::start(std::move(op),
+                                                                               std::move(handler));
         },
         token, std::move(derived()));
   }
