@@ -109,7 +109,12 @@ target_ptr serial_target(target_ptr where) {
 }
 
 void goroutine::become_serial() {
-  where = serial_target(std::move(where));
+  target_ptr serial = serial_target(where);
+  if (counts_as_work_ && !counted_natively_) {
+    serial->work_started();
+    where->work_finished();
+  }
+  where = std::move(serial);
 }
 
 cancellation_ref goroutine::become_cancellable() {

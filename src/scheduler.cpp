@@ -63,8 +63,10 @@ void worker::push(ready_node& node) noexcept {
   gate.lock_as_owner();
   local.push_back(node);
   gate.unlock_as_owner();
-  if (watch_wanted && current) [[unlikely]]
-    owner.request_watch(*this);
+  if (watch_wanted && current) [[unlikely]] {
+    watch_wanted = false;
+    owner.request_watch();
+  }
 }
 
 ready_node* worker::pop() noexcept {
@@ -130,7 +132,11 @@ void scheduler::schedule(ready_node& node) noexcept {
     shared_.push_back(node);
     needed = !std::exchange(drain_posted_, true);
   }
-  if (needed) native().post_drain(*this, native().running_here());
+  if (!needed) return;
+  // The drain stays with this thread, whose handler may take its time: another one looks after it.
+  const bool here = native().running_here();
+  native().post_drain(*this, here);
+  if (here && !watching_.load(std::memory_order_relaxed)) request_watch();
 }
 
 bool scheduler::try_run_here(void (*f)(void*), void* arg) {
@@ -189,6 +195,10 @@ bool scheduler::take_shared(worker& w) noexcept {
     w.local.append(shared_);
     w.gate.unlock_as_owner();
   }
+  if (w.watch_wanted && w.local.size() > 1) {
+    w.watch_wanted = false;
+    request_watch();
+  }
   return !w.local.empty();
 }
 
@@ -205,8 +215,8 @@ bool scheduler::quantum_over(worker& w) {
   w.ticks = w.interval;
   if (now - w.started > quantum) return true;
   fire_due_timers(now);
-  static_cast<void>(take_shared(w));
   w.watch_wanted = !watching_.load(std::memory_order_relaxed);
+  static_cast<void>(take_shared(w));
   return false;
 }
 

@@ -66,8 +66,7 @@ bool scheduler::take_half(worker& from, worker& to) noexcept {
 
 // Something waits behind a running goroutine: see to it that a thread with nothing to do looks
 // after it. An idle thread is woken at once only while it is unknown whether there is one.
-void scheduler::request_watch(worker& w) noexcept {
-  w.watch_wanted = false;
+void scheduler::request_watch() noexcept {
   if (!has_native_executor() || watching_.exchange(true, std::memory_order_acq_rel)) return;
   if (several_threads_.load(std::memory_order_relaxed)) {
     const std::lock_guard guard(workers_lock_);
@@ -109,7 +108,7 @@ void scheduler::on_watch() {
     // A third thread may at once take half of what this one took.
     if (took) w.steps_seen = 0;
   }
-  if (!others) {
+  if (!others && shared_.size() == 0) {
     watching_.store(false, std::memory_order_release);
     return;
   }

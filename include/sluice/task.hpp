@@ -55,7 +55,7 @@ inline constexpr bool is_asio_operation<asio_operation<Ts...>> = true;
 
 /// Either of them.
 template <class T>
-concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<T>;
+concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<std::remove_cvref_t<T>>;
 
 /// `co_await` of a task by another task.
 template <class T>
@@ -74,11 +74,14 @@ class ready_awaiter : public std::suspend_never {
 template <>
 class ready_awaiter<void> : public std::suspend_never {};
 
-/// Awaits an operation that has a name of its own: g++ 12 would copy it.
+/// Awaits an operation where it is.
+/** An awaiter of its own, because g++ 12 moves or copies what `await_transform` returns by
+ * reference.
+ */
 template <class Operation>
-class named_awaiter {
+class operation_awaiter {
  public:
-  explicit named_awaiter(Operation& op) noexcept : operation_(op) {}
+  explicit operation_awaiter(Operation& op) noexcept : operation_(op) {}
 
   [[nodiscard]] bool await_ready() const noexcept { return operation_.await_ready(); }
   template <class Promise>
@@ -142,18 +145,11 @@ struct task_promise_base : promise_base {
   void unhandled_exception() noexcept { exception = std::current_exception(); }
 
   template <class Operation>
-  requires awaitable_as_it_is<Operation> Operation &&
-      await_transform(Operation&& op, std::source_location where = std::source_location::current())
+  requires awaitable_as_it_is<Operation> operation_awaiter<std::remove_reference_t<Operation>>
+  await_transform(Operation&& op, std::source_location where = std::source_location::current())
   noexcept {
     g->location = where;
-    return static_cast<Operation&&>(op);
-  }
-  template <class Operation>
-  requires awaitable_as_it_is<Operation> named_awaiter<Operation> await_transform(
-      Operation& op, std::source_location where = std::source_location::current())
-  noexcept {
-    g->location = where;
-    return named_awaiter<Operation>(op);
+    return operation_awaiter<std::remove_reference_t<Operation>>(op);
   }
 
   template <class U>
@@ -269,6 +265,11 @@ struct task_promise<void> final : task_promise_base {
  * from now on (at first terminal only); while cancellation is asked for, every operation ends with
  * its error at once, and with `throw_if_cancelled(true)` awaiting a task or an awaitable throws
  * too.
+ *
+ * g++ 12 makes a frame that cannot be resumed when a loop's or an if's condition contains
+ * `co_await`, declares nothing, and the body has no local variable around it, in any coroutine:
+ * `while (co_await f()) {}` as the first statement. `while (auto v = co_await ch.receive())` is
+ * fine.
  *
  * A lambda's captures live in the closure, not in the frame: give the closure itself to `go`, which
  * keeps it, rather than the task that calling it returned.

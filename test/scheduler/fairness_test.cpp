@@ -36,7 +36,7 @@ sluice::task<> hammer(sluice::sender<int> out) {
   for (int i = 0;; ++i) co_await out.send(i);
 }
 sluice::task<> swallow(sluice::receiver<int> in, long& count) {
-  while (co_await in.receive()) ++count;
+  while (const auto v = co_await in.receive()) ++count;
 }
 
 std::string milliseconds(steady::duration d) {

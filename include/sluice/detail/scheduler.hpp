@@ -125,7 +125,7 @@ class scheduler final : public asio::execution_context::service, public target {
   void end_drain(worker& w) noexcept;
 
   void note_thread() noexcept;
-  void request_watch(worker& w) noexcept;
+  void request_watch() noexcept;
   void on_watch();
   void arm_watch() noexcept;
   [[nodiscard]] bool steal(worker& w) noexcept;
