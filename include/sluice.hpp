@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/bind_context.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/condition.hpp>
 #include <sluice/context.hpp>
@@ -7,14 +8,19 @@
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
 #include <sluice/mutex.hpp>
+#include <sluice/offload.hpp>
 #include <sluice/once.hpp>
+#include <sluice/rate_limiter.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/shared_mutex.hpp>
+#include <sluice/singleflight.hpp>
 #include <sluice/task.hpp>
+#include <sluice/task_group.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>
 #include <sluice/wait_group.hpp>
+#include <sluice/worker_pool.hpp>

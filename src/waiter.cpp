@@ -54,8 +54,13 @@ bool await_cancellable_waiter(goroutine& g, waiter& w, const waiter_functions& f
 }  // namespace
 
 bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
+  if (!g.cancel) return await_waiter_to_its_end(g, w, f);
   w.begin(g);
-  if (g.cancel) return await_cancellable_waiter(g, w, f);
+  return await_cancellable_waiter(g, w, f);
+}
+
+bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f) {
+  w.begin(g);
   g.waiting_on = f.name;
   byte_lock* const lock = f.lock(w);
   if (!lock) return true;

@@ -13,6 +13,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <concepts>
@@ -199,6 +200,12 @@ class boxed_handler {
   static void complete(boxed_handler self, Args... args) {
     const auto ex = self.box_->ex;
     asio::dispatch(ex, completion<Args...>(std::move(self), std::move(args)...));
+  }
+  /// The same, never inside this call.
+  template <class... Args>
+  static void post(boxed_handler self, Args... args) {
+    const auto ex = self.box_->ex;
+    asio::post(ex, completion<Args...>(std::move(self), std::move(args)...));
   }
 
  private:

@@ -84,6 +84,9 @@ class wait_group {
    */
   [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(*this); }
 
+  /// The counter now. Thread safe, but it may have changed when this returns.
+  [[nodiscard]] std::ptrdiff_t count() const noexcept { return count_; }
+
   /// Starts a goroutine as `sluice::go(what)` does and counts it until it has ended, however it
   /// ends.
   template <detail::startable What>

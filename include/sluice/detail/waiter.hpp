@@ -120,6 +120,12 @@ class waiter_list {
     return nullptr;
   }
 
+  /// The waiter behind `w`, or null.
+  [[nodiscard]] waiter* after(waiter& w) const noexcept {
+    waiter_link* const next = w.next;
+    return next == &root_ ? nullptr : static_cast<waiter*>(next);
+  }
+
   static void remove(waiter& w) noexcept {
     w.previous->next = w.next;
     w.next->previous = w.previous;
@@ -187,6 +193,8 @@ struct waiter_functions {
 /// Waits in a goroutine that is suspending.
 /** @return True if it stays suspended; otherwise the waiter has its outcome. */
 [[nodiscard]] bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f);
+/// The same, without looking at what is asked of the goroutine.
+[[nodiscard]] bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f);
 
 /// Ends the wait of an operation that is destroyed before it was resumed.
 void forget_waiter(waiter& w, const waiter_functions& f) noexcept;

@@ -1,0 +1,182 @@
+#pragma once
+
+#include <sluice/context.hpp>
+#include <sluice/error.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/associator.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+/// What cancels one Asio operation when a context is done.
+class context_binding : public std::enable_shared_from_this<context_binding> {
+ public:
+  context_binding(const context& ctx, asio::any_io_executor where)
+      : ctx_(ctx), where_(std::move(where)) {}
+
+  [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+
+  /// The operation has been launched: passes on that the context is done, on the executor.
+  void start();
+  /// On the executor: cancels the operation if it has not completed.
+  void emit(asio::cancellation_type type);
+  /// The operation has completed.
+  void complete() noexcept;
+
+  /// What the operation's error is because of the context.
+  [[nodiscard]] error_code error_for(const error_code& e) const noexcept {
+    return e == asio::error::operation_aborted && ctx_.err() == asio::error::timed_out ? ctx_.err()
+                                                                                       : e;
+  }
+
+ private:
+  const context ctx_;
+  const asio::any_io_executor where_;
+  asio::cancellation_signal signal_;
+  std::mutex mutex_;
+  bool completed_ = false;
+  std::unique_ptr<context_registration> registration_;
+};
+
+/// A handler whose operation is bound to a context.
+template <class Handler>
+class context_handler {
+ public:
+  using cancellation_slot_type = asio::cancellation_slot;
+
+  context_handler(Handler&& h, std::shared_ptr<context_binding> b)
+      : handler_(std::move(h)), binding_(std::move(b)) {}
+
+  [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
+    return binding_->slot();
+  }
+  [[nodiscard]] const Handler& inner() const noexcept { return handler_; }
+
+  template <class... Args>
+  void operator()(error_code e, Args&&... args) {
+    const auto told = binding_->error_for(e);
+    end();
+    std::move(handler_)(told, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+  void operator()(Args&&... args) {
+    end();
+    std::move(handler_)(std::forward<Args>(args)...);
+  }
+
+ private:
+  void end() noexcept {
+    if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+      slot.clear();
+    binding_->complete();
+  }
+
+  Handler handler_;
+  std::shared_ptr<context_binding> binding_;
+};
+
+/// Launches an operation with such a handler.
+template <class Initiation>
+class context_initiation {
+ public:
+  template <class I>
+  context_initiation(I&& initiation, const context& ctx)
+      : initiation_(std::forward<I>(initiation)), ctx_(ctx) {}
+
+  template <class Handler, class... Args>
+  void operator()(Handler&& handler, Args&&... args) {
+    using handler_type = std::decay_t<Handler>;
+    const auto binding = std::make_shared<context_binding>(ctx_, executor_of(handler));
+    if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
+      slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
+    std::move(initiation_)(
+        context_handler<handler_type>(handler_type(std::forward<Handler>(handler)), binding),
+        std::forward<Args>(args)...);
+    binding->start();
+  }
+
+ private:
+  template <class Handler>
+  [[nodiscard]] asio::any_io_executor executor_of(const Handler& handler) const {
+    if constexpr (requires { initiation_.get_executor(); })
+      return asio::get_associated_executor(handler, initiation_.get_executor());
+    else
+      return asio::get_associated_executor(handler);
+  }
+
+  Initiation initiation_;
+  context ctx_;
+};
+
+}  // namespace detail
+
+/// A completion token that binds one operation to a context: what `bind_context` returns.
+template <class Token>
+class context_binder {
+ public:
+  template <class T>
+  context_binder(const context& ctx, T&& token) : ctx_(ctx), token_(std::forward<T>(token)) {}
+
+  [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+  [[nodiscard]] Token& token() noexcept { return token_; }
+  [[nodiscard]] const Token& token() const noexcept { return token_; }
+
+ private:
+  context ctx_;
+  Token token_;
+};
+
+/// Makes a token with which an Asio operation is cancelled when `ctx` is done.
+/**
+ * The operation then ends with `asio::error::operation_aborted`, or `timed_out` if it is a deadline
+ * that has passed. Cancellation of every type that the operation supports is emitted on the
+ * handler's executor, by default that of the I/O object, which therefore is a strand where several
+ * threads run the context. A cancellation slot of the token works beside it.
+ *
+ * @code
+ * const auto [ctx, cancel] = sluice::with_timeout(io, parent, 5s);
+ * socket.async_read_some(buffer, sluice::bind_context(ctx, [](error_code e, std::size_t n) {}));
+ * @endcode
+ */
+template <class Token>
+[[nodiscard]] context_binder<std::decay_t<Token>> bind_context(const context& ctx, Token&& token) {
+  return {ctx, std::forward<Token>(token)};
+}
+
+}  // namespace sluice
+
+template <class Token, class Result, class... Args>
+class boost::asio::async_result<sluice::context_binder<Token>, Result(Args...)> {
+ public:
+  template <class Initiation, class Binder, class... InitArgs>
+  static auto initiate(Initiation&& initiation, Binder&& binder, InitArgs&&... args) {
+    return async_initiate<Token, Result(Args...)>(
+        sluice::detail::context_initiation<std::decay_t<Initiation>>(
+            std::forward<Initiation>(initiation), binder.ctx()),
+        binder.token(), std::forward<InitArgs>(args)...);
+  }
+};
+
+template <template <class, class> class Associator, class Handler, class Default>
+struct boost::asio::associator<Associator, sluice::detail::context_handler<Handler>, Default>
+    : Associator<Handler, Default> {
+  static auto get(const sluice::detail::context_handler<Handler>& h) noexcept {
+    return Associator<Handler, Default>::get(h.inner());
+  }
+  static auto get(const sluice::detail::context_handler<Handler>& h, const Default& d) noexcept {
+    return Associator<Handler, Default>::get(h.inner(), d);
+  }
+};

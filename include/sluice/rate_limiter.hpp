@@ -1,0 +1,152 @@
+#pragma once
+
+#include <sluice/detail/operation.hpp>
+#include <sluice/detail/timer_queue.hpp>
+#include <sluice/detail/waiter.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+#include <sluice/timer.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+struct rate_waiter;
+
+/// A bucket of `burst` units into which one comes back every `interval`, and those who wait for it.
+/**
+ * It is kept as the instant at which the bucket will be full again, with what has been promised to
+ * waiters taken out already (the generic cell rate algorithm, ITU-T I.371). All under the lock of
+ * the scheduler's timers.
+ */
+class rate_state {
+ public:
+  rate_state(const target_ptr& where, clock::duration interval, std::size_t burst);
+
+  [[nodiscard]] byte_lock& lock() const noexcept;
+  [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
+
+  [[nodiscard]] bool ready(std::size_t n) const noexcept;
+  [[nodiscard]] bool take(std::size_t n) noexcept;
+  void enlist(rate_waiter& w);
+  [[nodiscard]] bool withdraw(rate_waiter& w) noexcept;
+  /// What was promised to `w` comes back; those behind it move up.
+  void refund(rate_waiter& w) noexcept;
+  /// The promise to `w` has come true.
+  void forget(waiter& w) noexcept { waiters_.remove(w); }
+
+ private:
+  /// When the bucket is full again after `n` more have been taken at `now`.
+  [[nodiscard]] clock::time_point full_after(std::size_t n, clock::time_point now) const noexcept;
+  /// When a bucket that is full at `full` has had all that was taken.
+  [[nodiscard]] clock::time_point covered(clock::time_point full) const noexcept;
+
+  const target_ptr where_;
+  const clock::duration interval_;
+  const std::size_t burst_;
+  clock::time_point full_at_ = clock::time_point::min();
+  waiter_list waiters_;
+};
+
+struct rate_waiter : waiter, timer_node {
+  rate_waiter() noexcept : timer_node(&wake_waiter) {}
+  static void wake_waiter(timer_node& node, wake_list& woken) noexcept;
+
+  std::shared_ptr<rate_state> state;
+  std::size_t weight = 0;
+};
+
+extern const waiter_functions rate_functions;
+
+}  // namespace detail
+
+/// Waiting for units of a rate limiter: what `rate_limiter::acquire` returns.
+/** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
+class [[nodiscard]] rate_operation : public detail::operation<rate_operation, detail::rate_waiter> {
+ public:
+  using signature = void(error_code);
+  static constexpr const detail::waiter_functions& functions = detail::rate_functions;
+
+  /// Used by `rate_limiter::acquire`.
+  rate_operation(std::shared_ptr<detail::rate_state> s, std::size_t n) noexcept {
+    state = std::move(s);
+    weight = n;
+  }
+  rate_operation(rate_operation&& other) noexcept {
+    state = other.state;
+    weight = other.weight;
+  }
+
+  void take() const {
+    if (outcome != detail::waiter::state::done)
+      detail::throw_error(detail::outcome_error(outcome), "sluice: rate_limiter");
+  }
+  [[nodiscard]] std::tuple<error_code> take_arguments() const {
+    return {detail::outcome_error(outcome)};
+  }
+  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+};
+
+/// Lets things happen at a rate: a token bucket. Go's `golang.org/x/time/rate`.
+/**
+ * The bucket holds up to `burst` units, is full at first, and gets one every `interval`. First
+ * come, first served; nobody is let in early, and a large request is not starved by small ones.
+ *
+ * It may be destroyed while operations wait, but not its context.
+ *
+ * @par Thread safety
+ * Safe.
+ *
+ * @code
+ * sluice::rate_limiter requests(100ms, 5);          // 10 a second, 5 at once
+ * for (const auto& r : all) { co_await requests.acquire(); co_await send(r); }
+ * @endcode
+ */
+class rate_limiter {
+ public:
+  /// @param where An executor or an execution context whose timers it uses; without one the running
+  /// goroutine's.
+  /// @param interval The time in which one unit comes back.
+  /// @throws std::invalid_argument if `interval` is not positive or `burst` is 0; system_error
+  /// `error::not_in_goroutine` without `where` outside a goroutine
+  template <class Rep, class Period>
+  explicit rate_limiter(std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
+      : rate_limiter(detail::current_place("sluice::rate_limiter").where, interval, burst) {}
+  template <detail::place_to_start Where, class Rep, class Period>
+  rate_limiter(Where&& where, std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
+      : rate_limiter(detail::place_of(where).where, interval, burst) {}
+  rate_limiter(const rate_limiter&) = delete;
+  rate_limiter& operator=(const rate_limiter&) = delete;
+
+  /// Waits for `n` units and takes them. Go's `WaitN`.
+  /**
+   * Awaited: void. With a token: `void(error_code)`; the handler needs an executor of its own. A
+   * request for more than `burst` only ends when it is cancelled.
+   *
+   * @par Errors
+   * `asio::error::operation_aborted` or `timed_out` if cancelled.
+   *
+   * @par Cancellation
+   * A cancelled wait, or one that loses a select, has taken nothing; those behind it move up.
+   */
+  [[nodiscard]] rate_operation acquire(std::size_t n = 1) const { return {state_, n}; }
+
+  /// Takes `n` units if they are there and nobody waits. Go's `AllowN`.
+  [[nodiscard]] bool try_acquire(std::size_t n = 1) noexcept;
+
+ private:
+  template <class Rep, class Period>
+  rate_limiter(const detail::target_ptr& where, std::chrono::duration<Rep, Period> interval,
+               std::size_t burst)
+      : state_(std::make_shared<detail::rate_state>(where, detail::saturate(interval), burst)) {}
+
+  const std::shared_ptr<detail::rate_state> state_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,253 @@
+#pragma once
+
+#include <sluice/context.hpp>
+#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/uncancelled.hpp>
+#include <sluice/go.hpp>
+#include <sluice/semaphore.hpp>
+#include <sluice/task.hpp>
+#include <sluice/wait_group.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace sluice {
+
+/// What `with_task_group` throws if it was asked for all errors and there were any.
+class task_group_error : public std::runtime_error {
+ public:
+  /// @param errors At least one, in the order in which they came.
+  explicit task_group_error(std::vector<std::exception_ptr> errors);
+
+  [[nodiscard]] const std::vector<std::exception_ptr>& errors() const noexcept { return *errors_; }
+
+ private:
+  std::shared_ptr<const std::vector<std::exception_ptr>> errors_;
+};
+
+/// Which errors a group reports.
+enum class group_errors {
+  first,  ///< the first, which cancels the others
+  all,    ///< every one, as a `task_group_error`; none cancels anything
+};
+
+namespace detail {
+
+/// What a group, its goroutines and the coroutine that waits for them share.
+class group_state {
+ public:
+  group_state(start_place where, const context& parent, group_errors policy);
+
+  /// Notes the exception that is being handled.
+  void fail() noexcept;
+  /// The same, and cancels the goroutines whatever the policy is.
+  void interrupt() noexcept;
+  void cancel() noexcept { tree_.cancel(); }
+  /// Throws what has been noted, if anything.
+  void rethrow() const;
+
+  void set_limit(std::size_t n);
+  /// @throws std::logic_error if there is no limit.
+  [[nodiscard]] semaphore& slots();
+  [[nodiscard]] bool limited() const noexcept { return slots_.has_value(); }
+
+  [[nodiscard]] const start_place& place() const noexcept { return place_; }
+  [[nodiscard]] const context& ctx() const noexcept { return tree_.ctx; }
+
+  wait_group children;
+
+ private:
+  const start_place place_;
+  cancellable_context tree_;
+  const group_errors policy_;
+  std::optional<semaphore> slots_;
+  std::mutex mutex_;
+  std::vector<std::exception_ptr> errors_;
+};
+
+/// Counts a goroutine of a group until its frame is destroyed.
+class group_member {
+ public:
+  explicit group_member(std::shared_ptr<group_state> s) : state_(std::move(s)) {
+    state_->children.add();
+  }
+  group_member(group_member&&) noexcept = default;
+  group_member& operator=(group_member&&) = delete;
+  ~group_member() {
+    if (state_) state_->children.done();
+  }
+
+  [[nodiscard]] group_state* operator->() const noexcept { return state_.get(); }
+
+ private:
+  std::shared_ptr<group_state> state_;
+};
+
+template <class T>
+task<> run_in_group(task<T> what, group_member group, semaphore::permit slot) {
+  try {
+    if (group->limited() && !slot) slot = co_await group->slots().acquire();
+    static_cast<void>(co_await std::move(what));
+  } catch (...) {
+    group->fail();
+  }
+}
+}  // namespace detail
+
+/// Goroutines that work on one thing and are waited for together. Go's
+/// `golang.org/x/sync/errgroup`.
+/**
+ * Made by `with_task_group`, which is not left while one of them runs. A goroutine that throws
+ * cancels `ctx()`, to which all of them are bound: their waits, Asio's included, end.
+ *
+ * @par Thread safety
+ * Safe, and for the group's own goroutines too.
+ */
+class task_group {
+ public:
+  /// Used by `with_task_group`.
+  explicit task_group(std::shared_ptr<detail::group_state> s) noexcept : state_(std::move(s)) {}
+  task_group(const task_group&) = delete;
+  task_group& operator=(const task_group&) = delete;
+  ~task_group() { state_->cancel(); }
+
+  /// Done when one of them has failed, the parent is done, or the group is left.
+  [[nodiscard]] const context& ctx() const noexcept { return state_->ctx(); }
+
+  /// Lets at most `n` of them run at a time. Before the first `go`.
+  /** @throws std::logic_error if goroutines have been started; std::invalid_argument if `n` is 0 */
+  void set_limit(std::size_t n) { state_->set_limit(n); }
+
+  /// Starts a goroutine, as `sluice::go(what)` does, where the group was made.
+  /**
+   * With a limit it begins to run when its turn comes, first come, first served; this call does not
+   * wait. To wait for the turn before there is one more goroutine:
+   * @code
+   * auto slot = co_await g.slot();
+   * g.go(std::move(slot), work);
+   * @endcode
+   * One whose turn comes when the group has been cancelled does not run.
+   *
+   * @throws std::bad_alloc; std::invalid_argument for a task that was moved from
+   */
+  template <detail::startable What>
+  void go(What&& what, std::source_location location = std::source_location::current()) {
+    start({}, std::forward<What>(what), location);
+  }
+  /// The same, with a turn that `slot` has waited for.
+  template <detail::startable What>
+  void go(semaphore::permit slot, What&& what,
+          std::source_location location = std::source_location::current()) {
+    start(std::move(slot), std::forward<What>(what), location);
+  }
+
+  /// Waits for a goroutine's turn: an operation that gives a permit. Go's `Go` waits like that.
+  /** @throws std::logic_error if there is no limit */
+  [[nodiscard]] semaphore::acquire_operation slot() { return state_->slots().acquire(); }
+
+  /// Starts a goroutine if the limit allows it at once. Go's `TryGo`.
+  template <detail::startable What>
+  [[nodiscard]] bool try_go(What&& what,
+                            std::source_location location = std::source_location::current()) {
+    semaphore::permit slot;
+    if (state_->limited() && !(slot = state_->slots().try_acquire())) return false;
+    start(std::move(slot), std::forward<What>(what), location);
+    return true;
+  }
+
+  /// Waits until none of them is left: an operation, for use in the group's body.
+  [[nodiscard]] wait_group_operation wait() noexcept { return state_->children.wait(); }
+
+ private:
+  template <class What>
+  void start(semaphore::permit slot, What&& what, std::source_location location) {
+    auto body = detail::run_in_group(detail::make_task(std::forward<What>(what)),
+                                     detail::group_member(state_), std::move(slot));
+    auto* const g = detail::make_goroutine(state_->place(), std::move(body),
+                                           detail::starts_serial<What>, location);
+    if (!g) return;
+    detail::bind_to_context(*g, ctx());
+    g->make_ready();
+  }
+
+  const std::shared_ptr<detail::group_state> state_;
+};
+
+namespace detail {
+
+template <class T, class Body>
+task<T> run_group(context parent, Body body, group_errors policy) {
+  const auto state =
+      std::make_shared<group_state>(current_place("sluice::with_task_group"), parent, policy);
+  task_group group(state);
+  std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
+  try {
+    if constexpr (std::is_void_v<T>)
+      co_await std::invoke(body, group);
+    else
+      result.emplace(co_await std::invoke(body, group));
+  } catch (...) {
+    state->interrupt();
+  }
+  try {
+    co_await state->children.wait();
+  } catch (...) {
+    state->interrupt();
+  }
+  co_await uncancelled(state->children.wait());
+  state->rethrow();
+  if constexpr (!std::is_void_v<T>) co_return *std::move(result);
+}
+
+}  // namespace detail
+
+/// Runs `body` with a group of goroutines and returns when it and all of them have ended.
+/**
+ * A task: await it, or start it, `go(where, with_task_group(...), token)`. `body` is a callable
+ * that takes a `task_group&` and returns a task, whose result this gives. It is kept until the end.
+ *
+ * @param parent When it is done the goroutines are cancelled.
+ *
+ * @par Errors
+ * The first exception that left the body or one of the goroutines, when all have ended; or, with
+ * `group_errors::all`, a `task_group_error` with every one. A body that throws cancels the
+ * goroutines under both policies. `error::not_in_goroutine` if it is not run by a goroutine.
+ *
+ * @par Cancellation
+ * Cancelling the goroutine that waits cancels those of the group; it goes on when they have ended.
+ *
+ * @code
+ * co_await sluice::with_task_group(ctx, [&](sluice::task_group& g) -> sluice::task<> {
+ *   g.set_limit(8);
+ *   for (auto& url : urls) g.go([&] { return fetch(url); });
+ *   co_return;
+ * });
+ * @endcode
+ */
+template <class Body>
+requires std::invocable < std::decay_t<Body>
+&, task_group& > [[nodiscard]] auto with_task_group(const context& parent, Body&& body,
+                                                    group_errors policy = group_errors::first) {
+  static_assert(detail::safe_in_co_await_expression<Body>,
+                "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
+                "expression and destroys it twice: capture by reference, or name the closure first "
+                "and pass the name");
+  using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
+  static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
+  return detail::run_group<typename started::value_type, std::decay_t<Body>>(
+      parent, std::forward<Body>(body), policy);
+}
+
+}  // namespace sluice

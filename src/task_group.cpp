@@ -1,0 +1,72 @@
+#include <sluice/task_group.hpp>
+
+#include <string>
+
+namespace sluice {
+
+namespace {
+
+std::string text_of(const std::vector<std::exception_ptr>& errors) {
+  std::string text = "sluice: " + std::to_string(errors.size()) + " failed in a task group";
+  const char* separator = ": ";
+  for (const auto& e : errors) {
+    try {
+      std::rethrow_exception(e);
+    } catch (const std::exception& x) {
+      text.append(separator).append(x.what());
+    } catch (...) {
+      text.append(separator).append("unknown exception");
+    }
+    separator = "; ";
+  }
+  return text;
+}
+
+}  // namespace
+
+task_group_error::task_group_error(std::vector<std::exception_ptr> errors)
+    : std::runtime_error(text_of(errors)),
+      errors_(std::make_shared<const std::vector<std::exception_ptr>>(std::move(errors))) {}
+
+namespace detail {
+
+group_state::group_state(start_place where, const context& parent, group_errors policy)
+    : place_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {}
+
+void group_state::fail() noexcept {
+  bool first = false;
+  const auto failure = std::current_exception();
+  {
+    const std::lock_guard guard(mutex_);
+    first = errors_.empty();
+    if (first || policy_ == group_errors::all) errors_.push_back(failure);
+  }
+  if (first && policy_ == group_errors::first) tree_.cancel(failure);
+}
+
+void group_state::interrupt() noexcept {
+  fail();
+  tree_.cancel(std::current_exception());
+}
+
+void group_state::rethrow() const {
+  if (errors_.empty()) return;
+  if (policy_ == group_errors::first) std::rethrow_exception(errors_.front());
+  throw task_group_error(errors_);
+}
+
+void group_state::set_limit(std::size_t n) {
+  if (n == 0) throw std::invalid_argument("sluice::task_group: a limit of 0");
+  if (children.count() != 0)
+    throw std::logic_error("sluice::task_group: set_limit while goroutines run");
+  slots_.emplace(n);
+}
+
+semaphore& group_state::slots() {
+  if (!slots_) throw std::logic_error("sluice::task_group: slot without a limit");
+  return *slots_;
+}
+
+}  // namespace detail
+
+}  // namespace sluice
