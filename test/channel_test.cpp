@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(a_buffered_send_waits_only_when_the_buffer_is_full) {
 }
 
 BOOST_AUTO_TEST_CASE(values_come_in_the_order_in_which_one_goroutine_sent_them) {
-  for (const std::size_t capacity : {0, 1, 2, 7, 100}) {
+  for (const std::size_t capacity : {0u, 1u, 2u, 7u, 100u}) {
     asio::io_context io;
     auto ch = make_channel<int>(capacity);
     std::vector<int> got;
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(parked_receivers_are_served_first_come_first_served) {
 }
 
 BOOST_AUTO_TEST_CASE(parked_senders_are_served_first_come_first_served) {
-  for (const std::size_t capacity : {0, 2}) {
+  for (const std::size_t capacity : {0u, 2u}) {
     asio::io_context io;
     auto ch = make_channel<int>(capacity);
     std::vector<error_code> results;
@@ -304,7 +304,7 @@ BOOST_AUTO_TEST_CASE(closing_wakes_every_parked_receiver_in_order) {
 }
 
 BOOST_AUTO_TEST_CASE(closing_fails_every_parked_sender) {
-  for (const std::size_t capacity : {0, 2}) {
+  for (const std::size_t capacity : {0u, 2u}) {
     asio::io_context io;
     auto ch = make_channel<int>(capacity);
     std::vector<error_code> results;

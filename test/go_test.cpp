@@ -130,7 +130,7 @@ struct executor_without_context {
   void execute(F&& f) const {
     f();
   }
-  friend bool operator==(executor_without_context, executor_without_context) = default;
+  bool operator==(const executor_without_context&) const = default;
 };
 
 }  // namespace

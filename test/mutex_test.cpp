@@ -172,8 +172,9 @@ BOOST_AUTO_TEST_CASE(one_that_locks_again_at_once_starves_nobody) {
   mutex m;
   int hogged = 0, longest = 0, got = 0;
   sluice::go(io, [&]() -> sluice::task<> {
-    for (; got < 10; ++hogged) {
+    while (got < 10) {
       const auto g = co_await m.lock();
+      ++hogged;
       co_await sluice::this_goroutine::yield();
     }
   });

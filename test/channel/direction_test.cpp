@@ -18,14 +18,16 @@ using sluice::error_code;
 using sluice::receiver;
 using sluice::sender;
 
-const auto ignore = [](auto&&...) {};
+struct ignore {
+  void operator()(auto&&...) const {}
+};
 
 template <class C, class T = int>
 concept sends = requires(const C c, T v, error_code e) {
   c.send(std::move(v));
   c.try_send(std::move(v));
   c.try_send(std::move(v), e);
-  c.async_send(std::move(v), ignore);
+  c.async_send(std::move(v), ignore());
 };
 template <class C, class T = int>
 concept sends_in_some_way = requires(C c, T v) {
@@ -38,7 +40,7 @@ concept sends_in_some_way = requires(C c, T v) {
   c.try_send(std::move(v), e);
 }
 || requires(C c, T v) {
-  c.async_send(std::move(v), ignore);
+  c.async_send(std::move(v), ignore());
 };
 
 template <class C>
@@ -46,7 +48,7 @@ concept signals = requires(const C c, error_code e) {
   c.send();
   c.try_send();
   c.try_send(e);
-  c.async_send(ignore);
+  c.async_send(ignore());
 };
 template <class C>
 concept signals_in_some_way = requires(C c) {
@@ -59,7 +61,7 @@ concept signals_in_some_way = requires(C c) {
   c.try_send(e);
 }
 || requires(C c) {
-  c.async_send(ignore);
+  c.async_send(ignore());
 };
 
 template <class C>
@@ -67,7 +69,7 @@ concept receives = requires(const C c, error_code e) {
   c.receive();
   c.try_receive();
   c.try_receive(e);
-  c.async_receive(ignore);
+  c.async_receive(ignore());
 };
 template <class C>
 concept receives_in_some_way = requires(C c) {
@@ -80,7 +82,7 @@ concept receives_in_some_way = requires(C c) {
   c.try_receive(e);
 }
 || requires(C c) {
-  c.async_receive(ignore);
+  c.async_receive(ignore());
 };
 
 template <class C>

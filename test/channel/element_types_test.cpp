@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_SUITE(every_type)
 // Source: CH12; boostorg/cobalt#183, hudson-trading/corral#32, chriskohlhoff/asio#962
 BOOST_AUTO_TEST_CASE_TEMPLATE(goes_through_a_channel_between_goroutines, T, element_types) {
   const census nothing_left;
-  for (const std::size_t capacity : {0, 1, 5}) {
+  for (const std::size_t capacity : {0u, 1u, 5u}) {
     asio::io_context io;
     auto ch = make_channel<T>(capacity);
     ints got;

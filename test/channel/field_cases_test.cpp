@@ -45,7 +45,7 @@ ints numbers(int n) {
 
 // Source: CH01; chriskohlhoff/asio#1318, chriskohlhoff/asio#1575, boostorg/fiber#181
 BOOST_AUTO_TEST_CASE(closing_releases_every_blocked_sender_with_an_error) {
-  for (const std::size_t capacity : {0, 1}) {
+  for (const std::size_t capacity : {0u, 1u}) {
     asio::io_context io;
     auto ch = make_channel<int>(capacity);
     for (std::size_t i = 0; i < capacity; ++i) ch.try_send(-1);
@@ -259,7 +259,7 @@ BOOST_AUTO_TEST_CASE(a_try_from_another_thread_wakes_the_parked_partner) {
 
 // Source: CH07; boostorg/fiber#111
 BOOST_AUTO_TEST_CASE(small_rings_wrap_around) {
-  for (const std::size_t capacity : {0, 1, 2, 3}) {
+  for (const std::size_t capacity : {0u, 1u, 2u, 3u}) {
     auto ch = make_channel<std::size_t>(capacity);
     error_code e;
     std::size_t sent = 0;

@@ -128,7 +128,7 @@ using nonblocking_kinds = std::tuple<std::int32_t, std::int64_t, bool, std::stri
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_try_succeeds_exactly_if_a_partner_waits_or_the_buffer_serves, T,
                               nonblocking_kinds) {
   const auto value = value_of_kind<T>();
-  for (const std::size_t capacity : {0, 1}) {
+  for (const std::size_t capacity : {0u, 1u}) {
     asio::io_context io;
     auto ch = make_channel<T>(capacity);
     auto done = make_channel<void>();

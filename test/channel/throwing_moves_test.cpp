@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(still_lets_a_receiving_handler_be_called) {
 }
 
 BOOST_AUTO_TEST_CASE(anywhere_is_told_to_one_party_and_strands_nobody) {
-  for (const std::size_t capacity : {0, 1, 2}) {
+  for (const std::size_t capacity : {0u, 1u, 2u}) {
     for (int n = 1; n < 60; ++n) {
       asio::io_context io;
       auto ch = make_channel<fragile>(capacity);
