@@ -126,17 +126,19 @@ asio::any_io_executor scheduler::timer_executor() const {
 }
 
 std::string scheduler::describe_goroutines() {
-  std::map<std::tuple<std::string, std::string, unsigned>, std::size_t> kinds;
+  std::map<std::tuple<std::string, std::string, unsigned, std::string>, std::size_t> kinds;
   {
     const std::lock_guard guard(registry_lock_);
     for (const goroutine* g = youngest_; g; g = g->older)
-      ++kinds[{g->waiting_on, g->location.file_name(), g->location.line()}];
+      ++kinds[{g->waiting_on, g->location.file_name(), g->location.line(),
+               g->name ? *g->name : std::string()}];
   }
   std::string text;
   for (const auto& [wait, count] : kinds) {
-    const auto& [what, file, line] = wait;
+    const auto& [what, file, line, name] = wait;
     text += "\n  " + std::to_string(count) + (count == 1 ? " goroutine" : " goroutines") +
-            " waiting on " + what + " at " + file + ":" + std::to_string(line);
+            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + file +
+            ":" + std::to_string(line);
   }
   return text;
 }

@@ -199,7 +199,7 @@ bool scheduler::take_shared(worker& w) noexcept {
     w.watch_wanted = false;
     request_watch();
   }
-  return !w.local.empty();
+  return w.local.size() != 0;
 }
 
 // Called between resumptions when the worker's ticks are used up.

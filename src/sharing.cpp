@@ -61,7 +61,7 @@ bool scheduler::take_half(worker& from, worker& to) noexcept {
   to.gate.lock_as_owner();
   to.local.append(taken);
   to.gate.unlock_as_owner();
-  return !to.local.empty();
+  return to.local.size() != 0;
 }
 
 // Something waits behind a running goroutine: see to it that a thread with nothing to do looks

@@ -21,6 +21,7 @@ struct wait_group_access {
   }
   static void enlist(detail::waiter& w) noexcept { of(w)->waiters_.push_back(w); }
   static bool withdraw(detail::waiter& w) noexcept {
+    if (!of(w)) return false;
     const std::lock_guard guard(of(w)->lock_);
     if (!w.linked()) return false;
     detail::waiter_list::remove(w);

@@ -26,17 +26,12 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -299,7 +294,8 @@ BOOST_AUTO_TEST_CASE(held_type_erased_let_goroutines_on_them_wait_for_each_other
     bool ended = false;
     sluice::go(ex, [&]() -> task<> {
       co_await wg.wait();
-      co_await sluice::go(ex, []() -> task<> { co_await yield(); }, asio::deferred);
+      co_await sluice::go(
+          ex, []() -> task<> { co_await yield(); }, asio::deferred);
       ended = true;
     });
     sluice_test::run(io);
@@ -351,8 +347,7 @@ BOOST_AUTO_TEST_CASE(let_a_deadline_be_seen_and_a_third_goroutine_tick) {
   error_code end;
   long received = 0;
   int ticks = 0;
-  const auto [ctx, cancel] =
-      sluice::with_timeout(io, sluice::context::background(), 50ms);
+  const auto [ctx, cancel] = sluice::with_timeout(io, sluice::context::background(), 50ms);
   sluice::go(ctx, io, [&]() -> task<> {
     try {
       while (co_await ch.receive()) ++received;
@@ -409,7 +404,8 @@ BOOST_AUTO_TEST_CASE(take_constant_stack_when_their_handlers_start_the_next) {
     });
     return received == n;
   };
-  BOOST_TEST(drain([](asio::io_context& io, auto h) { return asio::bind_executor(io, std::move(h)); }));
+  BOOST_TEST(
+      drain([](asio::io_context& io, auto h) { return asio::bind_executor(io, std::move(h)); }));
   BOOST_TEST(drain([](asio::io_context& io, auto h) {
     return asio::bind_executor(asio::make_strand(io), std::move(h));
   }));
@@ -436,7 +432,8 @@ BOOST_AUTO_TEST_CASE(leave_run_and_everything_else_goes_on) {
     co_await yield();
     resumed = true;
   });
-  sluice::sleep_for(1ms)(asio::bind_executor(io, [](error_code) { throw std::logic_error("sleep"); }));
+  sluice::sleep_for(1ms)(
+      asio::bind_executor(io, [](error_code) { throw std::logic_error("sleep"); }));
   BOOST_CHECK_THROW(io.run(), std::runtime_error);
   BOOST_CHECK_THROW(io.run(), std::logic_error);
   io.run();

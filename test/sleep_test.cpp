@@ -6,7 +6,6 @@
 #include <sluice/this_goroutine.hpp>
 #include <sluice/wait_group.hpp>
 
-#include "goroutine/helpers.hpp"
 #include "goroutine/own_context.hpp"
 #include "time_helpers.hpp"
 
@@ -17,7 +16,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/system_executor.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -29,12 +27,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <future>
 #include <limits>
 #include <memory>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
 // Sleeps: rows of Go's time/sleep_test.go, and TI06.
@@ -116,8 +111,7 @@ BOOST_AUTO_TEST_CASE(of_for_ever_never_ends_and_disturbs_no_other) {
   BOOST_TEST(sleeps_on([] {
     return sleep_for(std::chrono::duration<double>(std::numeric_limits<double>::infinity()));
   }));
-  BOOST_TEST(
-      sleeps_on([] { return sleep_for(std::chrono::duration<float, std::milli>(1e30F)); }));
+  BOOST_TEST(sleeps_on([] { return sleep_for(std::chrono::duration<float, std::milli>(1e30F)); }));
   BOOST_TEST(sleeps_on([] { return sleep_until(clock::time_point::max()); }));
   BOOST_TEST(sleeps_on([] { return sleep_until(clock::time_point::max() - 1ns); }));
 }
@@ -419,11 +413,11 @@ BOOST_AUTO_TEST_CASE(with_a_slot_cancels_at_once) {
   asio::cancellation_signal signal;
   error_code told;
   int calls = 0;
-  sleep_for(long_time)(asio::bind_cancellation_slot(
-      signal.slot(), asio::bind_executor(io, [&](error_code e) {
-        told = e;
-        ++calls;
-      })));
+  sleep_for(long_time)(
+      asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, [&](error_code e) {
+                                     told = e;
+                                     ++calls;
+                                   })));
   poll(io);
   BOOST_TEST(calls == 0);
   signal.emit(asio::cancellation_type::partial);

@@ -4,19 +4,14 @@
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/this_goroutine.hpp>
-#include <sluice/timer.hpp>
 
 #include "goroutine/helpers.hpp"
-#include "sync_helpers.hpp"
-#include "time_helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -26,19 +21,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <future>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <thread>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-// Rows of Go's sync/waitgroup_test.go, and PO06.
+// Rows of Go's sync/waitgroup_test.go, and PO06. More about waiting is in wait_group/wait_test.cpp.
 
 namespace {
 
@@ -48,7 +39,8 @@ using sluice::make_channel;
 using sluice::wait_group;
 using sluice::this_goroutine::yield;
 
-static_assert(!std::is_copy_constructible_v<wait_group> && !std::is_move_constructible_v<wait_group>);
+static_assert(!std::is_copy_constructible_v<wait_group> &&
+              !std::is_move_constructible_v<wait_group>);
 static_assert(std::is_nothrow_default_constructible_v<wait_group>);
 
 bool says_negative(const std::logic_error& e) {
@@ -65,8 +57,8 @@ task<> wait_and_count(wait_group& wg, int& ended) {
 bool is_zero(wait_group& wg) {
   bool zero = false;
   run_goroutine([&]() -> task<> {
-    const auto i = co_await sluice::select(
-        sluice::on(wg.wait(), [&] { zero = true; }), sluice::otherwise([] {}));
+    const auto i = co_await sluice::select(sluice::on(wg.wait(), [&] { zero = true; }),
+                                           sluice::otherwise([] {}));
     static_cast<void>(i);
   });
   return zero;
@@ -359,232 +351,6 @@ BOOST_AUTO_TEST_CASE(that_cannot_be_started_is_not_counted) {
   BOOST_CHECK_THROW(wg.go(io, std::move(moved_from)), std::invalid_argument);
   BOOST_TEST(is_zero(wg));
   BOOST_TEST(io.run() == 0u);
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-BOOST_AUTO_TEST_SUITE(wait)
-
-// PO06: apache/asyncband#10: one of three is cancelled.
-BOOST_AUTO_TEST_CASE(that_is_cancelled_leaves_the_others_waiting) {
-  asio::io_context io;
-  wait_group wg;
-  int ended = 0;
-  wg.add();
-  sluice::go(io, wait_and_count(wg, ended));
-  cancellable_goroutine victim(io, [&]() -> task<> { co_await wg.wait(); });
-  sluice::go(io, wait_and_count(wg, ended));
-  poll(io);
-  victim.cancel();
-  poll(io);
-  BOOST_TEST(victim.ended());
-  BOOST_TEST(victim.error() == aborted);
-  BOOST_TEST(ended == 0);
-  wg.done();
-  run(io);
-  BOOST_TEST(ended == 2);
-
-  wg.add();  // and the next round
-  sluice::go(io, wait_and_count(wg, ended));
-  poll(io);
-  wg.done();
-  run(io);
-  BOOST_TEST(ended == 3);
-}
-
-BOOST_AUTO_TEST_CASE(begun_by_a_cancelled_goroutine_ends_at_once) {
-  asio::io_context io;
-  wait_group wg;
-  wg.add();
-  cancellable_goroutine victim(io, [&]() -> task<> { co_await wg.wait(); });
-  victim.cancel();
-  run(io);
-  BOOST_TEST(victim.error() == aborted);
-  wg.done();
-}
-
-BOOST_AUTO_TEST_CASE(that_is_over_when_it_is_cancelled_is_a_success) {
-  asio::io_context io;
-  wait_group wg;
-  wg.add();
-  int ended = 0;
-  cancellable_goroutine g(io, wait_and_count(wg, ended));
-  poll(io);
-  wg.done();
-  g.cancel();
-  run(io);
-  BOOST_TEST(ended == 1);
-  BOOST_TEST(g.error() == no_error);
-}
-
-BOOST_AUTO_TEST_CASE(races_with_its_cancellation_and_ends_once) {
-  const watchdog dog;
-  std::size_t wrong = 0;
-  for (std::size_t round = 0; round < rounds(1'000); ++round) {
-    asio::io_context io;
-    wait_group wg;
-    wg.add();
-    const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
-    std::atomic<int> ends = 0;
-    sluice::go(ctx, io, [&]() -> task<> {
-      const auto e = co_await error_of(wg.wait());
-      if (e == no_error || e == aborted) ++ends;
-    });
-    std::thread other([&, &c = cancel] {
-      for (std::size_t k = round % 64; k != 0; --k) static_cast<void>(ends.load());
-      c();
-    });
-    io.poll();
-    wg.done();
-    io.run();
-    other.join();
-    wrong += ends != 1;
-  }
-  BOOST_TEST(wrong == 0u);
-}
-
-BOOST_AUTO_TEST_CASE(with_a_token_tells_a_handler_a_future_and_every_coroutine) {
-  asio::io_context io;
-  wait_group wg;
-  wg.add();
-  int calls = 0;
-  bool inside = true;
-  wg.wait()(asio::bind_executor(io, [&](error_code e) { calls += !e && !inside; }));
-  auto future = wg.wait()(asio::use_future);
-  asio::co_spawn(
-      io,
-      [&]() -> asio::awaitable<void> {
-        co_await wg.wait()(asio::use_awaitable);
-        ++calls;
-      },
-      asio::detached);
-  sluice::go(io, [&]() -> task<> {
-    co_await wg.wait()(asio::deferred);
-    const auto [e] = co_await wg.wait()(asio::as_tuple(asio::deferred));
-    calls += !e;
-  });
-  poll(io);
-  BOOST_TEST(calls == 0);
-  BOOST_TEST((future.wait_for(0s) == std::future_status::timeout));
-  wg.done();
-  BOOST_TEST((future.wait_for(0s) == std::future_status::ready));
-  BOOST_TEST(calls == 0);  // never inside `done`
-  inside = false;
-  run(io);
-  BOOST_TEST(calls == 3);
-  inside = true;
-  wg.wait()(asio::bind_executor(io, [&](error_code e) { calls += !e && !inside; }));
-  inside = false;
-  run(io);
-  BOOST_TEST(calls == 4);
-  BOOST_CHECK_NO_THROW(wg.wait()(asio::use_future).get());
-}
-
-BOOST_AUTO_TEST_CASE(of_a_handler_without_an_executor_is_refused_at_once) {
-  wait_group wg;
-  BOOST_CHECK_EXCEPTION(wg.wait()([](error_code) {}), sluice::system_error,
-                        has_code(sluice::error::no_executor));
-}
-
-BOOST_AUTO_TEST_CASE(of_a_handler_is_cancelled_through_its_slot) {
-  asio::io_context io;
-  asio::cancellation_signal signal;
-  wait_group wg;
-  wg.add();
-  error_code told;
-  wg.wait()(asio::bind_cancellation_slot(
-      signal.slot(), asio::bind_executor(io, [&](error_code e) { told = e; })));
-  signal.emit(asio::cancellation_type::total);
-  run(io);
-  BOOST_TEST(told == aborted);
-  wg.done();
-}
-
-BOOST_AUTO_TEST_CASE(as_a_case_of_a_select_leaves_no_trace_if_it_loses) {
-  asio::io_context io;
-  wait_group wg;
-  wg.add();
-  std::vector<std::size_t> cases;
-  auto ch = make_channel<int>();
-  const auto select_once = [&]() -> task<> {
-    const auto r = co_await sluice::select(wg.wait(), ch.receive());
-    cases.push_back(r.index());
-  };
-  sluice::go(io, select_once);
-  poll(io);
-  ch.try_send(1);
-  poll(io);
-  sluice::go(io, select_once);
-  poll(io);
-  wg.done();
-  run(io);
-  BOOST_TEST(cases == (std::vector<std::size_t>{1, 0}));
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-// "A mutex or wait_group destroyed with waiters parked detaches them."
-BOOST_AUTO_TEST_SUITE(destroyed_group)
-
-BOOST_AUTO_TEST_CASE(leaves_its_waiters_parked_and_they_can_be_cancelled) {
-  asio::io_context io;
-  auto wg = std::make_unique<wait_group>();
-  wg->add();
-  int ended = 0;
-  cancellable_goroutine victim(io, [&]() -> task<> { co_await wg->wait(); });
-  sluice::go(io, wait_and_count(*wg, ended));
-  poll(io);
-  wg.reset();
-  poll(io);
-  BOOST_TEST(!victim.ended());
-  victim.cancel();
-  poll(io);
-  BOOST_TEST(victim.error() == aborted);
-  BOOST_TEST(ended == 0);
-  BOOST_TEST(sluice::goroutine_count(io) == 1u);
-}
-
-BOOST_AUTO_TEST_CASE(leaves_its_handlers_parked_and_they_can_be_cancelled) {
-  std::atomic<int> alive = 0;
-  error_code told;
-  {
-    asio::io_context io;
-    asio::cancellation_signal signal;
-    auto wg = std::make_unique<wait_group>();
-    wg->add();
-    wg->wait()(asio::bind_cancellation_slot(
-        signal.slot(), asio::bind_executor(io, [&told, here = witness(alive)](error_code e) {
-          told = e;
-        })));
-    wg->wait()(asio::bind_executor(io, [&told, here = witness(alive)](error_code e) { told = e; }));
-    wg.reset();
-    poll(io);
-    BOOST_TEST(alive == 2);
-    signal.emit(asio::cancellation_type::terminal);
-    poll(io);
-    BOOST_TEST(told == aborted);
-    BOOST_TEST(alive == 1);
-  }
-  BOOST_TEST(alive == 0);
-}
-
-BOOST_AUTO_TEST_CASE(leaves_the_other_cases_of_a_select_alone) {
-  asio::io_context io;
-  auto wg = std::make_unique<wait_group>();
-  wg->add();
-  auto ch = make_channel<int>();
-  std::size_t index = 9;
-  sluice::go(io, [&]() -> task<> {
-    const auto r = co_await sluice::select(wg->wait(), ch.receive());
-    index = r.index();
-  });
-  poll(io);
-  wg.reset();
-  poll(io);
-  BOOST_TEST(index == 9u);
-  ch.try_send(1);
-  run(io);
-  BOOST_TEST(index == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

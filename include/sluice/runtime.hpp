@@ -103,7 +103,7 @@ class runtime {
    * one; what leaves main or another goroutine.
    */
   template <detail::startable Main>
-  auto run(Main&& main) {
+  detail::result_of_start_t<Main> run(Main&& main) {
     using result = detail::result_of_start_t<Main>;
     if constexpr (std::is_void_v<result>) {
       bool finished = false;
@@ -154,7 +154,7 @@ class runtime {
  * @endcode
  */
 template <detail::startable Main>
-auto run(Main&& main, std::size_t threads = 0) {
+detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0) {
   return runtime(threads).run(std::forward<Main>(main));
 }
 

@@ -283,8 +283,10 @@ class select_with_token {
   template <class Token>
   auto operator()(Token&& token) && {
     return asio::async_initiate<Token, signature_of<typename Derived::value_type>>(
-        [](auto handler, Derived&& op) { launch(std::move(handler), std::move(op)); }, token,
-        static_cast<Derived&&>(*this));
+        [](auto handler, Derived&& op) {
+          launch<completes_on_the_spot<std::decay_t<Token>>>(std::move(handler), std::move(op));
+        },
+        token, static_cast<Derived&&>(*this));
   }
 
  private:
@@ -299,10 +301,16 @@ class select_with_token {
   template <class Value>
   using signature_of = typename signature<Value>::type;
 
-  template <class Handler>
+  // A future has no executor of its own that handlers of the cases could run on.
+  template <bool OnTheSpot, class Handler>
   static void launch(Handler handler, Derived&& op) {
     const executor fallback(op.handler_target());
-    const auto ex = asio::get_associated_executor(handler, fallback);
+    const auto ex = [&] {
+      if constexpr (OnTheSpot)
+        return fallback;
+      else
+        return asio::get_associated_executor(handler, fallback);
+    }();
     if constexpr (std::is_same_v<std::remove_const_t<decltype(ex)>, executor>)
       if (!ex.where()) throw_error(error::no_executor, "sluice: completion handler");
     start_place place{detail::target_of(ex)};

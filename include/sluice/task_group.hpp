@@ -173,8 +173,11 @@ class task_group {
  private:
   template <class What>
   void start(semaphore::permit slot, What&& what, std::source_location location) {
-    auto body = detail::run_in_group(detail::make_task(std::forward<What>(what)),
-                                     detail::group_member(state_), std::move(slot));
+    auto work = detail::make_task(std::forward<What>(what));
+    if (!work)
+      throw std::invalid_argument("sluice: task_group::go with a task that was moved from");
+    auto body =
+        detail::run_in_group(std::move(work), detail::group_member(state_), std::move(slot));
     auto* const g = detail::make_goroutine(state_->place(), std::move(body),
                                            detail::starts_serial<What>, location);
     if (!g) return;

@@ -48,6 +48,8 @@ class [[nodiscard]] sleep_operation
     : public detail::operation<sleep_operation, detail::sleep_waiter> {
  public:
   using signature = void(error_code);
+  /// Its timer is that of the handler's context, so a future needs one too.
+  static constexpr bool needs_executor = true;
   static constexpr const detail::waiter_functions& functions = detail::sleep_functions;
 
   /// Used by `sleep_for`.

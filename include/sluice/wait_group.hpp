@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <source_location>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 
@@ -124,8 +125,10 @@ class wait_group {
 
   template <class What>
   void go_at(detail::start_place place, What&& what, std::source_location location) {
-    detail::start(std::move(place),
-                  run_member(detail::make_task(std::forward<What>(what)), member(*this)),
+    auto body = detail::make_task(std::forward<What>(what));
+    if (!body)
+      throw std::invalid_argument("sluice: wait_group::go with a task that was moved from");
+    detail::start(std::move(place), run_member(std::move(body), member(*this)),
                   detail::starts_serial<What>, location);
   }
 

@@ -22,9 +22,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -166,8 +164,9 @@ class exchange {
     if (--senders_left_ == 0) close();
   }
   void note_sent(int id, const error_code& e) {
-    right.expect(!e || e == sluice_test::closed || e == aborted || e == timed_out || e == would_block,
-                 "a send ends with an error of its own");
+    right.expect(
+        !e || e == sluice_test::closed || e == aborted || e == timed_out || e == would_block,
+        "a send ends with an error of its own");
     book.told(id, e);
   }
   /// The operation has its value again if it was not sent.
@@ -343,8 +342,8 @@ class exchange {
     using handler_chain::handler_chain;
     void next() {
       auto& o = owner_;
-      o.ch_.async_receive(handler(
-          [this, &o, self = shared_from_this()](error_code e, std::optional<counted> v) {
+      o.ch_.async_receive(
+          handler([this, &o, self = shared_from_this()](error_code e, std::optional<counted> v) {
             o.right.expect(!e || e == aborted, "a receive ends with a value or was cancelled");
             o.right.expect(!e || !v, "a cancelled receive has taken nothing");
             if (v) o.book.received(v->value);

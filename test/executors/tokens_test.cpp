@@ -37,7 +37,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace {
 
@@ -136,14 +135,13 @@ BOOST_AUTO_TEST_CASE(takes_callbacks_in_every_wrapping) {
     make()(asio::bind_allocator(allocator, asio::bind_executor(strand, handler)));
     make()(asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, handler)));
     make()(asio::bind_executor(
-        io, asio::append([&](error_code e, auto&&... rest) { appended += !e && sizeof...(rest) > 0; },
-                         42)));
+        io, asio::append(
+                [&](error_code e, auto&&... rest) { appended += !e && sizeof...(rest) > 0; }, 42)));
     make()(asio::bind_executor(
         io, asio::prepend([&](int n, error_code e, auto&&...) { appended += !e && n == 42; }, 42)));
-    make()(asio::bind_executor(
-        io, [&, only_moves = std::make_unique<int>(1)](error_code e, auto&&...) {
-          calls += !e && *only_moves == 1;
-        }));
+    make()(
+        asio::bind_executor(io, [&, only_moves = std::make_unique<int>(1)](
+                                    error_code e, auto&&...) { calls += !e && *only_moves == 1; }));
     std::move(make()(asio::deferred))(asio::bind_executor(io, handler));
     run(io);
     BOOST_TEST(calls == 6, name);
@@ -202,6 +200,7 @@ BOOST_AUTO_TEST_CASE(is_awaited_with_stacks_and_by_plain_threads) {
           ended += !e;
         },
         asio::detached);
+    run(io);
     auto future = make()(asio::bind_executor(io, asio::use_future));
     run(io);
     static_cast<void>(future.get());
@@ -218,8 +217,9 @@ BOOST_AUTO_TEST_CASE(takes_the_executor_of_a_handler_that_is_a_std_function) {
       [&](error_code e, const std::optional<int>& v) { calls += !e && v; };
   places.empty.send(1)(asio::bind_executor(io, ended));
   places.full.receive()(asio::bind_executor(io, got));
-  sluice::go(io, [] { return std::optional<int>(1); },
-             [&](std::exception_ptr e, std::optional<int> v) { calls += !e && v; });
+  sluice::go(
+      io, [] { return std::optional<int>(1); },
+      [&](std::exception_ptr e, std::optional<int> v) { calls += !e && v; });
   BOOST_TEST(calls == 0);
   run(io);
   BOOST_TEST(calls == 3);
@@ -243,14 +243,17 @@ std::string rules_broken(Start start, Complete complete) {
   int calls = 0;
   bool from_there = false;
   bool back_in_time = false;
-  start(asio::bind_allocator(
-            counting_allocator<std::byte>(*account),
-            asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(io, [&](auto&&...) {
-                                           ++calls;
-                                           from_there = account->allocations != 0;
-                                           back_in_time = account->bytes == 0;
-                                           account.reset();
-                                         }))),
+  start(asio::bind_allocator(counting_allocator<std::byte>(*account),
+                             asio::bind_cancellation_slot(
+                                 signal.slot(), asio::bind_executor(io,
+                                                                    [&](auto&&...) {
+                                                                      ++calls;
+                                                                      from_there =
+                                                                          account->allocations != 0;
+                                                                      back_in_time =
+                                                                          account->bytes == 0;
+                                                                      account.reset();
+                                                                    }))),
         io);
   poll(io);
   complete(signal);
@@ -295,15 +298,15 @@ BOOST_AUTO_TEST_CASE(gets_its_memory_back_before_the_call_if_the_operation_waite
                           [&](auto&) { wg.done(); }) == "");
   BOOST_TEST(rules_broken([&](auto h, asio::io_context&) { sluice::sleep_for(1ms)(std::move(h)); },
                           nothing) == "");
-  BOOST_TEST(rules_broken(
-                 [&](auto h, asio::io_context&) {
-                   sluice::timeout(ch.receive(), 1ms)(std::move(h));
-                 },
-                 nothing) == "");
+  BOOST_TEST(
+      rules_broken(
+          [&](auto h, asio::io_context&) { sluice::timeout(ch.receive(), 1ms)(std::move(h)); },
+          nothing) == "");
   const auto wait_for_value = [&]() -> task<> { static_cast<void>(co_await ch.receive()); };
-  BOOST_TEST(rules_broken([&](auto h,
-                              asio::io_context& io) { sluice::go(io, wait_for_value, std::move(h)); },
-                          [&](auto&) { ch.try_send(1); }) == "");
+  BOOST_TEST(
+      rules_broken(
+          [&](auto h, asio::io_context& io) { sluice::go(io, wait_for_value, std::move(h)); },
+          [&](auto&) { ch.try_send(1); }) == "");
 }
 
 BOOST_AUTO_TEST_CASE(gets_its_memory_back_before_the_call_if_the_operation_was_cancelled) {
@@ -323,9 +326,10 @@ BOOST_AUTO_TEST_CASE(gets_its_memory_back_before_the_call_if_the_operation_was_c
   BOOST_TEST(rules_broken([&](auto h, asio::io_context&) { sluice::sleep_for(1h)(std::move(h)); },
                           cancel) == "");
   const auto wait_for_value = [&]() -> task<> { static_cast<void>(co_await ch.receive()); };
-  BOOST_TEST(rules_broken([&](auto h,
-                              asio::io_context& io) { sluice::go(io, wait_for_value, std::move(h)); },
-                          cancel) == "");
+  BOOST_TEST(
+      rules_broken(
+          [&](auto h, asio::io_context& io) { sluice::go(io, wait_for_value, std::move(h)); },
+          cancel) == "");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

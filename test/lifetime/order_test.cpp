@@ -47,7 +47,8 @@ struct note_end {
 
 /// The order in which ten goroutines are destroyed; `wait(n)` is how the n-th waits.
 template <class Where, class Wait>
-ints order_of_ends(Where where, Wait wait, const std::function<void()>& wake = [] {}) {
+ints order_of_ends(
+    Where where, Wait wait, const std::function<void()>& wake = [] {}) {
   ints order;
   {
     asio::io_context io;
@@ -90,9 +91,7 @@ BOOST_AUTO_TEST_CASE(is_youngest_first_of_sleeping_goroutines) {
 BOOST_AUTO_TEST_CASE(is_youngest_first_of_ready_goroutines) {
   auto ch = make_channel<int>();
   const auto wait = [ch](int) -> task<> { static_cast<void>(co_await ch.receive()); };
-  BOOST_TEST(order_of_ends(the_context, wait, [&] {
-               ch.close();
-             }) == youngest_first,
+  BOOST_TEST(order_of_ends(the_context, wait, [&] { ch.close(); }) == youngest_first,
              per_element());
 }
 
@@ -102,25 +101,18 @@ BOOST_AUTO_TEST_CASE(is_youngest_first_of_goroutines_ready_on_strands_of_their_o
     static_cast<void>(co_await asio::this_coro::executor);
     static_cast<void>(co_await ch.receive());
   };
-  BOOST_TEST(order_of_ends(the_context, wait, [&] {
-               ch.close();
-             }) == youngest_first,
+  BOOST_TEST(order_of_ends(the_context, wait, [&] { ch.close(); }) == youngest_first,
              per_element());
 }
 
 BOOST_AUTO_TEST_CASE(is_youngest_first_of_goroutines_ready_on_a_strand_of_the_user) {
   auto ch = make_channel<int>();
   const auto wait = [ch](int) -> task<> { static_cast<void>(co_await ch.receive()); };
-  BOOST_TEST(order_of_ends(one_strand, wait, [&] {
-               ch.close();
-             }) == youngest_first,
-             per_element());
+  BOOST_TEST(order_of_ends(one_strand, wait, [&] { ch.close(); }) == youngest_first, per_element());
   ch = make_channel<int>();
   const auto wait_anew = [ch](int) -> task<> { static_cast<void>(co_await ch.receive()); };
   BOOST_TEST(order_of_ends(late_strand, wait_anew) == youngest_first, per_element());
-  BOOST_TEST(order_of_ends(late_strand, wait_anew, [&] {
-               ch.close();
-             }) == youngest_first,
+  BOOST_TEST(order_of_ends(late_strand, wait_anew, [&] { ch.close(); }) == youngest_first,
              per_element());
 }
 
@@ -136,9 +128,7 @@ BOOST_AUTO_TEST_CASE(is_youngest_first_whatever_they_wait_for) {
       co_await sluice::sleep_for(1h);
     }
   };
-  BOOST_TEST(order_of_ends(the_context, wait, [&] {
-               ch.close();
-             }) == youngest_first,
+  BOOST_TEST(order_of_ends(the_context, wait, [&] { ch.close(); }) == youngest_first,
              per_element());
 }
 

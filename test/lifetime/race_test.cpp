@@ -23,10 +23,8 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <thread>
 #include <utility>
-#include <vector>
 
 // A context is destroyed while another thread wakes what is parked in it. SH01, SH03.
 
@@ -114,7 +112,7 @@ BOOST_AUTO_TEST_CASE(with_a_thread_that_wakes_what_is_parked) {
   std::unique_ptr<parked_parties> parties;
   std::size_t wrong = 0;
   duel::fight(
-      rounds(3'000),
+      rounds(5'000),
       [&] {
         io.emplace();
         parties = std::make_unique<parked_parties>();
@@ -187,7 +185,7 @@ BOOST_AUTO_TEST_CASE(with_a_thread_that_cancels_the_context_of_the_goroutines) {
   std::size_t wrong = 0;
   auto quiet = make_channel<int>();
   duel::fight(
-      rounds(3'000),
+      rounds(5'000),
       [&] {
         io.emplace();
         ctx.emplace(sluice::with_cancel(sluice::context::background()));
@@ -209,8 +207,7 @@ BOOST_AUTO_TEST_CASE(with_a_thread_that_cancels_the_context_of_the_goroutines) {
         });
         poll(*io);
       },
-      [&] { io.reset(); }, [&] { ctx->cancel(); },
-      [&] { wrong += alive != 0 || resumed != 0; });
+      [&] { io.reset(); }, [&] { ctx->cancel(); }, [&] { wrong += alive != 0 || resumed != 0; });
   BOOST_TEST(wrong == 0u);
 }
 

@@ -27,10 +27,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -295,26 +293,25 @@ BOOST_AUTO_TEST_CASE(start_nothing_in_the_context_that_ends) {
   {
     asio::io_context io;
     const auto strand = asio::make_strand(io);
-    sluice::go(io, at_end_of_context([&, strand] {
-                 sluice::go(io, [&ran, here = witness(alive)] { ran = true; });
-                 sluice::go(strand, [&ran, here = witness(alive)]() -> task<> {
-                   ran = true;
-                   co_return;
-                 });
-                 sluice::go(
-                     io, []() -> task<int> { co_return 1; },
-                     [&ran, here = witness(alive)](std::exception_ptr, int) { ran = true; });
-                 asio::post(io, [&ran, here = witness(alive)] { ran = true; });
-                 ch.async_receive(asio::bind_executor(
-                     io, [&ran, here = witness(alive)](error_code, std::optional<int>) {
-                       ran = true;
-                     }));
-                 sluice::sleep_for(1h)(asio::bind_executor(
-                     io, [&ran, here = witness(alive)](error_code) { ran = true; }));
-                 sluice::executor(sluice::get_executor(io))
-                     .execute([&ran, here = std::make_shared<witness>(alive)] { ran = true; });
-                 ++ended;
-               }));
+    sluice::go(
+        io, at_end_of_context([&, strand] {
+          sluice::go(io, [&ran, here = witness(alive)] { ran = true; });
+          sluice::go(strand, [&ran, here = witness(alive)]() -> task<> {
+            ran = true;
+            co_return;
+          });
+          sluice::go(
+              io, []() -> task<int> { co_return 1; },
+              [&ran, here = witness(alive)](std::exception_ptr, int) { ran = true; });
+          asio::post(io, [&ran, here = witness(alive)] { ran = true; });
+          ch.async_receive(asio::bind_executor(
+              io, [&ran, here = witness(alive)](error_code, std::optional<int>) { ran = true; }));
+          sluice::sleep_for(1h)(
+              asio::bind_executor(io, [&ran, here = witness(alive)](error_code) { ran = true; }));
+          sluice::executor(sluice::get_executor(io))
+              .execute([&ran, here = std::make_shared<witness>(alive)] { ran = true; });
+          ++ended;
+        }));
     poll(io);
   }
   BOOST_TEST(ended == 1);

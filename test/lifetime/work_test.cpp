@@ -13,7 +13,6 @@
 #include "time_helpers.hpp"
 
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -24,7 +23,6 @@
 #include <chrono>
 #include <csignal>
 #include <functional>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>

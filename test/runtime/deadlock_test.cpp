@@ -30,7 +30,6 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 // "fatal error: all goroutines are asleep - deadlock!": runtime/crash_test.go, TestSimpleDeadlock,
 // TestInitDeadlock, TestLockedDeadlock, TestNetpollDeadlock; and what is none.
@@ -113,13 +112,12 @@ BOOST_AUTO_TEST_CASE(says_on_what_they_wait) {
     sluice::go([&]() -> task<> { static_cast<void>(co_await written.lock_shared()); });
     sluice::go([&]() -> task<> { static_cast<void>(co_await empty.acquire()); });
     sluice::go([&]() -> task<> { co_await ctx.done(); });
-    sluice::go([&]() -> task<> {
-      co_await sluice::select(make_channel<int>().receive(), group.wait());
-    });
+    sluice::go(
+        [&]() -> task<> { co_await sluice::select(make_channel<int>().receive(), group.wait()); });
     co_await group.wait();
   });
-  for (const std::string what : {"send", "receive", "mutex", "shared_mutex", "semaphore", "context",
-                                 "select", "wait_group"})
+  for (const std::string what :
+       {"send", "receive", "mutex", "shared_mutex", "semaphore", "context", "select", "wait_group"})
     BOOST_TEST(contains(text, " waiting on " + what + " at "), what << " is missing in " << text);
 }
 
@@ -196,8 +194,7 @@ BOOST_AUTO_TEST_CASE(destroys_the_goroutines_before_it_reaches_the_caller) {
   counted::corrupt = 0;
   const auto text = report_of([]() -> task<> {
     auto ch = make_channel<counted>();
-    for (int i = 0; i < 10; ++i)
-      sluice::go([ch, i]() -> task<> { co_await ch.send(counted(i)); });
+    for (int i = 0; i < 10; ++i) sluice::go([ch, i]() -> task<> { co_await ch.send(counted(i)); });
     auto other = make_channel<int>();
     co_await wait_on(other);
   });

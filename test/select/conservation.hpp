@@ -1,22 +1,32 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/context.hpp>
 
 #include "../support.hpp"
+#include "../time_helpers.hpp"
 
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
-// What travels in the stress of conservation: values with an identity, and bytes in a known order.
+// The stress of conservation: what travels in it, values with an identity and bytes in a known
+// order, and the world in which it does.
 namespace sluice_test::conservation {
 
 using sluice::channel;
@@ -150,6 +160,97 @@ struct stream {
   std::array<char, longest_write> incoming{};
   std::array<char, longest_write> outgoing{};
   tally& bytes;
+};
+
+/// Cancels one goroutine or one chain of callbacks, on its strand.
+class canceller {
+ public:
+  explicit canceller(asio::io_context& io) : strand(asio::make_strand(io)) {}
+  canceller(const canceller&) = delete;
+  canceller& operator=(const canceller&) = delete;
+
+  void cancel(asio::cancellation_type type) {
+    asio::post(strand, [this, type] {
+      if (!ended) signal.emit(type);
+    });
+  }
+
+  const asio::strand<asio::io_context::executor_type> strand;
+  asio::cancellation_signal signal;
+  bool ended = false;
+};
+
+/// What has been seen in all rounds.
+struct totals {
+  std::size_t rounds = 0;
+  std::array<std::size_t, fates> values{};
+  std::atomic<std::size_t> cancelled{0};
+  std::atomic<std::size_t> bytes{0};
+  /// Bytes that came through a losing case.
+  std::atomic<std::size_t> lost_bytes{0};
+};
+
+/// One round: channels, streams and contexts, those who use them, and their end.
+class world {
+ public:
+  world(std::uint64_t seed, bool destroyed_in_traffic, totals& t)
+      : sums(t), random_(seed), abrupt_(destroyed_in_traffic) {
+    threads_ = std::size_t{1} << random_.below(3);
+    const auto channels = 2 + random_.below(4);
+    for (std::size_t i = 0; i < channels; ++i)
+      channels_.push_back(
+          sluice::make_channel<cargo>(std::array<std::size_t, 5>{0, 0, 1, 2, 7}[random_.below(5)]));
+    for (int i = 0; i < 3; ++i)
+      contexts_.push_back(sluice::with_cancel(sluice::context::background()));
+  }
+
+  /// Plays it to its end. @return What went wrong.
+  [[nodiscard]] std::string play();
+
+  [[nodiscard]] bool goes_on() const noexcept { return !over_.load() && !book.full(); }
+  [[nodiscard]] const channel<cargo>& pick(random_numbers& r) const noexcept {
+    return channels_[r.below(channels_.size())];
+  }
+  [[nodiscard]] const channel<cargo>& pick_or_nil(random_numbers& r) const noexcept {
+    return r.below(8) == 0 ? nil_ : pick(r);
+  }
+  [[nodiscard]] sluice::context& context(random_numbers& r) noexcept {
+    return contexts_[r.below(contexts_.size())].ctx;
+  }
+  [[nodiscard]] static std::chrono::microseconds moment(random_numbers& r) noexcept {
+    return std::chrono::microseconds(r.below(300));
+  }
+
+  /// Whether an operation may end with this error.
+  void check(const error_code& e) {
+    if (e == aborted) ++sums.cancelled;
+    wrong.expect(e == closed || e == aborted || e == timed_out || e == asio::error::eof,
+                 "an operation ended with an unexpected error");
+  }
+
+  ledger book;
+  findings wrong;
+  totals& sums;
+
+ private:
+  void people();
+  template <class Actor>
+  void employ(Actor actor, bool cancelled, bool under_context);
+  task<> govern(std::uint64_t seed);
+  void close(const channel<cargo>& ch);
+  void trade_on_a_foreign_thread();
+  [[nodiscard]] std::string audit();
+
+  random_numbers random_;
+  const bool abrupt_;
+  std::size_t threads_;
+  std::vector<channel<cargo>> channels_;
+  const channel<cargo> nil_;
+  std::vector<sluice::cancellable_context> contexts_;
+  std::deque<tally> streams_;
+  std::atomic<bool> over_{false};
+  std::optional<asio::io_context> io_;
+  std::deque<canceller> cancellers_;
 };
 
 }  // namespace sluice_test::conservation

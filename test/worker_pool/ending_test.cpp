@@ -383,7 +383,6 @@ BOOST_AUTO_TEST_CASE(before_its_pool_tells_submitters_elsewhere) {
       here[0].cancel();
       poll(*io);
     }
-    const auto destroyed = std::make_shared<int>();
     io.reset();
     run(other);
     for (const auto& s : elsewhere) BOOST_TEST((s.times == 1 && s.last == fate::cancelled));
@@ -422,21 +421,21 @@ BOOST_AUTO_TEST_CASE(after_its_pool_destroys_the_jobs_that_still_run) {
 
 BOOST_AUTO_TEST_CASE(while_submitters_of_it_wait_drops_them) {
   const auto shared = std::make_shared<int>();
-  {
-    asio::io_context io;
-    gated_pool all(io, 1);
-    for (int i = 0; i < 3; ++i)
-      sluice::go(io, [&, shared]() -> task<> {
-        const int n = co_await all.p->submit(i);
-        *shared += n;
-      });
-    sluice::go(io, [&, shared]() -> task<> {
-      co_await sluice::select(all.p->submit(1), sluice::sleep_for(24h));
+  std::optional<asio::io_context> io(std::in_place);
+  gated_pool all(*io, 1);
+  for (int i = 0; i < 3; ++i)
+    sluice::go(*io, [&, shared, i]() -> task<> {
+      const int n = co_await all.p->submit(i);
+      *shared += n;
     });
-    poll(io);
-    BOOST_TEST(shared.use_count() == 5);
-  }
+  sluice::go(*io, [&, shared]() -> task<> {
+    co_await sluice::select(all.p->submit(1), sluice::sleep_for(24h));
+  });
+  poll(*io);
+  BOOST_TEST(shared.use_count() == 5);
+  io.reset();
   BOOST_TEST(shared.use_count() == 1);
+  BOOST_TEST(*shared == 0);
 }
 
 BOOST_AUTO_TEST_CASE(of_the_submitter_ends_nothing_in_the_pool) {

@@ -40,7 +40,8 @@ class handler_operation final : public party, private parked_handler {
   /// @throws system_error `error::no_executor` if there is none to run the handler on.
   static void start(Operation&& op, Handler&& handler) {
     const executor fallback(op.handler_target());
-    if constexpr (std::is_same_v<handler_executor, executor> && !OnTheSpot)
+    if constexpr (std::is_same_v<handler_executor, executor> &&
+                  (!OnTheSpot || requires { Operation::needs_executor; }))
       if (!executor_for(handler, fallback).where())
         throw_error(error::no_executor, "sluice: completion handler");
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));

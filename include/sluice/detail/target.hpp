@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
 
+#include <cstdint>
 #include <utility>
 
 namespace sluice {
@@ -68,31 +69,37 @@ class target {
 };
 
 /// A counted reference to a target; free of charge for a scheduler.
+/** It may outlive the scheduler: whether it counts is noted in the lowest bit of the address. */
 class target_ptr {
  public:
   target_ptr() noexcept = default;
-  explicit target_ptr(target& t) noexcept : target_(&t) { retain(); }
-  target_ptr(const target_ptr& other) noexcept : target_(other.target_) { retain(); }
-  target_ptr(target_ptr&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
+  explicit target_ptr(target& t) noexcept
+      : bits_(reinterpret_cast<std::uintptr_t>(&t) | (t.is_native() ? 0 : counted)) {
+    retain();
+  }
+  target_ptr(const target_ptr& other) noexcept : bits_(other.bits_) { retain(); }
+  target_ptr(target_ptr&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
   target_ptr& operator=(target_ptr other) noexcept {
-    std::swap(target_, other.target_);
+    std::swap(bits_, other.bits_);
     return *this;
   }
   ~target_ptr() {
-    if (target_ && !target_->is_native()) target_->release();
+    if (bits_ & counted) get()->release();
   }
 
-  [[nodiscard]] target* get() const noexcept { return target_; }
-  [[nodiscard]] target& operator*() const noexcept { return *target_; }
-  [[nodiscard]] target* operator->() const noexcept { return target_; }
-  explicit operator bool() const noexcept { return target_ != nullptr; }
+  [[nodiscard]] target* get() const noexcept { return reinterpret_cast<target*>(bits_ & ~counted); }
+  [[nodiscard]] target& operator*() const noexcept { return *get(); }
+  [[nodiscard]] target* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return bits_ != 0; }
 
  private:
+  static constexpr std::uintptr_t counted = 1;
+
   void retain() noexcept {
-    if (target_ && !target_->is_native()) target_->retain();
+    if (bits_ & counted) get()->retain();
   }
 
-  target* target_ = nullptr;
+  std::uintptr_t bits_ = 0;
 };
 
 }  // namespace detail

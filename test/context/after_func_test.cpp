@@ -1,0 +1,207 @@
+#include <sluice/context.hpp>
+
+#include <sluice/channel.hpp>
+#include <sluice/timer.hpp>
+
+#include "support.hpp"
+#include "time_helpers.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+// Source: afterfunc_test.go of Go's package context
+
+namespace {
+
+using namespace sluice_test;
+using namespace std::chrono_literals;
+using sluice::after_func;
+using sluice::context;
+using sluice::with_cancel;
+using sluice::with_timeout;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(a_function_of_a_context)
+
+// Source: TestAfterFuncCalledAfterCancel
+BOOST_AUTO_TEST_CASE(runs_once_after_the_cancel_in_a_goroutine_of_its_own) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  int calls = 0;
+  bool goroutine = false;
+  auto registered = after_func(io, tree.ctx, [&]() -> task<> {
+    ++calls;
+    co_await sluice::sleep_for(1us);
+    goroutine = true;
+  });
+  poll(io);
+  BOOST_TEST(calls == 0);
+  tree.cancel();
+  BOOST_TEST(calls == 0, "cancel does not wait for it");
+  BOOST_TEST(!registered.stop());
+  run(io);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(goroutine);
+  tree.cancel();
+  run(io);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(!registered.stop());
+}
+
+// Source: TestAfterFuncCalledAfterTimeout
+BOOST_AUTO_TEST_CASE(runs_after_a_timeout) {
+  asio::io_context io;
+  const auto tree = with_timeout(io, context::background(), 1ms);
+  error_code seen;
+  after_func(io, tree.ctx, [&] { seen = tree.ctx.err(); });
+  run(io);
+  BOOST_TEST(seen == timed_out);
+}
+
+// Source: TestAfterFuncCalledImmediately
+BOOST_AUTO_TEST_CASE(runs_soon_if_the_context_is_done_already) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  tree.cancel();
+  int calls = 0;
+  auto registered = after_func(io, tree.ctx, [&] { ++calls; });
+  BOOST_TEST(calls == 0, "never inside the call");
+  BOOST_TEST(!registered.stop());
+  run(io);
+  BOOST_TEST(calls == 1);
+}
+
+BOOST_AUTO_TEST_CASE(of_the_background_never_runs) {
+  asio::io_context io;
+  int calls = 0;
+  auto registered = after_func(io, context::background(), [&] { ++calls; });
+  run(io);
+  BOOST_TEST(calls == 0);
+  BOOST_TEST(!registered.stop());
+}
+
+// Source: TestAfterFuncNotCalledAfterStop
+BOOST_AUTO_TEST_CASE(that_is_stopped_never_runs_and_only_one_stop_is_told_so) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  int calls = 0;
+  auto registered = after_func(io, tree.ctx, [&] { ++calls; });
+  auto copy = registered;
+  BOOST_TEST(registered.stop());
+  BOOST_TEST(!registered.stop());
+  BOOST_TEST(!copy.stop());
+  tree.cancel();
+  run(io);
+  BOOST_TEST(calls == 0);
+}
+
+// Source: TestAfterFuncCalledAsynchronously: cancel does not wait
+BOOST_AUTO_TEST_CASE(that_never_ends_holds_up_nobody) {
+  asio::io_context io;
+  const auto parent = with_cancel(context::background());
+  const auto child = with_cancel(parent.ctx);
+  const auto open = sluice::make_channel<void>();
+  bool other = false;
+  after_func(io, parent.ctx, [&]() -> task<> { static_cast<void>(co_await open.receive()); });
+  after_func(io, child.ctx, [&] { other = true; });
+  parent.cancel();
+  poll(io);
+  BOOST_TEST(other);
+  open.close();
+  run(io);
+}
+
+BOOST_AUTO_TEST_CASE(needs_no_handle) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  int calls = 0;
+  {
+    after_func(io, tree.ctx, [&] { ++calls; });
+  }
+  tree.cancel();
+  run(io);
+  BOOST_TEST(calls == 1);
+}
+
+BOOST_AUTO_TEST_CASE(is_destroyed_when_it_has_run_or_has_been_stopped_or_cannot_run_any_more) {
+  asio::io_context io;
+  const auto kept = std::make_shared<int>();
+  {
+    const auto tree = with_cancel(context::background());
+    after_func(io, tree.ctx, [kept] {});
+    auto registered = after_func(io, tree.ctx, [kept] {});
+    BOOST_TEST(kept.use_count() == 3);
+    registered.stop();
+    BOOST_TEST(kept.use_count() == 2);
+  }
+  run(io);
+  BOOST_TEST(kept.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(may_be_an_awaitable_and_run_on_a_strand_or_beside_the_goroutine_that_asks) {
+  asio::io_context io;
+  auto strand = asio::make_strand(io);
+  const auto tree = with_cancel(context::background());
+  bool on_strand = false, awaited = false, beside = false;
+  after_func(strand, tree.ctx, [&] { on_strand = strand.running_in_this_thread(); });
+  after_func(io, tree.ctx, [&]() -> asio::awaitable<void> {
+    awaited = true;
+    co_return;
+  });
+  sluice::go(io, [&]() -> task<> {
+    after_func(tree.ctx, [&] { beside = true; });
+    tree.cancel();
+    BOOST_TEST(!beside);
+    co_return;
+  });
+  run(io);
+  BOOST_TEST(on_strand);
+  BOOST_TEST(awaited);
+  BOOST_TEST(beside);
+  BOOST_CHECK_EXCEPTION(after_func(tree.ctx, [] {}), sluice::system_error,
+                        has_code(sluice::error::not_in_goroutine));
+}
+
+// Its exceptions are those of any goroutine.
+BOOST_AUTO_TEST_CASE(that_throws_makes_run_throw) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  after_func(io, tree.ctx, [] { throw std::runtime_error("in it"); });
+  tree.cancel();
+  BOOST_CHECK_THROW(run(io), std::runtime_error);
+  run(io);
+}
+
+// Source: CA07; lewissbaker/cppcoro#221, facebookexperimental/libunifex#670
+BOOST_AUTO_TEST_CASE(can_be_stopped_under_a_lock_that_it_takes_itself) {
+  asio::io_context io;
+  std::mutex m;
+  int calls = 0;
+  for (const bool cancel_first : {false, true}) {
+    const auto tree = with_cancel(context::background());
+    auto registered = after_func(io, tree.ctx, [&] {
+      const std::lock_guard guard(m);
+      ++calls;
+    });
+    {
+      const std::lock_guard guard(m);
+      if (cancel_first) tree.cancel();
+      BOOST_TEST(registered.stop() == !cancel_first);
+      if (!cancel_first) tree.cancel();
+    }
+    run(io);
+  }
+  BOOST_TEST(calls == 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
