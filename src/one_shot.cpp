@@ -42,7 +42,9 @@ bool one_shot::withdraw_parked(parked_handler& h) noexcept {
 }
 
 void one_shot::destroy_parked(parked_handler& h) noexcept {
-  const auto last = std::move(static_cast<one_shot&>(h).kept_);
+  auto& self = static_cast<one_shot&>(h);
+  self.waiter_.who = nullptr;  // its scheduler is about to go
+  const auto last = std::move(self.kept_);
 }
 
 }  // namespace sluice::detail
