@@ -205,10 +205,12 @@ BOOST_AUTO_TEST_CASE(a_ticker_is_read_reset_and_stopped_by_three_threads) {
       std::this_thread::yield();
     }
   });
-  for (std::size_t i = 0; i < rounds(2'000) || ticks < 20; ++i)
-    t->reset(std::chrono::microseconds(10 + i % 50));
+  for (std::size_t i = 0; i < rounds(2'000); ++i) t->reset(std::chrono::microseconds(10 + i % 50));
   over = true;
   stopper.join();
+  const std::size_t seen = ticks;
+  t->reset(20us);
+  while (ticks < seen + 10) std::this_thread::yield();
   quit.close();
   running.join();
   BOOST_TEST(wrong.text() == "");
