@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(of_buffered_channels) {
 
 // Source: SE01; chriskohlhoff/asio#1078, fereidani/kanal#50
 BOOST_AUTO_TEST_CASE(of_parked_senders_beside_a_timer_however_many_they_are) {
-  for (const std::size_t n : {2, 5, 16})
+  for (const std::size_t n : {2U, 5U, 16U})
     for (const int threads : {1, 2}) {
       const auto wanted = rounds(3000);
       std::vector<channel<std::size_t>> channels(n);
@@ -251,7 +251,7 @@ BOOST_AUTO_TEST_CASE(is_ready_like_any_other_case_and_fails_if_chosen) {
     BOOST_TEST(failures < 600);
     BOOST_TEST(room.size() == 1000u - static_cast<std::size_t>(failures));
     int last = -1;
-    for (int i = 0; room.size() != 0; ++i) {
+    while (room.size() != 0) {
       const auto v = room.try_receive();
       BOOST_REQUIRE(*v > std::exchange(last, *v));
     }

@@ -238,6 +238,8 @@ task<std::pair<double, double>> next_of_both(series a, series b) {
   co_return result;
 }
 
+void start_split(const series& in, const series& first, const series& second, receiver<void> turn);
+
 /// Gives one term of `in` to both of two streams, each when it asks, and leaves the next term to
 /// another goroutine, which serves only `first` until it has its turn.
 task<> split_one(series in, series first, series second, receiver<void> turn) {
@@ -249,7 +251,7 @@ task<> split_one(series in, series first, series second, receiver<void> turn) {
                     on(second.requests.receive(), [&] { std::swap(first, second); }));
   co_await in.requests.send();
   auto next_turn = make_channel<void>();
-  sluice::go(split_one(in, first, second, next_turn));
+  start_split(in, first, second, next_turn);
   const auto t = co_await in.terms.receive();
   co_await first.terms.send(*t);
   if (!has_turn) co_await turn.receive();
@@ -258,10 +260,14 @@ task<> split_one(series in, series first, series second, receiver<void> turn) {
   co_await next_turn.send();
 }
 
-std::pair<series, series> split(series in) {
+void start_split(const series& in, const series& first, const series& second, receiver<void> turn) {
+  sluice::go(split_one(in, first, second, std::move(turn)));
+}
+
+std::pair<series, series> split(const series& in) {
   std::pair result(series::make(), series::make());
   auto turn = make_channel<void>();
-  sluice::go(split_one(std::move(in), result.first, result.second, turn));
+  start_split(in, result.first, result.second, turn);
   sluice::go([turn]() -> task<> { co_await turn.send(); });
   return result;
 }

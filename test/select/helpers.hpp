@@ -72,7 +72,7 @@ class controlled_operation {
   template <class Token>
   auto async_wait(Token&& token) {
     return asio::async_initiate<Token, void(error_code, int)>(
-        [this](auto handler) { launch(std::move(handler)); }, token);
+        [this](auto handler) { this->launch(std::move(handler)); }, token);
   }
 
   /// Calls the handler on its executor: at once, if this is called there.
