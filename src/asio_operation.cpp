@@ -15,21 +15,12 @@ void emission::post(const std::shared_ptr<emission>& self, const target_ptr& str
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
   g_ = &g;
-  const bool cancellable_goroutine = static_cast<bool>(g.cancel);
-  if (cancellable_goroutine) {
-    const std::lock_guard guard(g.cancel->lock());
-    emission_ = std::make_shared<emission>();
-    outcome_ = g.cancel->begin(*this);
-    if (outcome_ != waiter::state::waiting) {
-      not_launched_ = true;
-      return g.must_yield();
-    }
-  }
-  if (!cancellable_goroutine || g.where->is_serial()) {
+  if (!g.cancel || g.where->is_serial()) {
+    if (!begin()) return g.must_yield();
     try {
       launch(arg);
     } catch (...) {
-      if (cancellable_goroutine) g.cancel->end();
+      if (g.cancel) g.cancel->end();
       throw;
     }
     if (!met_.exchange(true, std::memory_order_acq_rel)) return true;
@@ -42,6 +33,7 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
       .require(asio::execution::blocking.never)
       .execute([this, launch, arg, held = ticket(g)] {
         if (held->ended()) return;
+        if (!begin()) return held->make_ready();
         try {
           launch(arg);
         } catch (...) {
@@ -55,6 +47,17 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
           held->make_ready();
       });
   return true;
+}
+
+// On the strand right before the launch: a request that comes later is posted to the strand and
+// finds the operation launched, an earlier one prevents the launch.
+bool handler_wait::begin() {
+  if (!g_->cancel) return true;
+  const std::lock_guard guard(g_->cancel->lock());
+  emission_ = std::make_shared<emission>();
+  outcome_ = g_->cancel->begin(*this);
+  not_launched_ = outcome_ != waiter::state::waiting;
+  return !not_launched_;
 }
 
 void handler_wait::completed() noexcept {

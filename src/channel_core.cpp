@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 namespace sluice::detail {
 
@@ -58,8 +59,28 @@ byte_lock* lock_of(waiter& w) noexcept {
 }
 
 bool withdraw_from_channel(waiter& w) noexcept {
-  return core_of(w)->withdraw(w);
+  return channel_core::withdraw(static_cast<channel_waiter&>(w));
 }
+
+/// Under way: somebody looks whether a waiter is still in its channel's list, to take it out.
+/** The waiter keeps its channel only as long as it is there, so a channel that ends waits until
+ * nobody looks. */
+class withdrawal {
+ public:
+  withdrawal() noexcept { under_way_.fetch_add(1, std::memory_order_acq_rel); }
+  withdrawal(const withdrawal&) = delete;
+  withdrawal& operator=(const withdrawal&) = delete;
+  ~withdrawal() { under_way_.fetch_sub(1, std::memory_order_release); }
+
+  // A read-modify-write: it comes before a withdrawal, which then sees what this thread has taken
+  // out, or after it.
+  static void wait_for_all() noexcept {
+    while (under_way_.fetch_add(0, std::memory_order_acq_rel) != 0) std::this_thread::yield();
+  }
+
+ private:
+  static inline constinit std::atomic<std::size_t> under_way_{0};
+};
 
 template <bool (channel_core::*attempt)(waiter&, waiter*&)>
 bool attempt_in_channel(waiter& w, wake_list& woken) {
@@ -113,6 +134,7 @@ channel_core::~channel_core() {
 }
 
 void channel_core::destroy() noexcept {
+  withdrawal::wait_for_all();
   owned_.reset();
   const auto alignment = std::align_val_t{alignment_of(element_)};
   this->~channel_core();
@@ -160,7 +182,7 @@ void channel_core::hand_over(waiter& receiver, void* from, waiter*& woken) {
 // There is room for the element of a parked sender. One whose element cannot be moved is told, and
 // the next has its turn.
 void channel_core::admit_a_sender(waiter*& woken) noexcept {
-  while (waiter* const sender = senders_.pop_claimed()) {
+  while (waiter* const sender = next_claimed(senders_)) {
     push(woken, *sender);
     try {
       move_element(slot(tail()), sender->slot, element_.move);
@@ -179,7 +201,7 @@ bool channel_core::attempt_send(waiter& w, waiter*& woken) {
     w.outcome = waiter::state::closed;
     return true;
   }
-  if (waiter* const receiver = receivers_.pop_claimed()) {
+  if (waiter* const receiver = next_claimed(receivers_)) {
     hand_over(*receiver, w.slot, woken);
   } else if (count_ < capacity_) {
     move_element(slot(tail()), w.slot, element_.move);
@@ -199,7 +221,7 @@ bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
     head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
     count_ = count_ - 1;
     if (!senders_.empty()) admit_a_sender(woken);
-  } else if (waiter* const sender = senders_.pop_claimed()) {
+  } else if (waiter* const sender = next_claimed(senders_)) {
     try {
       move_element(w.slot, sender->slot, element_.deliver);
     } catch (...) {
@@ -290,7 +312,7 @@ bool channel_core::close() noexcept {
     if (closed_.load(std::memory_order_relaxed)) return false;
     closed_.store(true, std::memory_order_release);
     for (waiter_list* list : {&receivers_, &senders_})
-      while (waiter* const w = list->pop_claimed()) {
+      while (waiter* const w = next_claimed(*list)) {
         w->outcome = waiter::state::closed;
         woken.add(*w);
       }
@@ -299,15 +321,35 @@ bool channel_core::close() noexcept {
   return true;
 }
 
-bool channel_core::withdraw(waiter& w) noexcept {
+// A case of a select that was decided elsewhere keeps the channel, until its select goes on and
+// withdraws it.
+waiter* channel_core::next_claimed(waiter_list& line) noexcept {
+  return line.pop_claimed([this] {
+    retain();
+    orphaned_ = false;
+  });
+}
+
+bool channel_core::withdraw(channel_waiter& w) noexcept {
+  channel_core& core = *w.core;
+  bool withdrawn = false;
   bool last = false;
-  {
-    const std::lock_guard guard(lock_);
-    if (!w.linked()) return false;
-    waiter_list::remove(w);
-    last = orphaned_ && receivers_.empty() && senders_.empty();
+  if (w.shared_claim) {
+    withdrawn = core.remove(w, last);
+    if (!withdrawn) core.release();
+  } else {
+    const withdrawal here;
+    withdrawn = w.linked() && core.remove(w, last);
   }
-  if (last) destroy();
+  if (last) core.destroy();
+  return withdrawn;
+}
+
+bool channel_core::remove(waiter& w, bool& last) noexcept {
+  const std::lock_guard guard(lock_);
+  if (!w.linked()) return false;
+  waiter_list::remove(w);
+  last = orphaned_ && receivers_.empty() && senders_.empty();
   return true;
 }
 

@@ -60,7 +60,11 @@ void goroutine::run_node(ready_node& node, worker* w) {
   const ticket held = std::exchange(g.in_flight_, false) ? ticket::adopt(g) : ticket();
   if (g.ended()) return;
   if (!w) {
-    if (!g.home->shutting_down()) g.finish();
+    if (g.home->shutting_down()) return;
+    if (!g.home->has_native_executor()) return g.finish();
+    // Its executor has ended, perhaps because its whole context is about to: the scheduler ends it.
+    g.abandoned_ = true;
+    g.home->schedule(g);
     return;
   }
   if (g.abandoned_) return g.finish();

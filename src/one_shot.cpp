@@ -1,6 +1,7 @@
 #include <sluice/detail/one_shot.hpp>
 
 #include <mutex>
+#include <utility>
 
 namespace sluice::detail {
 
@@ -10,7 +11,10 @@ one_shot::one_shot(scheduler& s, std::function<void()> f)
       function_(std::move(f)) {}
 
 void one_shot::start(std::chrono::steady_clock::time_point at) {
-  if (home->shutting_down()) return;
+  if (home->shutting_down()) {
+    function_ = nullptr;
+    return;
+  }
   waiter_.begin(*this);
   waiter_.deadline = at;
   const std::lock_guard guard(home->timers.lock);
@@ -44,6 +48,7 @@ bool one_shot::withdraw_parked(parked_handler& h) noexcept {
 void one_shot::destroy_parked(parked_handler& h) noexcept {
   auto& self = static_cast<one_shot&>(h);
   self.waiter_.who = nullptr;  // its scheduler is about to go
+  const auto function = std::move(self.function_);
   const auto last = std::move(self.kept_);
 }
 

@@ -20,9 +20,14 @@ const rate_waiter& of(const waiter& w) noexcept {
   return static_cast<const rate_waiter&>(w);
 }
 
-clock::duration times(clock::duration d, std::size_t n) noexcept {
-  const auto most = static_cast<std::size_t>(clock::duration::max() / d);
-  return n > most ? clock::duration::max() : d * static_cast<clock::rep>(n);
+rate_time::duration times(clock::duration d, std::size_t n) noexcept {
+  return rate_time::duration(d) * n;
+}
+
+/// Not earlier than `t`.
+clock::time_point to_clock(rate_time t) noexcept {
+  if (t >= rate_time(clock::time_point::max())) return clock::time_point::max();
+  return std::chrono::ceil<clock::duration>(t);
 }
 
 }  // namespace
@@ -62,12 +67,12 @@ byte_lock& rate_state::lock() const noexcept {
   return where_->owner().timers.lock;
 }
 
-clock::time_point rate_state::full_after(std::size_t n, clock::time_point now) const noexcept {
-  return add_saturated(std::max(full_at_, now), times(interval_, n));
+rate_time rate_state::full_after(std::size_t n, clock::time_point now) const noexcept {
+  return std::max(full_at_, rate_time(now)) + times(interval_, n);
 }
 
-clock::time_point rate_state::covered(clock::time_point full) const noexcept {
-  return add_saturated(full, -times(interval_, burst_));
+rate_time rate_state::covered(rate_time full) const noexcept {
+  return full - times(interval_, burst_);
 }
 
 bool rate_state::ready(std::size_t n) const noexcept {
@@ -86,7 +91,8 @@ bool rate_state::take(std::size_t n) noexcept {
 void rate_state::enlist(rate_waiter& w) {
   scheduler& s = where_->owner();
   const auto full = full_after(w.weight, scheduler::now());
-  w.deadline = covered(full);
+  w.due = covered(full);
+  w.deadline = to_clock(w.due);
   s.timers.insert(w);
   full_at_ = full;
   waiters_.push_back(w);
@@ -109,7 +115,8 @@ void rate_state::refund(rate_waiter& w) noexcept {
   auto& timers = where_->owner().timers;
   for (waiter* behind = waiters_.after(w); behind; behind = waiters_.after(*behind)) {
     timers.remove(of(*behind));
-    of(*behind).deadline -= earlier;
+    of(*behind).due -= earlier;
+    of(*behind).deadline = to_clock(of(*behind).due);
     timers.insert(of(*behind));
   }
   waiter_list::remove(w);

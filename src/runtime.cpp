@@ -34,7 +34,15 @@ runtime::runtime(std::size_t threads)
 
 runtime::~runtime() = default;
 
-void runtime::run_threads(const bool& finished) {
+void runtime::stop(const void* main) noexcept {
+  if (main != main_) return;
+  context_.stop();
+  // Nothing that is ready behind main has another turn on this thread.
+  detail::this_worker()->ticks = 0;
+}
+
+void runtime::run_threads(const void* main, const bool& finished) {
+  main_ = main;
   std::mutex mutex;
   std::exception_ptr failure;
   const auto run_one = [&] {

@@ -50,12 +50,19 @@ class select_wait::locks {
   const select_wait& wait_;
 };
 
+// A case that was claimed may be in the middle of its completion.
 select_wait::~select_wait() {
+  if (enlisted_ && !withdraw_losers()) goroutine_->home->wait_for_pins();
+  for (const auto& e : entries_) e.w->who = nullptr;
+}
+
+bool select_wait::withdraw_losers() noexcept {
+  enlisted_ = false;
+  const auto winner = claim_.winner();
+  bool all_withdrawn = true;
   for (const auto& e : entries_)
-    if (e.w->who) {
-      forget_waiter(*e.w, *e.functions);
-      e.w->who = nullptr;
-    }
+    if (e.lock) all_withdrawn &= e.w->index != winner && e.functions->withdraw(*e.w);
+  return all_withdrawn;
 }
 
 void select_wait::bind(party& p) noexcept {
@@ -81,31 +88,38 @@ std::uint32_t select_wait::ready_case() const noexcept {
 
 // Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
 // whatever the others are; that none is takes all locks to say.
-bool select_wait::try_hinted(wake_list& woken) {
+bool select_wait::try_hinted(wake_list& woken) noexcept {
   const auto i = ready_case();
   if (i == none) return false;
-  auto& e = entries_[i];
+  const auto& e = entries_[i];
   const std::lock_guard guard(*e.lock);
-  if (!e.functions->attempt(*e.w, woken)) return false;
-  winner_ = e.w->index;
-  return true;
+  return attempt(e, woken);
 }
 
 // Under all locks. An attempt fails only when the partners seen were decided elsewhere; it has
 // removed them then.
-bool select_wait::attempt_one(wake_list& woken) {
+bool select_wait::attempt_one(wake_list& woken) noexcept {
   for (;;) {
     const auto i = ready_case();
     if (i == none) return false;
-    auto& e = entries_[i];
-    if (e.functions->attempt(*e.w, woken)) {
-      winner_ = e.w->index;
-      return true;
-    }
+    if (attempt(entries_[i], woken)) return true;
   }
 }
 
+// A select whose attempt throws is decided as well: it ends with that exception.
+bool select_wait::attempt(const select_entry& e, wake_list& woken) noexcept {
+  try {
+    if (!e.functions->attempt(*e.w, woken)) return false;
+    winner_ = e.w->index;
+  } catch (...) {
+    failure_ = std::current_exception();
+    move_failed_ = true;
+  }
+  return true;
+}
+
 void select_wait::enlist_all() {
+  enlisted_ = true;
   for (auto& e : entries_)
     if (e.lock) e.functions->enlist(*e.w);
 }
@@ -121,13 +135,12 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
     outcome_ = g.cancel->outcome();
     if (outcome_ != waiter::state::waiting) return g.must_yield();
   }
-  if (foreign.empty() || g.passes < most_passes) {
+  if (foreign.empty() || for_timeout_ || g.passes < most_passes) {
     bind(g);
     wake_list woken;
     const bool done = try_hinted(woken);
     woken.wake_all();
     if (done) {
-      if (!foreign.empty()) ++g.passes;
       return g.must_yield();
     }
   }
@@ -135,18 +148,22 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
   strand_party_.home = g.home;
   strand_party_.owner = this;
   bind(strand_party_);
+  const bool on_strand = g.where->is_serial();
+  if (!on_strand) g.become_serial();
   if (g.cancel) {
     const std::lock_guard guard(g.cancel->lock());
     outcome_ = g.cancel->begin(*this);
-    if (outcome_ != waiter::state::waiting) return g.must_yield();
+    if (outcome_ != waiter::state::waiting) {
+      if (on_strand) return g.must_yield();
+      g.make_ready();
+      return true;
+    }
   }
   shared_ = true;
-  if (g.where->is_serial()) {
+  if (on_strand)
     launch_foreign();
-  } else {
-    g.become_serial();
+  else
     post_to_strand(&select_wait::launch_foreign);
-  }
   return true;
 }
 
@@ -186,27 +203,37 @@ void select_wait::launch_foreign() {
   busy_ = true;
   for (foreign_case* const c : foreign_) {
     if (claim_.winner() != none) break;
-    c->owner = this;
-    c->launched = true;
-    ++outstanding_;
-    try {
-      c->launch(*c);
-    } catch (...) {
-      c->launched = false;
-      --outstanding_;
-      if (claim_.claim(failed)) failure_ = std::current_exception();
-    }
+    launch(*c);
   }
   busy_ = false;
-  if (std::exchange(goroutine_->passes, std::uint8_t{0}) < most_passes)
+  if (for_timeout_ || goroutine_->passes < most_passes)
     register_entries();
   else
     give_event_loop_a_turn();
 }
 
+void select_wait::launch(foreign_case& c) {
+  c.owner = this;
+  c.launched = true;
+  ++outstanding_;
+  launching_ = &c;
+  try {
+    c.launch(c);
+    launching_ = nullptr;
+  } catch (...) {
+    launching_ = nullptr;
+    c.launched = false;
+    --outstanding_;
+    if (claim_.claim(failed)) failure_ = std::current_exception();
+    return;
+  }
+  if (c.dropped) foreign_abandoned(c);
+}
+
 // The event loop polls between handlers: when the second of two handlers posted one by the other
 // runs, what was ready has been dispatched.
 void select_wait::give_event_loop_a_turn() {
+  goroutine_->passes = 0;
   const auto ex = goroutine_->home->event_loop_executor();
   asio::post(ex, [this, ex, held = ticket(*goroutine_)]() mutable {
     asio::post(ex, [this, kept = std::move(held)] {
@@ -236,7 +263,7 @@ void select_wait::register_entries() {
 bool select_wait::attempt_or_enlist(wake_list& woken) {
   const locks guard(*this);
   try {
-    if (attempt_one(woken)) return claim_.claim(winner_);
+    if (attempt_one(woken)) return claim_.claim(failure_ ? failed : winner_);
     enlist_all();
     return false;
   } catch (...) {
@@ -267,14 +294,21 @@ void select_wait::foreign_completed(foreign_case& c) {
   --outstanding_;
   if (claim_.claim(c.index)) {
     claim_seen_ = true;
+    goroutine_->passes = 0;
+    foreign_won_ = true;
     cancel_foreign();
-  } else if (claim_.winner() == cancelled && c.succeeded && rescued_ == none) {
+  } else if (claim_.winner() == cancelled && (c.succeeded || for_timeout_) && rescued_ == none) {
     rescued_ = c.index;
   }
   go_on_if_finished();
 }
 
 void select_wait::foreign_abandoned(foreign_case& c) {
+  // Perhaps because the launch throws.
+  if (launching_ == &c) {
+    c.dropped = true;
+    return;
+  }
   abandoned_ = true;
   foreign_completed(c);
 }
@@ -306,10 +340,10 @@ bool select_wait::cancel(cancellable& wait, asio::cancellation_type,
 std::uint32_t select_wait::finish() {
   if (goroutine_->cancel) goroutine_->cancel->end();
   if (shared_) winner_ = claim_.winner();
-  for (const auto& e : entries_) {
-    if (shared_ && e.lock && e.w->index != winner_) e.functions->withdraw(*e.w);
-    e.w->who = nullptr;
-  }
+  if (!foreign_.empty() && !foreign_won_ && !for_timeout_ && goroutine_->passes < most_passes)
+    ++goroutine_->passes;
+  if (enlisted_) static_cast<void>(withdraw_losers());
+  for (const auto& e : entries_) e.w->who = nullptr;
   if (failure_) std::rethrow_exception(failure_);
   if (winner_ == cancelled) winner_ = rescued_;
   if (outcome_ != waiter::state::waiting && winner_ == none)

@@ -110,6 +110,8 @@ void scheduler::on_watch() {
   }
   if (!others && shared_.size() == 0) {
     watching_.store(false, std::memory_order_release);
+    // In an event loop that a goroutine runs itself: those behind it have their turn.
+    if (w.outer && &w.outer->owner == this) drain(w);
     return;
   }
   arm_watch();

@@ -92,7 +92,8 @@ bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
 void timer_state::arm(clock::time_point at) {
   deadline_ = at;
   auto shot = std::make_shared<one_shot>(where_->owner(),
-                                         [self = weak_from_this(), generation = generation_] {
+                                         [self = weak_from_this(), generation = generation_,
+                                          kept = keeps_itself() ? shared_from_this() : nullptr] {
                                            if (const auto state = self.lock())
                                              state->on_shot(generation);
                                          });

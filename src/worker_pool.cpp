@@ -3,6 +3,7 @@
 #include <sluice/this_goroutine.hpp>
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <stdexcept>
@@ -76,7 +77,14 @@ void job_queue::unreserve() noexcept {
   --reserved_;
 }
 
-void job_queue::add(std::shared_ptr<job> j, clock::duration limit) {
+job* job_queue::job_of(const goroutine* g) const noexcept {
+  if (g)
+    for (const auto& j : active_)
+      if (j->goroutine_ == g) return j.get();
+  return nullptr;
+}
+
+void job_queue::add(std::shared_ptr<job> j, clock::duration limit, const goroutine* waiting) {
   j->limit_ = limit;
   j->listen([queue = weak_from_this(), weak = std::weak_ptr(j)] {
     const auto q = queue.lock();
@@ -84,18 +92,33 @@ void job_queue::add(std::shared_ptr<job> j, clock::duration limit) {
     if (q && target) q->cancel_job(target);
   });
   bool accepted = false;
+  context lent;
   {
     const std::lock_guard guard(mutex_);
     accepted = !stopped_;
     if (accepted) {
       j->place_ = waiting_.insert(waiting_.end(), j);
       accepted_.add();
+      if (const job* const lender = job_of(waiting)) {
+        j->has_lent_worker_ = true;
+        make_running(j, lender->worker_);
+        lent = j->tree_->ctx;
+      }
     }
   }
-  if (accepted)
-    start_jobs();
-  else
+  if (!accepted)
     j->tell(failure_of(error::closed));
+  else if (j->has_lent_worker_)
+    begin(j, lent);
+  else
+    start_jobs();
+}
+
+void job_queue::make_running(const std::shared_ptr<job>& j, std::size_t worker) {
+  active_.splice(active_.end(), waiting_, j->place_);
+  j->state_ = job::state::running;
+  j->worker_ = worker;
+  j->tree_.emplace(with_cancel(context::background()));
 }
 
 // Not reentered: a job that cannot be started ends at once, which would start the next.
@@ -104,11 +127,8 @@ void job_queue::start_jobs() {
   if (std::exchange(starting_, true)) return;
   while (running_ < workers_ && !waiting_.empty()) {
     const auto j = waiting_.front();
-    active_.splice(active_.end(), waiting_, j->place_);
     ++running_;
-    j->state_ = job::state::running;
-    j->worker_ = take_worker();
-    j->tree_.emplace(with_cancel(context::background()));
+    make_running(j, take_worker());
     const context ctx = j->tree_->ctx;
     lock.unlock();
     begin(j, ctx);
@@ -223,10 +243,14 @@ void job_queue::time_out(const std::shared_ptr<job>& j) {
   start(place_, look_after(shared_from_this(), j), false, std::source_location::current());
 }
 
-// A job that ends when it is cancelled has ended by the second turn, and its worker goes on.
+// A job that ends when it is cancelled has ended after a few turns of its own and of the event
+// loop, and its worker goes on.
 task<> job_queue::look_after(std::shared_ptr<job_queue> self, std::shared_ptr<job> j) {
-  co_await this_goroutine::yield();
-  co_await this_goroutine::yield();
+  const auto event_loop = self->place_.where->owner().event_loop_executor();
+  for (int turns = 0; turns < 3; ++turns) {
+    co_await asio::post(event_loop, use_task);
+    co_await this_goroutine::yield();
+  }
   {
     const std::lock_guard guard(self->mutex_);
     if (j->state_ != job::state::running) co_return;
@@ -248,6 +272,7 @@ std::size_t job_queue::take_worker() {
 }
 
 void job_queue::leave_worker(const job& j) noexcept {
+  if (j.has_lent_worker_) return;
   busy_[j.worker_ - 1] = false;
   --running_;
 }
@@ -295,12 +320,10 @@ worker_pool_stats job_queue::stats() const noexcept {
 }
 
 wait_group_operation job_queue::stop() {
-  const goroutine* const self = this_goroutine_or_null();
   const std::lock_guard guard(mutex_);
-  for (const auto& j : active_)
-    if (self && j->goroutine_ == self)
-      throw system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
-                         "sluice::worker_pool: stop by one of its own jobs");
+  if (job_of(this_goroutine_or_null()))
+    throw system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
+                       "sluice::worker_pool: stop by one of its own jobs");
   stopped_ = true;
   return accepted_.wait();
 }

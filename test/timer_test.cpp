@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(may_outlive_its_context) {
     gone_off.emplace(io, 0s);
     ticking.emplace(io, 1ms);
     later = after(io, long_time);
-    io.run_for(5ms);
+    for (int i = 0; i < 10; ++i) io.run_one_for(1min);
   }
   BOOST_TEST(is_empty(later));
   BOOST_TEST(gone_off->channel().try_receive().has_value());
@@ -299,13 +299,13 @@ BOOST_AUTO_TEST_SUITE(a_ticker)
 
 BOOST_AUTO_TEST_CASE(sends_the_time_again_and_again_and_never_early) {
   run_task([]() -> task<> {
-    ticker t(2ms);
     const auto start = clock::now();
-    auto last = start - 2ms;
+    ticker t(2ms);
+    auto last = start;
     for (int i = 1; i <= 10; ++i) {
       const auto v = co_await t.receive();
       BOOST_TEST((*v > last));
-      BOOST_TEST((*v + 1ms >= start + i * 2ms));  // it was set before start was taken
+      BOOST_TEST((*v >= start + i * 2ms));
       last = *v;
     }
   });

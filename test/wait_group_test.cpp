@@ -41,7 +41,6 @@ using sluice::this_goroutine::yield;
 
 static_assert(!std::is_copy_constructible_v<wait_group> &&
               !std::is_move_constructible_v<wait_group>);
-static_assert(std::is_nothrow_default_constructible_v<wait_group>);
 
 bool says_negative(const std::logic_error& e) {
   return std::string(e.what()).find("negative") != std::string::npos;

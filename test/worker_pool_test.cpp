@@ -205,8 +205,7 @@ BOOST_AUTO_TEST_CASE(is_told_about_when_its_locals_are_gone) {
 }
 
 // Source: PO05; David-Haim/concurrencpp#61
-BOOST_AUTO_TEST_CASE(may_await_one_of_the_same_pool_even_if_there_is_one_worker,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(may_await_one_of_the_same_pool_even_if_there_is_one_worker) {
   asio::io_context io;
   std::optional<int_pool> p;
   p.emplace(io, sluice::worker_pool_options{}, [&](int depth) -> task<int> {

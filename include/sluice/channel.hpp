@@ -193,6 +193,14 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   send_operation(send_operation&& other) noexcept(std::is_nothrow_move_constructible_v<element>)
       : base(std::move(other)), value_(std::move(other.value_)) {}
 
+  // Before the value goes: a receiver may be about to take it.
+  ~send_operation() {
+    if (this->who) {
+      detail::forget_waiter(*this, functions);
+      this->who = nullptr;
+    }
+  }
+
   /// What is to be sent; after an error, what was not.
   [[nodiscard]] element& value() noexcept { return value_; }
 
@@ -240,10 +248,11 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
   receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
   ~receive_operation() {
-    if (this->outcome == detail::waiter::state::done) {
+    if (this->who) {
+      detail::forget_waiter(*this, functions);
       this->who = nullptr;
-      landing_.destroy();
     }
+    if (this->outcome == detail::waiter::state::done) landing_.destroy();
   }
 
   bool start(detail::goroutine& g) {

@@ -8,9 +8,12 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -30,10 +33,28 @@ namespace detail {
 
 /// A value of a context, and those of its ancestors.
 struct context_value {
-  const void* key;
-  std::shared_ptr<const void> value;
-  std::shared_ptr<const context_value> outer;
+  using pointer = boost::intrusive_ptr<context_value>;
+
+  context_value(const void* k, std::shared_ptr<const void> v, pointer o) noexcept
+      : key(k), value(std::move(v)), outer(std::move(o)) {}
+
+  const void* const key;
+  const std::shared_ptr<const void> value;
+  pointer outer;
+  std::atomic<std::size_t> references{0};
 };
+
+inline void intrusive_ptr_add_ref(context_value* v) noexcept {
+  v->references.fetch_add(1, std::memory_order_relaxed);
+}
+// A loop, because the chain may be long.
+inline void intrusive_ptr_release(context_value* v) noexcept {
+  while (v && v->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    context_value* const outer = v->outer.detach();
+    delete v;
+    v = outer;
+  }
+}
 
 struct context_waiter : waiter {
   context_ref state;
@@ -135,16 +156,14 @@ class context {
   }
 
   /// Used by the functions that derive contexts.
-  context(detail::context_ref s, std::shared_ptr<const detail::context_value> v) noexcept
+  context(detail::context_ref s, detail::context_value::pointer v) noexcept
       : state_(std::move(s)), values_(std::move(v)) {}
   [[nodiscard]] const detail::context_ref& state() const noexcept { return state_; }
-  [[nodiscard]] const std::shared_ptr<const detail::context_value>& values() const noexcept {
-    return values_;
-  }
+  [[nodiscard]] const detail::context_value::pointer& values() const noexcept { return values_; }
 
  private:
   detail::context_ref state_;
-  std::shared_ptr<const detail::context_value> values_;
+  detail::context_value::pointer values_;
 };
 
 /// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak.
@@ -208,9 +227,7 @@ template <class T, class U>
 requires std::constructible_from<T, U>
 [[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
-  return context(parent.state(),
-                 std::make_shared<const detail::context_value>(
-                     detail::context_value{&key, std::move(held), parent.values()}));
+  return context(parent.state(), new detail::context_value(&key, std::move(held), parent.values()));
 }
 
 /// A context with the parent's values that is not done when the parent is.

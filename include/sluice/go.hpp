@@ -2,6 +2,8 @@
 
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/make_target.hpp>
+#include <sluice/detail/outstanding_work.hpp>
+#include <sluice/detail/post_by.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
@@ -12,8 +14,6 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <concepts>
@@ -182,7 +182,9 @@ class boxed_handler {
   boxed_handler(boxed_handler&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}
   boxed_handler& operator=(boxed_handler&&) = delete;
   ~boxed_handler() {
-    if (box_) free(std::exchange(box_, nullptr), asio::get_associated_allocator(box_->handler));
+    if (!box_) return;
+    const allocator_type allocator = get_allocator();
+    free(std::exchange(box_, nullptr), allocator);
   }
 
   using allocator_type = asio::associated_allocator_t<Handler>;
@@ -205,7 +207,8 @@ class boxed_handler {
   template <class... Args>
   static void post(boxed_handler self, Args... args) {
     const auto ex = self.box_->ex;
-    asio::post(ex, completion<Args...>(std::move(self), std::move(args)...));
+    const executor by = self.box_->by;
+    detail::post_by(by, ex, completion<Args...>(std::move(self), std::move(args)...));
   }
 
  private:
@@ -213,10 +216,14 @@ class boxed_handler {
 
   struct box {
     box(Handler&& h, const executor& where)
-        : handler(std::move(h)), ex(asio::get_associated_executor(handler, where)), work(ex) {}
+        : handler(std::move(h)),
+          by(where),
+          ex(asio::get_associated_executor(handler, where)),
+          work(ex) {}
     Handler handler;
+    executor by;
     handler_executor ex;
-    asio::executor_work_guard<handler_executor> work;
+    detail::outstanding_work<handler_executor> work;
   };
   using traits = typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
 

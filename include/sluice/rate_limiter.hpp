@@ -19,6 +19,9 @@ namespace detail {
 
 struct rate_waiter;
 
+/// An instant of the clock, however far away.
+using rate_time = std::chrono::time_point<clock, std::chrono::duration<long double, clock::period>>;
+
 /// A bucket of `burst` units into which one comes back every `interval`, and those who wait for it.
 /**
  * It is kept as the instant at which the bucket will be full again, with what has been promised to
@@ -43,14 +46,14 @@ class rate_state {
 
  private:
   /// When the bucket is full again after `n` more have been taken at `now`.
-  [[nodiscard]] clock::time_point full_after(std::size_t n, clock::time_point now) const noexcept;
+  [[nodiscard]] rate_time full_after(std::size_t n, clock::time_point now) const noexcept;
   /// When a bucket that is full at `full` has had all that was taken.
-  [[nodiscard]] clock::time_point covered(clock::time_point full) const noexcept;
+  [[nodiscard]] rate_time covered(rate_time full) const noexcept;
 
   const target_ptr where_;
   const clock::duration interval_;
   const std::size_t burst_;
-  clock::time_point full_at_ = clock::time_point::min();
+  rate_time full_at_{clock::time_point::min()};
   waiter_list waiters_;
 };
 
@@ -60,6 +63,7 @@ struct rate_waiter : waiter, timer_node {
 
   std::shared_ptr<rate_state> state;
   std::size_t weight = 0;
+  rate_time due;
 };
 
 extern const waiter_functions rate_functions;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -105,36 +106,37 @@ class runtime {
   template <detail::startable Main>
   detail::result_of_start_t<Main> run(Main&& main) {
     using result = detail::result_of_start_t<Main>;
-    if constexpr (std::is_void_v<result>) {
-      bool finished = false;
-      go(untracked(context_), [this, &finished, m = std::forward<Main>(main)]() mutable -> task<> {
+    const auto end = std::make_shared<end_of_main<result>>();
+    go(untracked(context_), [this, end, m = std::forward<Main>(main)]() mutable -> task<> {
+      if constexpr (std::is_void_v<result>)
         co_await detail::make_task(std::move(m));
-        finished = true;
-        context_.stop();
-      });
-      run_threads(finished);
-    } else {
-      using stored =
-          std::conditional_t<std::is_reference_v<result>,
-                             std::reference_wrapper<std::remove_reference_t<result>>, result>;
-      std::optional<stored> value;
-      bool finished = false;
-      go(untracked(context_),
-         [this, &finished, &value, m = std::forward<Main>(main)]() mutable -> task<> {
-           value.emplace(co_await detail::make_task(std::move(m)));
-           finished = true;
-           context_.stop();
-         });
-      run_threads(finished);
-      return static_cast<result>(*std::move(value));
-    }
+      else
+        end->value.emplace(co_await detail::make_task(std::move(m)));
+      end->reached = true;
+      stop(end.get());
+    });
+    run_threads(end.get(), end->reached);
+    if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
   }
 
  private:
-  void run_threads(const bool& finished);
+  template <class Result>
+  struct end_of_main {
+    using stored = std::conditional_t<
+        std::is_void_v<Result>, bool,
+        std::conditional_t<std::is_reference_v<Result>,
+                           std::reference_wrapper<std::remove_reference_t<Result>>, Result>>;
+    bool reached = false;
+    std::optional<stored> value;
+  };
+
+  /// Ends the run whose main it is; the main of an earlier run, which failed, ends nothing.
+  void stop(const void* main) noexcept;
+  void run_threads(const void* main, const bool& finished);
 
   const std::size_t threads_;
   asio::io_context context_;
+  const void* main_ = nullptr;
 };
 
 /// Runs a whole program: `main` is its first goroutine.

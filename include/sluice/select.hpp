@@ -44,6 +44,10 @@ class select_result {
   [[nodiscard]] auto& get() {
     return std::get<I>(values_).value();
   }
+  template <std::size_t I>
+  [[nodiscard]] const auto& get() const {
+    return std::get<I>(values_).value();
+  }
 
   /// What case `I`, a loser, did all the same or did not use.
   /**
@@ -83,6 +87,7 @@ class range_select_result {
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   /// The value of the case that happened. @throws std::bad_optional_access if none did.
   [[nodiscard]] auto& get() { return value_.value(); }
+  [[nodiscard]] const auto& get() const { return value_.value(); }
   /// What case `i`, a loser, did all the same or did not use; as of `select_result`.
   /** @throws std::out_of_range */
   [[nodiscard]] auto& lost(std::size_t i) { return lost_.at(i); }
@@ -213,6 +218,8 @@ class select_cases {
     return r;
   }
 
+  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
+
   /// An executor of one of the cases, for handlers without their own.
   [[nodiscard]] target_ptr handler_target() const {
     target_ptr found;
@@ -262,9 +269,10 @@ class select_awaiter {
   Select& select_;
 };
 
+/// `Select` is a reference for one that stays the caller's.
 template <class Select>
 task<std::size_t> run_select(Select select) {
-  const std::size_t winner = co_await select_awaiter<Select>(select);
+  const std::size_t winner = co_await select_awaiter<std::remove_reference_t<Select>>(select);
   select.tell_losers(winner);
   co_await select.handler_of(winner);
   co_return winner;
@@ -305,8 +313,9 @@ class select_with_token {
   template <bool OnTheSpot, class Handler>
   static void launch(Handler handler, Derived&& op) {
     const executor fallback(op.handler_target());
+    using handler_executor = asio::associated_executor_t<Handler, executor>;
     const auto ex = [&] {
-      if constexpr (OnTheSpot)
+      if constexpr (OnTheSpot || !has_execution_context<handler_executor>)
         return fallback;
       else
         return asio::get_associated_executor(handler, fallback);
@@ -317,7 +326,7 @@ class select_with_token {
     boxed_handler<Handler> box(std::move(handler), executor(place.where));
     auto slot = box.slot();
     goroutine* const g =
-        detail::make_goroutine(std::move(place), run<Handler>(std::move(op), std::move(box)), false,
+        detail::make_goroutine(std::move(place), run<Handler>(std::move(box), std::move(op)), false,
                                std::source_location::current());
     if (!g) return;
     if (slot.is_connected()) {
@@ -328,23 +337,47 @@ class select_with_token {
     g->make_ready();
   }
 
+  // Rethrows what is not for the completion handler.
+  static error_code error_of_exception(const Derived& op) {
+    try {
+      throw;
+    } catch (const system_error& failure) {
+      return failure.code();
+    } catch (...) {
+      if (!op.move_failed()) throw;
+      return error::move_failed;
+    }
+  }
+
+  // The operation may refer to what the handler owns: it ends before the handler is called, and is
+  // destroyed before it.
   template <class Handler>
-  static task<> run(Derived op, boxed_handler<Handler> handler) {
+  static task<> run(boxed_handler<Handler> handler, Derived given) {
     using value = typename Derived::value_type;
     error_code e;
     if constexpr (std::is_void_v<value>) {
-      try {
-        co_await std::move(op);
-      } catch (const system_error& failure) {
-        e = failure.code();
+      {
+        Derived op(std::move(given));
+        try {
+          co_await std::move(op);
+        } catch (...) {
+          e = error_of_exception(op);
+        }
       }
       boxed_handler<Handler>::complete(std::move(handler), e);
     } else {
       value v{};
-      try {
-        v = co_await std::move(op);
-      } catch (const system_error& failure) {
-        e = failure.code();
+      {
+        Derived op(std::move(given));
+        try {
+          if constexpr (requires { std::move(op).into_task(); })
+            v = co_await detail::run_select<Derived&>(op);
+          else
+            v = co_await std::move(op);
+        } catch (...) {
+          e = error_of_exception(op);
+          if constexpr (requires { op.take_beside_error(v); }) op.take_beside_error(v);
+        }
       }
       boxed_handler<Handler>::complete(std::move(handler), e, std::move(v));
     }
@@ -466,6 +499,7 @@ class range_select_cases {
   [[nodiscard]] task<> handler_of(std::size_t winner) { return run_handler(cases_[winner]); }
 
   [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
+  [[nodiscard]] bool move_failed() const noexcept { return wait_ && wait_->move_failed(); }
 
   [[nodiscard]] target_ptr handler_target() const {
     for (const auto& c : cases_)

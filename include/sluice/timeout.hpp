@@ -31,11 +31,11 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
   timeout_operation(Case&& c, clock::duration d)
       : case_(std::move(c)),
         sleep_(sleep_operation(d)),
-        wait_(select_wait::order::written, false) {}
+        wait_(select_wait::order::written, false, true) {}
   timeout_operation(timeout_operation&& other)
       : case_(std::move(other.case_)),
         sleep_(std::move(other.sleep_)),
-        wait_(select_wait::order::written, false) {}
+        wait_(select_wait::order::written, false, true) {}
 
   [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
 
@@ -49,11 +49,20 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
   }
 
   value_type await_resume() {
-    const bool in_time = wait_.finish() == the_operation;
+    const bool in_time =
+        wait_.finish() == the_operation && wait_.outcome() != waiter::state::timed_out;
     if constexpr (std::is_void_v<value_type>)
       static_cast<void>(in_time ? case_.take() : case_.take_after_timeout());
     else
       return in_time ? case_.take() : case_.take_after_timeout();
+  }
+
+  /// For the token form.
+  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
+  /// For the token form: what came beside an error.
+  template <class Value>
+  void take_beside_error(Value& v) {
+    if constexpr (Case::is_foreign) case_.take_beside_error(v);
   }
 
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }

@@ -118,6 +118,8 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
   virtual void go_off(clock::time_point now, wake_list& woken) = 0;
   /// Called afterwards, under no lock.
   virtual void gone_off() {}
+  /// Whether it lives while it is set, although nobody holds it.
+  [[nodiscard]] virtual bool keeps_itself() const noexcept { return false; }
   /// Undoes what it did last, under the lock. @return False if that is too late.
   virtual bool undo() noexcept { return false; }
 
@@ -164,6 +166,7 @@ class goroutine_timer final : public timer_state {
  private:
   void go_off(clock::time_point, wake_list&) override {}
   void gone_off() override { start_(); }
+  [[nodiscard]] bool keeps_itself() const noexcept override { return true; }
 
   const std::function<void()> start_;
 };

@@ -8,6 +8,7 @@
 #include <sluice/go.hpp>
 
 #include <cstddef>
+#include <memory>
 #include <source_location>
 #include <stdexcept>
 #include <tuple>
@@ -15,13 +16,30 @@
 
 namespace sluice {
 
-class wait_group;
-
 namespace detail {
 
-/// A wait for a wait group; the group is null once it has been destroyed.
+/// A wait group's counter and who waits for it. Members and waiters keep it, because goroutines and
+/// handlers may be destroyed after the group.
+class wait_group_state {
+ public:
+  void add(std::ptrdiff_t delta);
+  [[nodiscard]] std::ptrdiff_t count() const noexcept { return count_; }
+
+  // For waiter_functions; all but the hint and `withdraw` under the lock.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] bool ready() const noexcept { return count_ == 0; }
+  void enlist(waiter& w) noexcept { waiters_.push_back(w); }
+  [[nodiscard]] bool withdraw(waiter& w) noexcept;
+
+ private:
+  byte_lock lock_;
+  relaxed<std::ptrdiff_t> count_ = 0;
+  waiter_list waiters_;
+};
+
+/// A wait for a wait group.
 struct wait_group_waiter : waiter {
-  wait_group* group = nullptr;
+  std::shared_ptr<wait_group_state> group;
 };
 
 extern const waiter_functions wait_group_functions;
@@ -37,8 +55,15 @@ class [[nodiscard]] wait_group_operation
   static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
 
   /// Used by `wait_group::wait`.
-  explicit wait_group_operation(wait_group& g) noexcept { group = &g; }
+  explicit wait_group_operation(std::shared_ptr<detail::wait_group_state> g) noexcept {
+    group = std::move(g);
+  }
   wait_group_operation(wait_group_operation&& other) noexcept { group = other.group; }
+  // Before the group's state goes.
+  ~wait_group_operation() {
+    if (who) detail::forget_waiter(*this, functions);
+    who = nullptr;
+  }
 
   void take() const {
     if (outcome != detail::waiter::state::done)
@@ -53,8 +78,8 @@ class [[nodiscard]] wait_group_operation
 /// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.
 /**
  * The nearest in the standard library is `std::latch`; unlike it the counter may go up again, and a
- * group may be used for another round once `wait` has returned. Destroying a group with goroutines
- * parked in `wait` leaves them parked.
+ * group may be used for another round once `wait` has returned. It may be destroyed while its
+ * members still run: those parked in `wait` are woken when the last member has ended.
  *
  * @par Thread safety
  * Safe. What happened before a `done` happened before the `wait` that it ends.
@@ -67,14 +92,15 @@ class [[nodiscard]] wait_group_operation
  */
 class wait_group {
  public:
-  wait_group() noexcept = default;
+  /** @throws std::bad_alloc */
+  wait_group() : state_(std::make_shared<detail::wait_group_state>()) {}
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
-  ~wait_group();
+  ~wait_group() = default;
 
   /// Adds `delta`, which may be negative, to the counter; at zero everybody waiting is woken.
   /** @throws std::logic_error if the counter would become negative; it is unchanged then. */
-  void add(std::ptrdiff_t delta = 1);
+  void add(std::ptrdiff_t delta = 1) { state_->add(delta); }
 
   /// Takes one off the counter. @throws std::logic_error as `add`.
   void done() { add(-1); }
@@ -83,10 +109,10 @@ class wait_group {
   /**
    * Awaited: void. With a token: `void(error_code)`, `asio::error::operation_aborted` if cancelled.
    */
-  [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(*this); }
+  [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(state_); }
 
   /// The counter now. Thread safe, but it may have changed when this returns.
-  [[nodiscard]] std::ptrdiff_t count() const noexcept { return count_; }
+  [[nodiscard]] std::ptrdiff_t count() const noexcept { return state_->count(); }
 
   /// Starts a goroutine as `sluice::go(what)` does and counts it until it has ended, however it
   /// ends.
@@ -102,20 +128,20 @@ class wait_group {
   }
 
  private:
-  friend struct wait_group_access;
-
   /// Calls `done` when the goroutine's frame is destroyed.
   class member {
    public:
-    explicit member(wait_group& g) : group_(&g) { g.add(1); }
-    member(member&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+    explicit member(std::shared_ptr<detail::wait_group_state> s) : state_(std::move(s)) {
+      state_->add(1);
+    }
+    member(member&&) noexcept = default;
     member& operator=(member&&) = delete;
     ~member() {
-      if (group_) group_->done();
+      if (state_) state_->add(-1);
     }
 
    private:
-    wait_group* group_;
+    std::shared_ptr<detail::wait_group_state> state_;
   };
 
   template <class T>
@@ -128,13 +154,11 @@ class wait_group {
     auto body = detail::make_task(std::forward<What>(what));
     if (!body)
       throw std::invalid_argument("sluice: wait_group::go with a task that was moved from");
-    detail::start(std::move(place), run_member(std::move(body), member(*this)),
+    detail::start(std::move(place), run_member(std::move(body), member(state_)),
                   detail::starts_serial<What>, location);
   }
 
-  detail::byte_lock lock_;
-  detail::relaxed<std::ptrdiff_t> count_ = 0;
-  detail::waiter_list waiters_;
+  const std::shared_ptr<detail::wait_group_state> state_;
 };
 
 }  // namespace sluice

@@ -95,7 +95,8 @@ class worker_pool {
    * An Asio operation: awaited it gives a `Result` or throws; with a token its signature is
    * `void(std::exception_ptr[, Result])`; it is a case of `select`. The handler runs on its
    * associated executor, by default the pool's. If all workers are busy and the queue is full the
-   * job waits its turn before the queue, as Go's sender on a full channel does.
+   * job waits its turn before the queue, as Go's sender on a full channel does. A job that awaits
+   * another of the same pool lends it its worker meanwhile.
    *
    * @param timeout How long it may run, counted from when a worker begins it.
    *
@@ -114,7 +115,11 @@ class worker_pool {
     return asio::async_initiate<const use_task_t, signature>(
         [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
           using work = submission<decltype(handler)>;
-          jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit);
+          const detail::goroutine* waiting = nullptr;
+          if constexpr (requires { handler.waiting_goroutine(); })
+            waiting = handler.waiting_goroutine();
+          jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit,
+                    waiting);
         },
         use_task, std::move(job));
   }
@@ -134,7 +139,7 @@ class worker_pool {
         [&, this](auto handler, Job& j) {
           using work = submission<decltype(handler)>;
           jobs_->add(std::make_shared<work>(std::move(j), handler_, std::move(handler), *jobs_),
-                     jobs_->job_timeout());
+                     jobs_->job_timeout(), nullptr);
         },
         token, job);
     return true;

@@ -169,8 +169,7 @@ BOOST_AUTO_TEST_CASE(run_for_and_poll_leave_the_rest_to_any_other_thread) {
   BOOST_TEST(ended == 2 * many);
 }
 
-BOOST_AUTO_TEST_CASE(a_nested_poll_serves_those_that_wait_behind_the_goroutine_that_calls_it,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(a_nested_poll_serves_those_that_wait_behind_the_goroutine_that_calls_it) {
   asio::io_context io;
   std::atomic<int> ended = 0;
   int seen = 0;

@@ -238,8 +238,7 @@ BOOST_AUTO_TEST_CASE(is_reported_while_somebody_sleeps) {
 }
 
 // The handle of the timer may be dropped, as in Go: `time.AfterFunc(d, f)` alone.
-BOOST_AUTO_TEST_CASE(is_reported_while_a_function_waits_for_its_timer,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(is_reported_while_a_function_waits_for_its_timer) {
   int got = 0;
   const auto text = report_of([&]() -> task<> {
     auto ch = make_channel<int>();

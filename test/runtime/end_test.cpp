@@ -384,8 +384,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(main_that_does_not_wait)
 
 // The members are destroyed after main's frame, and the group with it.
-BOOST_AUTO_TEST_CASE(may_leave_a_group_whose_members_are_still_there,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(may_leave_a_group_whose_members_are_still_there) {
   const watchdog dog;
   std::atomic<int> alive = 0;
   sluice::run(

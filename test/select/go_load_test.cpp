@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(as_a_sleep) {
   for (const int threads : {1, 2}) BOOST_TEST(is_served_under_fire(threads, consume));
 }
 
-BOOST_AUTO_TEST_CASE(as_an_asio_timer, *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(as_an_asio_timer) {
   const auto consume = [](receiver<int> busy, bool& served) -> task<> {
     const stopwatch watch;
     asio::steady_timer timer(co_await asio::this_coro::executor, 20ms);

@@ -5,6 +5,7 @@
 #include <sluice/select.hpp>
 
 #include "../support.hpp"
+#include "../sync_helpers.hpp"
 #include "../time_helpers.hpp"
 
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -14,8 +15,8 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <chrono>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -43,14 +44,14 @@ bool blocks(Body body) {
   return !ended;
 }
 
-/// What an exception is, if it is a `system_error`.
-inline error_code code_of(const std::exception_ptr& e) {
-  try {
-    if (e) std::rethrow_exception(e);
-  } catch (const sluice::system_error& x) {
-    return x.code();
-  }
-  return {};
+/// A duel that ends early where the threads' turns are long, as on a machine with other work.
+template <class Prepare, class A, class B, class Check>
+void fight_for_a_while(std::size_t n, Prepare prepare, A a, B b, Check check) {
+  constexpr std::size_t batch = 100;
+  const auto limit = std::chrono::milliseconds(rounds(sanitized ? 50'000 : 1500));
+  const stopwatch watch;
+  for (std::size_t done = 0; done < n && watch.elapsed() < limit; done += batch)
+    duel::fight(batch, prepare, a, b, check);
 }
 
 /// Whether an operation that was tried went well.

@@ -133,8 +133,7 @@ BOOST_AUTO_TEST_CASE(get_an_error_and_none) {
   BOOST_TEST(log == strings({closed.message() + ", none"}), per_element());
 }
 
-BOOST_AUTO_TEST_CASE(get_an_error_for_a_value_that_could_not_be_moved,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(get_an_error_for_a_value_that_could_not_be_moved) {
   asio::io_context io;
   const auto ch = make_channel<stubborn>(io, 1);
   ch.try_send(stubborn());

@@ -211,6 +211,7 @@ BOOST_AUTO_TEST_CASE(a_ticker_is_read_reset_and_stopped_by_three_threads) {
   const std::size_t seen = ticks;
   t->reset(20us);
   while (ticks < seen + 10) std::this_thread::yield();
+  t->stop();
   quit.close();
   running.join();
   BOOST_TEST(wrong.text() == "");

@@ -210,8 +210,7 @@ BOOST_AUTO_TEST_CASE(is_told_once_whatever_the_job_makes_of_it) {
 }
 
 // The job's goroutine goes back to its worker, and the next job finds it alone.
-BOOST_AUTO_TEST_CASE(costs_no_worker_if_the_job_ends_when_it_is_cancelled,
-                     *boost::unit_test::disabled()) {
+BOOST_AUTO_TEST_CASE(costs_no_worker_if_the_job_ends_when_it_is_cancelled) {
   asio::io_context io;
   asio::steady_timer timer(io, 24h);
   int active = 0, most = 0;

@@ -80,13 +80,46 @@ struct completion_value<std::exception_ptr> {
   }
 };
 
-/// Completion arguments of an operation that was cancelled before it was launched, if they can be
-/// made.
-template <class... Args>
-inline constexpr bool can_make_cancelled_arguments = false;
+/// The `error_code` among completion arguments: the first, or the first of a tuple that is the
+/// first.
+template <class Arguments>
+struct error_argument {
+  static constexpr bool can_be_made = false;
+  static error_code* get(Arguments&) noexcept { return nullptr; }
+};
 template <class... Rest>
-inline constexpr bool can_make_cancelled_arguments<error_code, Rest...> =
-    (std::is_default_constructible_v<Rest> && ...);
+struct error_argument<std::tuple<error_code, Rest...>> {
+  static constexpr bool can_be_made = (std::is_default_constructible_v<Rest> && ...);
+  static error_code* get(std::tuple<error_code, Rest...>& a) noexcept { return &std::get<0>(a); }
+};
+template <class... Elements, class... Rest>
+struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
+  using inner = error_argument<std::tuple<Elements...>>;
+  static constexpr bool can_be_made =
+      inner::can_be_made && (std::is_default_constructible_v<Rest> && ...);
+  static error_code* get(std::tuple<std::tuple<Elements...>, Rest...>& a) noexcept {
+    return inner::get(std::get<0>(a));
+  }
+};
+
+/// Has completion arguments say `reason` where they say `operation_aborted`.
+template <class... Rest>
+void give_reason(std::tuple<std::exception_ptr, Rest...>& all, const error_code& reason) {
+  std::exception_ptr& failure = std::get<0>(all);
+  if (!failure || reason == asio::error::operation_aborted) return;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const system_error& x) {
+    if (x.code() == asio::error::operation_aborted)
+      failure = std::make_exception_ptr(system_error(reason, "sluice"));
+  } catch (...) {
+  }
+}
+template <class Arguments>
+void give_reason(Arguments& all, const error_code& reason) {
+  error_code* const e = error_argument<Arguments>::get(all);
+  if (e && *e == asio::error::operation_aborted) *e = reason;
+}
 
 /// Whether the first completion argument is an `error_code`.
 template <class... Args>
@@ -153,6 +186,7 @@ class handler_wait : private cancellable {
   [[nodiscard]] error_code cancelled_error() const noexcept;
 
  private:
+  [[nodiscard]] bool begin();
   static bool emit(cancellable& self, asio::cancellation_type type, waiter::state outcome) noexcept;
 
   goroutine* g_ = nullptr;
@@ -181,6 +215,9 @@ class resume_handler {
 
   [[nodiscard]] executor_type get_executor() const noexcept { return executor(ticket_->where); }
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
+
+  /// The goroutine that it resumes.
+  [[nodiscard]] const goroutine* waiting_goroutine() const noexcept { return ticket_.get(); }
 
   template <class... Args>
   void operator()(Args&&... args) {
@@ -259,17 +296,14 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   typename value::type await_resume() {
     wait_.finish();
+    const error_code reason = wait_.cancelled_error();
     if (wait_.not_launched()) {
-      if constexpr (can_make_cancelled_arguments<std::decay_t<Args>...>) {
-        result_.emplace();
-        std::get<0>(*result_) = wait_.cancelled_error();
-      } else {
-        throw system_error(wait_.cancelled_error());
-      }
+      if constexpr (error_argument<arguments>::can_be_made)
+        *error_argument<arguments>::get(result_.emplace()) = reason;
+      else
+        throw system_error(reason, "sluice: co_await");
     }
-    if constexpr (has_error_code)
-      if (auto& e = std::get<0>(*result_); e == asio::error::operation_aborted)
-        e = wait_.cancelled_error();
+    detail::give_reason(*result_, reason);
     return value::get(std::move(*result_));
   }
 

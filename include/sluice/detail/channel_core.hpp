@@ -103,10 +103,9 @@ class channel_core {
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
-  /// Takes a waiter out of its list, without the lock being held. Ends a channel that only this
-  /// waiter kept.
+  /// Takes a waiter out of its list, without the lock being held. It may be the end of the channel.
   /** @return False if it had been taken already. */
-  bool withdraw(waiter& w) noexcept;
+  static bool withdraw(channel_waiter& w) noexcept;
 
  private:
   channel_core(const element_type& element, std::size_t capacity, target_ptr where) noexcept
@@ -123,6 +122,8 @@ class channel_core {
   void put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept;
   void hand_over(waiter& receiver, void* from, waiter*& woken);
   void admit_a_sender(waiter*& woken) noexcept;
+  [[nodiscard]] waiter* next_claimed(waiter_list& line) noexcept;
+  [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
   void last_handle_gone() noexcept;
   void destroy() noexcept;
 

@@ -2,7 +2,9 @@
 
 #include <sluice/detail/asio_compatibility.hpp>
 #include <sluice/detail/make_target.hpp>
+#include <sluice/detail/outstanding_work.hpp>
 #include <sluice/detail/party.hpp>
+#include <sluice/detail/post_by.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/waiter.hpp>
 #include <sluice/error.hpp>
@@ -12,8 +14,6 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
 
 #include <memory>
 #include <mutex>
@@ -40,10 +40,13 @@ class handler_operation final : public party, private parked_handler {
   /// @throws system_error `error::no_executor` if there is none to run the handler on.
   static void start(Operation&& op, Handler&& handler) {
     const executor fallback(op.handler_target());
-    if constexpr (std::is_same_v<handler_executor, executor> &&
-                  (!OnTheSpot || requires { Operation::needs_executor; }))
+    if constexpr (!has_execution_context<handler_executor>) {
+      if (!fallback.where()) throw_error(error::no_executor, "sluice: completion handler");
+    } else if constexpr (std::is_same_v<handler_executor, executor> &&
+                         (!OnTheSpot || requires { Operation::needs_executor; })) {
       if (!executor_for(handler, fallback).where())
         throw_error(error::no_executor, "sluice: completion handler");
+    }
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = rebound::allocate(allocator, 1);
     handler_operation* self = nullptr;
@@ -107,7 +110,10 @@ class handler_operation final : public party, private parked_handler {
         executor_(executor_for(handler_, fallback)),
         operation_(std::move(op)) {
     if (!has_executor()) return;
-    home = &scheduler_of(executor_);
+    if constexpr (has_execution_context<handler_executor>)
+      home = &scheduler_of(executor_);
+    else
+      home = &scheduler_of(fallback);
     work_.emplace(executor_);
     if (fallback.where()) fallback_ = fallback.require(asio::execution::outstanding_work.tracked);
   }
@@ -134,10 +140,12 @@ class handler_operation final : public party, private parked_handler {
     }
     if (parked) return;
     if (home) home->remove(*static_cast<parked_handler*>(this));
-    if (has_executor())
+    if (!has_executor())
+      delivery{*this}();
+    else if constexpr (has_execution_context<handler_executor>)
       detail::complete_immediately(handler_, executor_, delivery(*this));
     else
-      delivery{*this}();
+      detail::post_by(fallback_, executor_, delivery(*this));
   }
 
   /// @return True if it waits; it may have been completed by then.
@@ -166,7 +174,7 @@ class handler_operation final : public party, private parked_handler {
       if (self.home->shutting_down()) return self.free();
     }
     if (self.has_executor())
-      asio::post(self.executor_, delivery(self));
+      detail::post_by(self.fallback_, self.executor_, delivery(self));
     else
       delivery{self}();
   }
@@ -206,7 +214,7 @@ class handler_operation final : public party, private parked_handler {
     clear_slot();
     const executor fallback(std::move(fallback_));
     if (!work_) return free_and_call();
-    const asio::executor_work_guard<handler_executor> work(executor_);
+    const outstanding_work<handler_executor> work(executor_);
     free_and_call();
   }
 
@@ -225,7 +233,7 @@ class handler_operation final : public party, private parked_handler {
   Handler handler_;
   handler_executor executor_;
   Operation operation_;
-  std::optional<asio::executor_work_guard<handler_executor>> work_;
+  std::optional<outstanding_work<handler_executor>> work_;
   /// The operation's own executor, with outstanding work.
   executor fallback_{target_ptr()};
   bool withdrawn_ = false;

@@ -47,6 +47,7 @@ class job {
   enum class state : unsigned char { waiting, running, overdue, ended };
 
   state state_ = state::waiting;
+  bool has_lent_worker_ = false;  ///< that of the job that awaits it
   bool told_ = false;
   bool cancel_requested_ = false;
   clock::duration limit_{};
@@ -82,7 +83,8 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   };
 
   /// Accepts a job, or tells it that the pool is stopped.
-  void add(std::shared_ptr<job> j, clock::duration limit);
+  /** @param waiting The goroutine that awaits it, if one does. */
+  void add(std::shared_ptr<job> j, clock::duration limit, const goroutine* waiting);
 
   [[nodiscard]] wait_group_operation stop();
   void cancel() noexcept;
@@ -99,6 +101,8 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   [[nodiscard]] bool reserve() noexcept;
   void unreserve() noexcept;
   void start_jobs();
+  [[nodiscard]] job* job_of(const goroutine* g) const noexcept;
+  void make_running(const std::shared_ptr<job>& j, std::size_t worker);
   void begin(const std::shared_ptr<job>& j, const context& ctx);
   void end(job& j, std::exception_ptr failure);
   void cancel_job(const std::shared_ptr<job>& j);

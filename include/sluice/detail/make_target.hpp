@@ -1,13 +1,13 @@
 #pragma once
 
 #include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/outstanding_work.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/executor.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution.hpp>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
@@ -142,7 +142,7 @@ class executor_target final : public target {
   std::atomic<std::size_t> references_{0};
   byte_lock lock_;
   std::size_t work_count_ = 0;
-  std::optional<asio::executor_work_guard<Executor>> work_;
+  std::optional<outstanding_work<Executor>> work_;
 };
 
 template <class Executor>

@@ -82,9 +82,9 @@ class operation : public Waiter {
 
  private:
   void end_wait(goroutine& g) noexcept {
-    this->who = nullptr;
     if (g.cancel) [[unlikely]]
       g.cancel->end();
+    this->who = nullptr;
   }
 
   [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }

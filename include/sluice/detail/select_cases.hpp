@@ -65,28 +65,6 @@ decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
   }
 }
 
-/// The `error_code` among completion arguments: the first, or the first of a tuple that is the
-/// first.
-template <class Arguments>
-struct error_argument {
-  static constexpr bool can_be_made = false;
-  static error_code* get(Arguments&) noexcept { return nullptr; }
-};
-template <class... Rest>
-struct error_argument<std::tuple<error_code, Rest...>> {
-  static constexpr bool can_be_made = (std::is_default_constructible_v<Rest> && ...);
-  static error_code* get(std::tuple<error_code, Rest...>& a) noexcept { return &std::get<0>(a); }
-};
-template <class... Elements, class... Rest>
-struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
-  using inner = error_argument<std::tuple<Elements...>>;
-  static constexpr bool can_be_made =
-      inner::can_be_made && (std::is_default_constructible_v<Rest> && ...);
-  static error_code* get(std::tuple<std::tuple<Elements...>, Rest...>& a) noexcept {
-    return inner::get(std::get<0>(a));
-  }
-};
-
 /// An operation of this library as a case; `Operation` is a reference for one that stays the
 /// caller's.
 template <class Operation>
@@ -189,18 +167,28 @@ class asio_case : public foreign_case {
       else
         detail::throw_error(asio::error::timed_out, "sluice: timeout");
     }
-    if (error_code* const e = error_argument<arguments>::get(*result_);
-        e && *e == asio::error::operation_aborted)
-      *e = asio::error::timed_out;
+    detail::give_reason(*result_, asio::error::timed_out);
     return take();
   }
 
   [[nodiscard]] std::optional<arguments> take_lost() { return std::move(result_); }
 
+  /// What came beside an error that `take` has thrown.
+  template <class Value>
+  void take_beside_error(Value& v) {
+    if constexpr (Operation::has_error_code && std::tuple_size_v<arguments> >= 2)
+      if (result_) v = beside_error(std::move(*result_));
+  }
+
   [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
 
  private:
   friend class resume_handler<asio_case>;
+
+  template <class... Rest>
+  static auto beside_error(std::tuple<error_code, Rest...>&& all) {
+    return completion_value<Rest...>::get(detail::without_first(std::move(all)));
+  }
 
   static void launch_case(foreign_case& c) {
     auto& self = static_cast<asio_case&>(c);

@@ -31,6 +31,7 @@ struct foreign_case {
   select_wait* owner = nullptr;
   std::uint32_t index = 0;
   bool launched = false;
+  bool dropped = false;  ///< its handler was destroyed inside the launch
   bool completed = false;
   bool succeeded = false;
   asio::cancellation_signal signal;
@@ -53,8 +54,10 @@ class select_wait : private cancellable {
 
   static constexpr std::uint32_t none = selection::none;
 
-  select_wait(order o, bool has_otherwise) noexcept
-      : cancellable{&cancel}, order_(o), has_otherwise_(has_otherwise) {}
+  /// @param for_timeout It waits for one operation, whose completion is the result in any case, and
+  /// a timer.
+  select_wait(order o, bool has_otherwise, bool for_timeout = false) noexcept
+      : cancellable{&cancel}, order_(o), has_otherwise_(has_otherwise), for_timeout_(for_timeout) {}
   select_wait(const select_wait&) = delete;
   select_wait& operator=(const select_wait&) = delete;
   ~select_wait();
@@ -77,6 +80,10 @@ class select_wait : private cancellable {
   void foreign_abandoned(foreign_case& c);
 
   [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
+  /// How a wait that was cancelled as a whole has ended; `waiting` if it was not.
+  [[nodiscard]] waiter::state outcome() const noexcept { return outcome_; }
+  /// Whether it has failed because moving an element threw.
+  [[nodiscard]] bool move_failed() const noexcept { return move_failed_; }
 
  private:
   static constexpr std::uint32_t cancelled = none - 1;
@@ -94,18 +101,21 @@ class select_wait : private cancellable {
 
   void bind(party& p) noexcept;
   [[nodiscard]] std::uint32_t ready_case() const noexcept;
-  [[nodiscard]] bool try_hinted(wake_list& woken);
-  [[nodiscard]] bool attempt_one(wake_list& woken);
+  [[nodiscard]] bool try_hinted(wake_list& woken) noexcept;
+  [[nodiscard]] bool attempt_one(wake_list& woken) noexcept;
+  [[nodiscard]] bool attempt(const select_entry& e, wake_list& woken) noexcept;
   void enlist_all();
   [[nodiscard]] bool start_plain();
   void post_to_strand(void (select_wait::*step)());
   void launch_foreign();
+  void launch(foreign_case& c);
   void give_event_loop_a_turn();
   void register_entries();
   [[nodiscard]] bool attempt_or_enlist(wake_list& woken);
   void on_claimed();
   void cancel_foreign();
   void go_on_if_finished();
+  [[nodiscard]] bool withdraw_losers() noexcept;
 
   selection claim_;
   strand_party strand_party_{{&wake_on_strand, nullptr}};
@@ -113,16 +123,21 @@ class select_wait : private cancellable {
   std::span<std::uint32_t> sorted_;
   std::span<foreign_case*> foreign_;
   goroutine* goroutine_ = nullptr;
+  foreign_case* launching_ = nullptr;
   std::exception_ptr failure_;
   std::uint32_t winner_ = none;
   std::uint32_t rescued_ = none;
   std::uint32_t outstanding_ = 0;
   const order order_;
   const bool has_otherwise_;
+  const bool for_timeout_;
   bool shared_ = false;      ///< others may claim: the winner is in the claim
+  bool enlisted_ = false;    ///< the entries are in their waiting places
   bool registered_ = false;  ///< the entries have been looked at after the launch
   bool claim_seen_ = false;  ///< the strand knows that a case has been claimed
   bool busy_ = false;        ///< launching or cancelling: completions may come from inside
+  bool foreign_won_ = false;
+  bool move_failed_ = false;
   bool abandoned_ = false;
   bool resumed_ = false;
   waiter::state outcome_ = waiter::state::waiting;

@@ -113,11 +113,18 @@ class waiter_list {
     return w;
   }
 
-  /// Pops waiters until one can be claimed; those decided elsewhere are dropped on the way.
-  waiter* pop_claimed() noexcept {
-    while (waiter* w = pop_front())
+  /// Pops waiters until one can be claimed; for each that was decided elsewhere, and is dropped on
+  /// the way, `dropped` is called.
+  template <class Dropped>
+  waiter* pop_claimed(Dropped dropped) noexcept {
+    while (waiter* w = pop_front()) {
       if (claim(*w)) return w;
+      dropped();
+    }
     return nullptr;
+  }
+  waiter* pop_claimed() noexcept {
+    return pop_claimed([] {});
   }
 
   /// The waiter behind `w`, or null.
@@ -186,7 +193,8 @@ struct waiter_functions {
   bool (*attempt)(waiter&, wake_list&);
   /// Under the lock: registers the waiter.
   void (*enlist)(waiter&);
-  /// Takes the lock and unregisters the waiter; false if it had been taken already.
+  /// Takes the lock and unregisters the waiter; false if it had been taken already. Called for
+  /// every case of a select that was enlisted and does not happen, once.
   bool (*withdraw)(waiter&) noexcept;
 };
 

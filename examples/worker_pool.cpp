@@ -1,0 +1,74 @@
+// Three workers share five jobs, and main waits a second at most for each result. The Go original:
+//
+//   type Job struct{ ID, Input int }
+//   type Result struct{ Worker, Job, Input, Output int }
+//
+//   func worker(id int, jobs <-chan Job, results chan<- Result) {
+//       for job := range jobs {
+//           time.Sleep(50 * time.Millisecond)
+//           results <- Result{id, job.ID, job.Input, job.Input * 2}
+//       }
+//   }
+//
+//   func main() {
+//       jobs := make(chan Job, 5)
+//       results := make(chan Result, 5)
+//       for id := 1; id <= 3; id++ {
+//           go worker(id, jobs, results)
+//       }
+//       for id := 1; id <= 5; id++ {
+//           jobs <- Job{id, id}
+//       }
+//       close(jobs)
+//       for i := 1; i <= 5; i++ {
+//           select {
+//           case r := <-results:
+//               fmt.Printf("Worker %d a traité job %d : %d → %d\n", r.Worker, r.Job, r.Input,
+//               r.Output)
+//           case <-time.After(1 * time.Second):
+//               fmt.Println("Timeout")
+//           }
+//       }
+//   }
+#include <sluice.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+using namespace std::chrono_literals;
+
+struct job {
+  int id, input;
+};
+struct result {
+  int worker, job, input, output;
+};
+
+sluice::task<> worker(int id, sluice::receiver<job> jobs, sluice::sender<result> results) {
+  while (auto j = co_await jobs.receive()) {
+    co_await sluice::sleep_for(50ms);
+    const result r{id, j->id, j->input, j->input * 2};
+    co_await results.send(r);
+  }
+}
+
+void print(const std::optional<result>& r) {
+  std::printf("Worker %d a traité job %d : %d → %d\n", r->worker, r->job, r->input, r->output);
+}
+
+int main() {
+  sluice::run([]() -> sluice::task<> {
+    auto jobs = sluice::make_channel<job>(5);
+    auto results = sluice::make_channel<result>(5);
+    for (int id = 1; id <= 3; ++id) sluice::go(worker(id, jobs, results));
+    for (int id = 1; id <= 5; ++id) {
+      const job j{id, id};
+      co_await jobs.send(j);
+    }
+    jobs.close();
+    for (int i = 1; i <= 5; ++i)
+      co_await sluice::select(sluice::on(results.receive(), print),
+                              sluice::on(sluice::sleep_for(1s), [] { std::puts("Timeout"); }));
+  });
+}

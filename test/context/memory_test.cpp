@@ -1,0 +1,200 @@
+// What contexts allocate, what they leave behind, and what they outlive.
+#include <sluice/context.hpp>
+
+#include <sluice/channel.hpp>
+#include <sluice/timer.hpp>
+
+#include "support.hpp"
+#include "time_helpers.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+namespace {
+
+std::atomic<std::size_t> allocations = 0;
+std::atomic<std::ptrdiff_t> live = 0;
+
+void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
+  ++allocations;
+  ++live;
+  const auto rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
+  if (void* const p = std::aligned_alloc(alignment, rounded)) return p;
+  throw std::bad_alloc();
+}
+
+void deallocate(void* p) noexcept {
+  if (!p) return;
+  --live;
+  std::free(p);
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return allocate(size);
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate(size, std::max(static_cast<std::size_t>(alignment), sizeof(void*)));
+}
+void operator delete(void* p) noexcept {
+  deallocate(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  deallocate(p);
+}
+void operator delete(void* p, std::align_val_t) noexcept {
+  deallocate(p);
+}
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  deallocate(p);
+}
+
+namespace {
+
+using namespace sluice_test;
+using namespace std::chrono_literals;
+using sluice::context;
+using sluice::with_cancel;
+using sluice::with_timeout;
+using sluice::with_value;
+
+const sluice::context_key<int> number;
+
+/// How many allocations `f` makes when it is called for the second time.
+template <class F>
+std::size_t allocations_of(F f) {
+  f();
+  const std::size_t before = allocations;
+  f();
+  return allocations - before;
+}
+
+/// How many allocations are left by many calls of `f`.
+template <class F>
+std::ptrdiff_t growth_of(F f) {
+  for (int i = 0; i < 100; ++i) f();
+  const std::ptrdiff_t before = live;
+  for (std::size_t i = 0; i < rounds(20'000); ++i) f();
+  return live - before;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(memory)
+
+// Source: TestAllocs, with its ceilings
+BOOST_AUTO_TEST_CASE(is_allocated_as_rarely_as_by_go) {
+  asio::io_context io;
+  BOOST_TEST(allocations_of([] { static_cast<void>(context::background()); }) == 0u);
+  BOOST_TEST(allocations_of(
+                 [] { static_cast<void>(with_value(context::background(), number, 1)); }) <= 3u);
+  BOOST_TEST(allocations_of([] {
+               const auto tree = with_cancel(context::background());
+               tree.cancel();
+             }) <= 5u);
+  BOOST_TEST(allocations_of([&] {
+               const auto tree = with_timeout(io, context::background(), 1h);
+               tree.cancel();
+             }) <= 8u);
+}
+
+// Source: CX01; cockroachdb/cockroach#149658, wandb/parallel#7, vanadium/core#214
+BOOST_AUTO_TEST_CASE(of_children_is_not_kept_by_a_parent_that_lives_on) {
+  asio::io_context io;
+  const auto root = with_cancel(context::background());
+  BOOST_TEST(growth_of([&] {
+               const auto child = with_cancel(root.ctx);
+               child.cancel();
+             }) == 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(with_cancel(root.ctx)); }) == 0);
+  BOOST_TEST(growth_of([&] {
+               const auto child = with_timeout(io, with_value(root.ctx, number, 1), 1h);
+               const auto grandchild = with_cancel(child.ctx);
+               child.cancel();
+             }) == 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(with_timeout(io, root.ctx, 1h)); }) == 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::merge({root.ctx, root.ctx})); }) == 0);
+  BOOST_TEST(growth_of([&] {
+               auto registered = sluice::after_func(io, root.ctx, [] {});
+               registered.stop();
+             }) == 0);
+  std::stop_source source;
+  BOOST_TEST(growth_of([&] {
+               const auto child = sluice::with_stop_token(root.ctx, source.get_token());
+               static_cast<void>(sluice::stop_token_of(child.ctx));
+             }) == 0);
+  BOOST_TEST(root.ctx.child_count() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(of_goroutines_that_have_ended_is_not_kept_by_their_context) {
+  asio::io_context io;
+  const auto root = with_cancel(context::background());
+  BOOST_TEST(growth_of([&] {
+               sluice::go(root.ctx, io, []() -> task<> { co_await sluice::sleep_for(0s); });
+               poll(io);
+             }) == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(a_context_that_outlives_its_io_context)
+
+BOOST_AUTO_TEST_CASE(may_have_a_deadline_there) {
+  std::optional<asio::io_context> io(std::in_place);
+  auto cancelled = with_timeout(*io, context::background(), 1h);
+  auto dropped = std::make_optional(with_timeout(*io, context::background(), 1h));
+  const auto child = with_timeout(*io, cancelled.ctx, 1h);
+  poll(*io);
+  io.reset();
+  BOOST_TEST(!cancelled.ctx.err());
+  dropped.reset();
+  cancelled.cancel();
+  BOOST_TEST(child.ctx.err() == aborted);
+}
+
+BOOST_AUTO_TEST_CASE(may_have_goroutines_there_that_waited_and_were_destroyed) {
+  const auto shared = std::make_shared<int>();
+  const auto tree = with_cancel(context::background());
+  {
+    asio::io_context io;
+    sluice::go(tree.ctx, io, [shared]() -> task<> { co_await sluice::sleep_for(1h); });
+    sluice::go(tree.ctx, io, [shared, ctx = tree.ctx]() -> task<> { co_await ctx.done(); });
+    sluice::go(io, [shared, ctx = tree.ctx]() -> task<> { co_await ctx.done(); });
+    poll(io);
+    BOOST_TEST(shared.use_count() == 4);
+  }
+  BOOST_TEST(shared.use_count() == 1);
+  tree.cancel();
+}
+
+BOOST_AUTO_TEST_CASE(may_be_cancelled_while_that_is_destroyed) {
+  const auto tree = with_cancel(context::background());
+  const auto shared = std::make_shared<int>();
+  {
+    asio::io_context io;
+    sluice::go(tree.ctx, io, [shared]() -> task<> { co_await sluice::sleep_for(1h); });
+    sluice::go(io, [&]() -> task<> {
+      const struct canceller {
+        ~canceller() { cancel(); }
+        const sluice::cancel_function& cancel;
+      } at_end{tree.cancel};
+      co_await sluice::sleep_for(1h);
+    });
+    poll(io);
+  }
+  BOOST_TEST(tree.ctx.err() == aborted);
+  BOOST_TEST(shared.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
