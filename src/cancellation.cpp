@@ -1,5 +1,7 @@
 #include <sluice/detail/cancellation.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/goroutine.hpp>
 
 #include <mutex>
@@ -19,11 +21,11 @@ void cancellation::request(asio::cancellation_type type, waiter::state reason) n
     if (!wait_ || !wait_->cancel(*wait_, type, outcome_)) return;
     wait_ = nullptr;
     to_wake = goroutine_;
-    held = pinned(*to_wake);
-    pin(*to_wake);
+    held = to_pin(*to_wake);
+    if (held) held->pin();
   }
   to_wake->make_ready();
-  if (held) unpin(*held);
+  if (held) held->unpin();
 }
 
 waiter::state cancellation::begin(cancellable& wait) noexcept {

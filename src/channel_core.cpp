@@ -1,5 +1,7 @@
 #include <sluice/detail/channel_core.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/scheduler.hpp>
 
 #include <cstdint>
@@ -37,16 +39,8 @@ struct wake_at_end {
   waiter* first = nullptr;
 };
 
-constexpr std::size_t round_up(std::size_t n, std::size_t alignment) noexcept {
-  return (n + alignment - 1) / alignment * alignment;
-}
-
 std::size_t alignment_of(const element_type& e) noexcept {
   return std::max(e.alignment, alignof(channel_core));
-}
-
-std::size_t offset_of_ring(const element_type& e) noexcept {
-  return round_up(sizeof(channel_core), alignment_of(e));
 }
 
 channel_core* core_of(const waiter& w) noexcept {
@@ -117,7 +111,7 @@ const waiter_functions receive_functions{
 channel_core& channel_core::make(const element_type& element, std::size_t capacity,
                                  target_ptr where) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
-  const auto offset = offset_of_ring(element);
+  const auto offset = offset_of_ring(element.alignment);
   const bool too_long =
       capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
   if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
@@ -127,10 +121,8 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
 }
 
 channel_core::~channel_core() {
-  for (; count_ != 0; count_ = count_ - 1) {
+  for (; count_ != 0; drop_first())
     if (element_.destroy) element_.destroy(slot(head_));
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-  }
 }
 
 void channel_core::destroy() noexcept {
@@ -139,10 +131,6 @@ void channel_core::destroy() noexcept {
   const auto alignment = std::align_val_t{alignment_of(element_)};
   this->~channel_core();
   ::operator delete(this, alignment);
-}
-
-std::byte* channel_core::slot(std::size_t index) noexcept {
-  return reinterpret_cast<std::byte*>(this) + offset_of_ring(element_) + index * element_.size;
 }
 
 void channel_core::move_element(void* to, void* from, void (*move)(void*, void*)) {
@@ -163,7 +151,7 @@ void channel_core::put_back(waiter& w, waiter_list& line, waiter*& woken) noexce
     element_.fail(w);
     push(woken, w);
   } else {
-    if (scheduler* const held = pinned(*w.who)) unpin(*held);
+    unpin(*w.who);
     line.push_front(w);
   }
 }
@@ -218,8 +206,7 @@ bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
     std::byte* const first = slot(head_);
     move_element(w.slot, first, element_.deliver);
     if (element_.destroy) element_.destroy(first);
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-    count_ = count_ - 1;
+    drop_first();
     if (!senders_.empty()) admit_a_sender(woken);
   } else if (waiter* const sender = next_claimed(senders_)) {
     try {
@@ -324,7 +311,7 @@ bool channel_core::close() noexcept {
 // A case of a select that was decided elsewhere keeps the channel, until its select goes on and
 // withdraws it.
 waiter* channel_core::next_claimed(waiter_list& line) noexcept {
-  return line.pop_claimed([this] {
+  return pop_claimed(line, [this] {
     retain();
     orphaned_ = false;
   });

@@ -1,5 +1,7 @@
 #include <sluice/detail/context_state.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/one_shot.hpp>
 #include <sluice/detail/scheduler.hpp>
 
@@ -95,7 +97,7 @@ void context_state::cancel_one(const error_code& e, const std::exception_ptr& ca
     done_.store(true, std::memory_order_release);
     timer = std::move(timer_);
     kept.swap(kept_);
-    while (waiter* const w = waiters_.pop_claimed()) {
+    while (waiter* const w = pop_claimed(waiters_)) {
       w->outcome = waiter::state::done;
       woken.add(*w);
     }

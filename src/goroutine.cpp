@@ -1,5 +1,7 @@
 #include <sluice/detail/goroutine.hpp>
 
+#include "innermost.hpp"
+
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/operation.hpp>
 #include <sluice/detail/recycling.hpp>
@@ -40,7 +42,7 @@ void goroutine::destroy_block() noexcept {
 void goroutine::make_ready() noexcept {
   if (ended()) return;
   if (where->is_native()) {
-    if (worker* const w = this_worker(); w && &w->owner == home)
+    if (worker* const w = innermost; w && &w->owner == home)
       w->push(*this);
     else
       home->schedule(*this);
@@ -133,8 +135,7 @@ void goroutine::throw_if_cancelled() const {
 }
 
 goroutine* this_goroutine_or_null() noexcept {
-  const worker* const w = this_worker();
-  return w ? w->current : nullptr;
+  return innermost ? innermost->current : nullptr;
 }
 
 goroutine& current_goroutine(const char* caller) {
@@ -144,27 +145,13 @@ goroutine& current_goroutine(const char* caller) {
 }
 
 void run_here(scheduler& s, ready_node& node) {
-  if (worker* const w = this_worker(); w && &w->owner == &s) {
+  if (worker* const w = innermost; w && &w->owner == &s) {
     node.run(node, w);
     return;
   }
   worker w(s);
   node.run(node, &w);
   if (s.has_native_executor() && s.running_in_this_thread()) s.drain(w);
-}
-
-void pin(party& p) noexcept {
-  if (scheduler* const s = pinned(p)) s->pin();
-}
-
-scheduler* pinned(const party& p) noexcept {
-  if (!p.home) return nullptr;
-  const worker* const w = this_worker();
-  return w && &w->owner == p.home ? nullptr : p.home;
-}
-
-void unpin(scheduler& s) noexcept {
-  s.unpin();
 }
 
 }  // namespace sluice::detail

@@ -1,5 +1,7 @@
 #include <sluice/detail/grant_queue.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/scheduler.hpp>
 
 #include <mutex>

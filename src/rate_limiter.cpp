@@ -1,5 +1,7 @@
 #include <sluice/rate_limiter.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/scheduler.hpp>
 
 #include <algorithm>

@@ -7,6 +7,7 @@ namespace sluice::detail {
 namespace {
 
 constexpr std::size_t class_size = 64;
+constexpr std::size_t overhead = 8;  // of malloc, for each block
 constexpr std::size_t classes = 16;
 constexpr std::size_t bytes_kept_per_class = std::size_t{128} * 1024;
 
@@ -41,7 +42,11 @@ void register_flush() noexcept {
 }
 
 constexpr std::size_t class_of(std::size_t size) noexcept {
-  return (size - 1) / class_size;
+  return (size + overhead - 1) / class_size;
+}
+
+constexpr std::size_t size_of(std::size_t size_class) noexcept {
+  return (size_class + 1) * class_size - overhead;
 }
 
 }  // namespace
@@ -55,13 +60,12 @@ void* allocate_recycled(std::size_t size) {
     --local.count[c];
     return b;
   }
-  return ::operator new((c + 1) * class_size);
+  return ::operator new(size_of(c));
 }
 
 void deallocate_recycled(void* memory, std::size_t size) noexcept {
   const auto c = class_of(size);
-  if (c >= classes || local.closed ||
-      local.count[c] >= bytes_kept_per_class / ((c + 1) * class_size)) {
+  if (c >= classes || local.closed || local.count[c] >= bytes_kept_per_class / size_of(c)) {
     ::operator delete(memory);
     return;
   }

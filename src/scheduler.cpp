@@ -1,6 +1,7 @@
 #include <sluice/detail/scheduler.hpp>
 
 #include "alarm.hpp"
+#include "innermost.hpp"
 #include "native_executor.hpp"
 
 #include <sluice/detail/waiter.hpp>
@@ -19,13 +20,12 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr auto quantum = 250us;
-constexpr int longest_interval = 64;
+constexpr int longest_interval = 128;
 constexpr int always_checked = 16;
 
-// Initial-exec, so that the read is one instruction in the shared library too.
-[[gnu::tls_model("initial-exec")]] thread_local constinit worker* innermost = nullptr;
-
 }  // namespace
+
+thread_local constinit worker* innermost = nullptr;
 
 worker* this_worker() noexcept {
   return innermost;

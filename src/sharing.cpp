@@ -3,6 +3,7 @@
 #include "alarm.hpp"
 #include "native_executor.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <mutex>
@@ -20,6 +21,8 @@ namespace {
 constexpr auto watch_period = 3ms;
 constexpr auto worth_moving = 200us;
 constexpr int most_early_watches = 64;
+// The owner waits meanwhile, so no more than repays the move.
+constexpr std::size_t most_moved = 512;
 
 std::size_t this_thread_id() noexcept {
   return std::hash<std::thread::id>{}(std::this_thread::get_id());
@@ -56,7 +59,7 @@ bool scheduler::steal(worker& w) noexcept {
 bool scheduler::take_half(worker& from, worker& to) noexcept {
   ready_list taken;
   from.gate.lock_as_other();
-  from.local.move_front((from.local.size() + 1) / 2, taken);
+  from.local.move_front(std::min((from.local.size() + 1) / 2, most_moved), taken);
   from.gate.unlock_as_other();
   to.gate.lock_as_owner();
   to.local.append(taken);

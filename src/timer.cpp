@@ -1,5 +1,7 @@
 #include <sluice/timer.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/scheduler.hpp>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 #include <sluice/wait_group.hpp>
 
+#include "waking.hpp"
+
 #include <mutex>
 #include <stdexcept>
 
@@ -40,7 +42,7 @@ void wait_group_state::add(std::ptrdiff_t delta) {
     if (count_ + delta < 0) throw std::logic_error("sluice: negative wait_group counter");
     count_ = count_ + delta;
     if (count_ == 0)
-      while (waiter* const w = waiters_.pop_claimed()) {
+      while (waiter* const w = pop_claimed(waiters_)) {
         w->outcome = waiter::state::done;
         woken.add(*w);
       }

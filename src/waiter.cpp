@@ -1,5 +1,7 @@
 #include <sluice/detail/waiter.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/operation.hpp>
 #include <sluice/detail/scheduler.hpp>
@@ -74,6 +76,14 @@ bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f)
   }
   woken.wake_all();
   return g.must_yield();
+}
+
+void wake_list::wake_from_head() noexcept {
+  while (head_) {
+    waiter& w = *head_;
+    head_ = static_cast<waiter*>(w.previous);
+    wake(w);
+  }
 }
 
 void forget_waiter(waiter& w, const waiter_functions& f) noexcept {

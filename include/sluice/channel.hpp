@@ -103,6 +103,9 @@ requires(!std::is_nothrow_move_constructible_v<E>) class landing<E> {
 };
 
 template <class E>
+inline constexpr bool is_copied_as_bytes = std::is_trivially_copyable_v<E> && !std::is_empty_v<E>;
+
+template <class E>
 void destroy_element(void* e) noexcept {
   static_cast<E*>(e)->~E();
 }
@@ -153,6 +156,13 @@ class channel_operation
   }
 
  protected:
+  /// It has happened without a wait.
+  [[nodiscard]] bool is_done(goroutine& g) noexcept {
+    this->begin(g);
+    this->outcome = waiter::state::done;
+    return g.must_yield();
+  }
+
   void own_handle() noexcept {
     if (this->core && !std::exchange(this->owns_handle, true)) this->core->retain();
   }
@@ -205,6 +215,8 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   [[nodiscard]] element& value() noexcept { return value_; }
 
   bool start(detail::goroutine& g) {
+    if constexpr (detail::is_copied_as_bytes<element>)
+      if (this->core && !g.cancel && this->core->put_into_buffer(value_)) return this->is_done(g);
     prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
@@ -256,6 +268,10 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   }
 
   bool start(detail::goroutine& g) {
+    if constexpr (detail::is_copied_as_bytes<element>)
+      if (this->core && !g.cancel &&
+          this->core->template take_from_buffer<element>(landing_.slot()))
+        return this->is_done(g);
     prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);

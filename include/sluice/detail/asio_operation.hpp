@@ -225,6 +225,10 @@ class resume_handler {
     if (!t->ended()) operation_->complete(std::forward<Args>(args)...);
   }
 
+  /// What a goroutine launches continues what it was resumed for, so the completion stays with this
+  /// thread and wakes no other. Source: Asio's handler hooks.
+  friend bool asio_handler_is_continuation(resume_handler*) noexcept { return true; }
+
  private:
   ticket ticket_;
   Operation* operation_;

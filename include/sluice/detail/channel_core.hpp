@@ -6,9 +6,12 @@
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/waiter.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstring>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -82,6 +85,28 @@ class channel_core {
   [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
   [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
 
+  /// Short ways between an operation and the buffer for elements that are moved by copying their
+  /// bytes, when nobody waits.
+  /** @return False if there is none; nothing has changed then. */
+  template <class E>
+  [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
+    if (!has_plain_room()) return false;
+    const std::lock_guard guard(lock_);
+    if (!has_plain_room()) return false;
+    std::memcpy(ring(alignof(E)) + tail() * sizeof(E), &value, sizeof(E));
+    count_ = count_ + 1;
+    return true;
+  }
+  template <class E>
+  [[nodiscard]] bool take_from_buffer(void* to) noexcept {
+    if (!has_plain_value()) return false;
+    const std::lock_guard guard(lock_);
+    if (!has_plain_value()) return false;
+    std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
+    drop_first();
+    return true;
+  }
+
   /// @return False if it was closed already.
   [[nodiscard]] bool close() noexcept;
 
@@ -113,7 +138,25 @@ class channel_core {
   ~channel_core();
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
-  [[nodiscard]] std::byte* slot(std::size_t index) noexcept;
+  [[nodiscard]] bool has_plain_room() const noexcept {
+    return count_ < capacity_ && receivers_.empty() && !closed_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool has_plain_value() const noexcept { return count_ != 0 && senders_.empty(); }
+
+  [[nodiscard]] static constexpr std::size_t offset_of_ring(std::size_t alignment) noexcept {
+    const auto a = std::max(alignment, alignof(channel_core));
+    return (sizeof(channel_core) + a - 1) & ~(a - 1);
+  }
+  [[nodiscard]] std::byte* ring(std::size_t alignment) noexcept {
+    return reinterpret_cast<std::byte*>(this) + offset_of_ring(alignment);
+  }
+  [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
+    return ring(element_.alignment) + index * element_.size;
+  }
+  void drop_first() noexcept {
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    count_ = count_ - 1;
+  }
   [[nodiscard]] std::size_t tail() const noexcept {
     const auto t = head_ + count_;
     return t < capacity_ ? t : t - capacity_;

@@ -16,17 +16,4 @@ struct party {
   scheduler* home;
 };
 
-/// Keeps `p` from being destroyed by its context's shutdown until this thread has woken it.
-/**
- * Called in the critical section that claims the party's waiter. Costs nothing on a thread that is
- * draining the party's scheduler, where a shutdown cannot begin.
- */
-void pin(party& p) noexcept;
-
-/// The scheduler that `pin(p)` pinned on this thread; null if it had nothing to do.
-[[nodiscard]] scheduler* pinned(const party& p) noexcept;
-
-/// Undoes a pin.
-void unpin(scheduler& s) noexcept;
-
 }  // namespace sluice::detail

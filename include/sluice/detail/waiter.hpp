@@ -78,21 +78,6 @@ struct waiter : waiter_link {
   state outcome = state::idle;
 };
 
-/// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
-inline bool claim(waiter& w) noexcept {
-  if (w.shared_claim && !w.shared_claim->claim(w.index)) return false;
-  pin(*w.who);
-  return true;
-}
-
-/// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
-inline void wake(waiter& w) noexcept {
-  party& p = *w.who;
-  scheduler* const held = pinned(p);
-  if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
-  if (held) unpin(*held);
-}
-
 /// A first-in, first-out list of waiters with removal from the middle in constant time.
 class waiter_list {
  public:
@@ -111,20 +96,6 @@ class waiter_list {
     auto* const w = static_cast<waiter*>(root_.next.operator->());
     remove(*w);
     return w;
-  }
-
-  /// Pops waiters until one can be claimed; for each that was decided elsewhere, and is dropped on
-  /// the way, `dropped` is called.
-  template <class Dropped>
-  waiter* pop_claimed(Dropped dropped) noexcept {
-    while (waiter* w = pop_front()) {
-      if (claim(*w)) return w;
-      dropped();
-    }
-    return nullptr;
-  }
-  waiter* pop_claimed() noexcept {
-    return pop_claimed([] {});
   }
 
   /// The waiter behind `w`, or null.
@@ -167,14 +138,12 @@ class wake_list {
   }
 
   void wake_all() noexcept {
-    while (head_) {
-      waiter& w = *head_;
-      head_ = static_cast<waiter*>(w.previous);
-      wake(w);
-    }
+    if (head_) wake_from_head();
   }
 
  private:
+  void wake_from_head() noexcept;
+
   waiter* head_ = nullptr;
   waiter* tail_ = nullptr;
 };

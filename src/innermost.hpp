@@ -1,0 +1,11 @@
+#pragma once
+
+#include <sluice/detail/worker.hpp>
+
+namespace sluice::detail {
+
+/// What `this_worker` returns. Only functions that no coroutine's body is inlined into may read it.
+/** Initial-exec, so that the read is one instruction in the shared library too. */
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit worker* innermost;
+
+}  // namespace sluice::detail

@@ -1,0 +1,60 @@
+#pragma once
+
+#include "innermost.hpp"
+
+#include <sluice/detail/party.hpp>
+#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/waiter.hpp>
+
+// Claiming waiters under a lock, and waking them once it is free.
+
+namespace sluice::detail {
+
+/// The scheduler that this thread must pin while it wakes `p`; null if it need not.
+/** A thread that is draining the party's scheduler need not, because no shutdown can begin there.
+ */
+[[nodiscard]] inline scheduler* to_pin(const party& p) noexcept {
+  return innermost && &innermost->owner == p.home ? nullptr : p.home;
+}
+
+/// Keeps `p` from being destroyed by its context's shutdown until this thread has woken it.
+/** Called in the critical section that claims the party's waiter. */
+inline void pin(party& p) noexcept {
+  if (scheduler* const s = to_pin(p)) s->pin();
+}
+
+/// Undoes a pin by this thread.
+inline void unpin(party& p) noexcept {
+  if (scheduler* const s = to_pin(p)) s->unpin();
+}
+
+/// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
+inline bool claim(waiter& w) noexcept {
+  if (w.shared_claim && !w.shared_claim->claim(w.index)) return false;
+  pin(*w.who);
+  return true;
+}
+
+/// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
+inline void wake(waiter& w) noexcept {
+  party& p = *w.who;
+  scheduler* const held = to_pin(p);
+  if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
+  if (held) held->unpin();
+}
+
+/// Pops waiters until one can be claimed; for each that was decided elsewhere, and is dropped on
+/// the way, `dropped` is called.
+template <class Dropped>
+waiter* pop_claimed(waiter_list& line, Dropped dropped) noexcept {
+  while (waiter* const w = line.pop_front()) {
+    if (claim(*w)) return w;
+    dropped();
+  }
+  return nullptr;
+}
+inline waiter* pop_claimed(waiter_list& line) noexcept {
+  return pop_claimed(line, [] {});
+}
+
+}  // namespace sluice::detail
