@@ -227,36 +227,30 @@ bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
   return true;
 }
 
-bool channel_core::send_for(goroutine& g, channel_waiter& w) {
+template <bool (channel_core::*attempt)(waiter&, waiter*&), void (channel_core::*enlist)(waiter&)>
+bool channel_core::wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f) {
   if (g.cancel) [[unlikely]]
-    return await_waiter(g, w, send_functions);
+    return await_waiter(g, w, f);
   w.begin(g);
-  g.waiting_on = send_functions.name;
+  g.waiting_on = f.name;
   {
     wake_at_end woken;
     const std::lock_guard guard(lock_);
-    if (!attempt_send(w, woken.first)) {
-      enlist_sender(w);
+    if (!(this->*attempt)(w, woken.first)) {
+      (this->*enlist)(w);
       return true;
     }
   }
   return g.must_yield();
 }
 
+bool channel_core::send_for(goroutine& g, channel_waiter& w) {
+  return wait_for<&channel_core::attempt_send, &channel_core::enlist_sender>(g, w, send_functions);
+}
+
 bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
-  if (g.cancel) [[unlikely]]
-    return await_waiter(g, w, receive_functions);
-  w.begin(g);
-  g.waiting_on = receive_functions.name;
-  {
-    wake_at_end woken;
-    const std::lock_guard guard(lock_);
-    if (!attempt_receive(w, woken.first)) {
-      enlist_receiver(w);
-      return true;
-    }
-  }
-  return g.must_yield();
+  return wait_for<&channel_core::attempt_receive, &channel_core::enlist_receiver>(
+      g, w, receive_functions);
 }
 
 channel_core::result channel_core::try_send(void* value) {

@@ -163,7 +163,9 @@ class boost::asio::async_result<sluice::context_binder<Token>, Result(Args...)> 
  public:
   template <class Initiation, class Binder, class... InitArgs>
   static auto initiate(Initiation&& initiation, Binder&& binder, InitArgs&&... args) {
-    return async_initiate<Token, Result(Args...)>(
+    using inner =
+        std::conditional_t<std::is_const_v<std::remove_reference_t<Binder>>, const Token, Token>;
+    return async_initiate<inner, Result(Args...)>(
         sluice::detail::context_initiation<std::decay_t<Initiation>>(
             std::forward<Initiation>(initiation), binder.ctx()),
         binder.token(), std::forward<InitArgs>(args)...);

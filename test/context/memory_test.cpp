@@ -4,6 +4,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/timer.hpp>
 
+#include "allocation_counts.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
 
@@ -13,52 +14,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <optional>
 #include <stop_token>
 #include <utility>
-
-namespace {
-
-std::atomic<std::size_t> allocations = 0;
-std::atomic<std::ptrdiff_t> live = 0;
-
-void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
-  ++allocations;
-  ++live;
-  const auto rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  if (void* const p = std::aligned_alloc(alignment, rounded)) return p;
-  throw std::bad_alloc();
-}
-
-void deallocate(void* p) noexcept {
-  if (!p) return;
-  --live;
-  std::free(p);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return allocate(size);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, std::max(static_cast<std::size_t>(alignment), sizeof(void*)));
-}
-void operator delete(void* p) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  deallocate(p);
-}
 
 namespace {
 
@@ -84,9 +43,9 @@ std::size_t allocations_of(F f) {
 template <class F>
 std::ptrdiff_t growth_of(F f) {
   for (int i = 0; i < 100; ++i) f();
-  const std::ptrdiff_t before = live;
+  const std::ptrdiff_t before = live_allocations;
   for (std::size_t i = 0; i < rounds(20'000); ++i) f();
-  return live - before;
+  return live_allocations - before;
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // What selects allocate, and what they leave behind: nothing.
 #include "helpers.hpp"
 
+#include "../allocation_counts.hpp"
+
 #include <sluice/context.hpp>
 #include <sluice/timer.hpp>
 
@@ -9,9 +11,6 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/test/unit_test.hpp>
 
-#if SLUICE_TEST_SANITIZED
-#include <sanitizer/allocator_interface.h>
-#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,68 +23,6 @@
 #include <optional>
 #include <utility>
 #include <vector>
-
-namespace {
-
-std::atomic<std::size_t> allocations = 0;
-std::atomic<std::ptrdiff_t> live = 0;
-
-}  // namespace
-
-#if SLUICE_TEST_SANITIZED
-
-// The thread sanitizer's own operators cannot be replaced; it tells of what they do.
-namespace {
-
-[[maybe_unused]] const int hooks_installed = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, std::size_t) {
-      ++allocations;
-      ++live;
-    },
-    [](const volatile void*) { --live; });
-
-}  // namespace
-
-#else
-
-namespace {
-
-void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
-  ++allocations;
-  ++live;
-  const auto rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  if (void* const p = std::aligned_alloc(alignment, rounded)) return p;
-  throw std::bad_alloc();
-}
-
-void deallocate(void* p) noexcept {
-  if (!p) return;
-  --live;
-  std::free(p);
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return allocate(size);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, std::max(static_cast<std::size_t>(alignment), sizeof(void*)));
-}
-void operator delete(void* p) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  deallocate(p);
-}
-
-#endif
 
 namespace {
 
@@ -237,12 +174,12 @@ void check_flat(std::size_t n, Select one_select) {
   sluice::go(io, [&]() -> task<> {
     for (std::size_t i = 0; i < n; ++i) {
       if (i == n / 10) {
-        live_before = live;
+        live_before = live_allocations;
         resident_before = resident();
       }
       co_await one_select(busy);
     }
-    live_after = live;
+    live_after = live_allocations;
     resident_after = resident();
   });
   const stopwatch watch;

@@ -9,6 +9,8 @@
 
 #include "helpers.hpp"
 
+#include "../allocation_counts.hpp"
+
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/test/unit_test.hpp>
@@ -17,62 +19,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
-
-namespace {
-
-std::atomic<std::ptrdiff_t> live = 0;
-
-[[maybe_unused]] void* allocate(std::size_t size,
-                                std::size_t alignment = alignof(std::max_align_t)) {
-  ++live;
-  const auto rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  if (void* const p = std::aligned_alloc(alignment, rounded)) return p;
-  throw std::bad_alloc();
-}
-
-[[maybe_unused]] void deallocate(void* p) noexcept {
-  if (!p) return;
-  --live;
-  std::free(p);
-}
-
-}  // namespace
-
-// clang's thread sanitizer has operators of its own, which cannot be replaced; nothing is counted
-// then.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLUICE_TEST_OWN_OPERATORS 0
-#endif
-#endif
-#ifndef SLUICE_TEST_OWN_OPERATORS
-#define SLUICE_TEST_OWN_OPERATORS 1
-
-void* operator new(std::size_t size) {
-  return allocate(size);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, std::max(static_cast<std::size_t>(alignment), sizeof(void*)));
-}
-void operator delete(void* p) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  deallocate(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  deallocate(p);
-}
-
-#endif
 
 namespace {
 
@@ -90,11 +39,11 @@ void check_flat(std::size_t n, OneRound one_round) {
   std::size_t left_a_timer = 0;
   sluice::go(io, [&]() -> task<> {
     for (std::size_t i = 0; i < n; ++i) {
-      if (i == n / 10) before = live;
+      if (i == n / 10) before = live_allocations;
       co_await one_round(io);
       left_a_timer += !has_no_timer(io);
     }
-    after = live;
+    after = live_allocations;
   });
   run(io);
   BOOST_TEST(left_a_timer == 0u);
@@ -181,14 +130,14 @@ BOOST_AUTO_TEST_CASE(timers_that_nobody_stopped_are_gone_when_nobody_refers_to_t
 }
 
 BOOST_AUTO_TEST_CASE(ten_thousand_pending_timers_are_gone_with_their_context) {
-  const std::ptrdiff_t before = live;
+  const std::ptrdiff_t before = live_allocations;
   {
     asio::io_context io;
     std::vector<sluice::receiver<clock::time_point>> times;
     for (int i = 0; i < 10'000; ++i) times.push_back(sluice::after(io, 1h));
     for (int i = 0; i < 1'000; ++i) static_cast<void>(sluice::after_func(io, 1h, [] {}));
-    if (SLUICE_TEST_OWN_OPERATORS) BOOST_TEST(live > before + 10'000);
+    BOOST_TEST(live_allocations > before + 10'000);
     times.clear();
   }
-  BOOST_TEST(live == before);
+  BOOST_TEST(live_allocations == before);
 }

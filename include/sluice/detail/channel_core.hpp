@@ -165,6 +165,8 @@ class channel_core {
   void put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept;
   void hand_over(waiter& receiver, void* from, waiter*& woken);
   void admit_a_sender(waiter*& woken) noexcept;
+  template <bool (channel_core::*attempt)(waiter&, waiter*&), void (channel_core::*enlist)(waiter&)>
+  [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
   [[nodiscard]] waiter* next_claimed(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
   void last_handle_gone() noexcept;
