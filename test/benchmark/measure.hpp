@@ -4,46 +4,161 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <future>
+#include <initializer_list>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-/// What the benchmarks share: running an io_context as programs do, repeating, and printing.
+/// What the benchmarks share: workloads by name, running an io_context as programs do, and clocks.
 namespace measure {
 
 namespace asio = boost::asio;
+using clock = std::chrono::steady_clock;
 
-/// The number that is argument `i` of the program, or `otherwise`. Ends the program if it is none.
-inline std::size_t argument(int argc, char** argv, int i, std::size_t otherwise) {
-  if (i >= argc) return otherwise;
-  char* end = nullptr;
-  const unsigned long long n = std::strtoull(argv[i], &end, 10);
-  if (*end || n == 0) {
-    std::fprintf(stderr, "%s: \"%s\" is not a positive number\n", argv[0], argv[i]);
-    std::exit(2);
-  }
-  return static_cast<std::size_t>(n);
+/// How much of a workload is to be done, and by how many threads.
+struct setting {
+  std::size_t size;
+  std::size_t threads;
+};
+
+/// What was measured, by name. A number alone is nanoseconds per operation.
+class results {
+ public:
+  // NOLINTNEXTLINE(google-explicit-constructor): most workloads give one number
+  results(double nanoseconds) : all_{{"ns", nanoseconds}} {}
+  results(std::initializer_list<std::pair<std::string, double>> all) : all_(all) {}
+
+  [[nodiscard]] const std::vector<std::pair<std::string, double>>& all() const { return all_; }
+
+ private:
+  std::vector<std::pair<std::string, double>> all_;
+};
+
+/// All workloads of this program.
+inline std::map<std::string, std::function<results(const setting&)>>& workloads() {
+  static std::map<std::string, std::function<results(const setting&)>> all;
+  return all;
 }
+
+/// A global object of this type makes a workload known to the main function.
+class workload {
+ public:
+  workload(std::string name, std::function<results(const setting&)> run) {
+    workloads().emplace(std::move(name), std::move(run));
+  }
+};
 
 /// Thrown when a workload did not do what it should have done: its time means nothing.
 struct wrong : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What is received when 0 ... n - 1 are sent.
+[[nodiscard]] constexpr std::int64_t sum_below(std::size_t n) noexcept {
+  const auto m = static_cast<std::int64_t>(n);
+  return m * (m - 1) / 2;
+}
+
+/// @throws wrong if they differ
+inline void check(std::int64_t is, std::int64_t should_be) {
+  if (is != should_be)
+    throw wrong("the sum is " + std::to_string(is) + " instead of " + std::to_string(should_be));
+}
+
+/// @throws wrong if `p` is not the `n`th prime
+inline void check_prime(std::int64_t p, std::size_t n) {
+  std::int64_t candidate = 1;
+  for (std::size_t found = 0; found < n;) {
+    ++candidate;
+    bool is_prime = true;
+    for (std::int64_t d = 2; is_prime && d * d <= candidate; ++d) is_prime = candidate % d != 0;
+    found += is_prime;
+  }
+  check(p, candidate);
+}
+
+/// Measures wall-clock time from when it was made.
+class stopwatch {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(clock::now() - started_).count();
+  }
+  /// Nanoseconds for each of `n` operations.
+  [[nodiscard]] double nanoseconds_each(std::size_t n) const {
+    return seconds() * 1e9 / static_cast<double>(n);
+  }
+
+ private:
+  clock::time_point started_ = clock::now();
+};
+
+/// The processor time that this program has used.
+[[nodiscard]] inline double processor_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
+/// How much of this program is in memory.
+[[nodiscard]] inline double resident_bytes() {
+  std::size_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return static_cast<double>(resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
+}
+
+/// The number that 99 % of the samples are not above.
+[[nodiscard]] inline double percentile_99(std::vector<double> samples) {
+  const auto p = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() * 99 / 100);
+  std::nth_element(samples.begin(), p, samples.end());
+  return *p;
+}
+
+/// How long sleeper `i` sleeps: 1 to 100 ms, in no order.
+[[nodiscard]] inline std::chrono::microseconds sleep_of(std::size_t i) {
+  return std::chrono::microseconds(1'000 + i * 7'919 % 99'001);
+}
+
+/// What a workload of sleepers has measured: processor time, and how late each woke, in
+/// microseconds.
+[[nodiscard]] inline results sleep_results(double processor_time, std::vector<double> late) {
+  for (const double l : late) check(l >= 0, true);
+  return {{"cpu_ns", processor_time * 1e9 / static_cast<double>(late.size())},
+          {"p99_us", percentile_99(std::move(late))}};
+}
+
+/// A thread that waits as long as this lives.
+/** The C library leaves out atomic operations while a program has only one. */
+class second_thread {
+ public:
+  second_thread() = default;
+  second_thread(const second_thread&) = delete;
+  second_thread& operator=(const second_thread&) = delete;
+  ~second_thread() {
+    over_.set_value();
+    thread_.join();
+  }
+
+ private:
+  std::promise<void> over_;
+  std::thread thread_{[over = over_.get_future()] { over.wait(); }};
+};
+
 /// An `io_context` and its threads, as programs that serve something have them.
-/**
- * A timer is pending all the time, so that the event loop has its reactor to look at. And there are
- * at least two threads: the C library leaves out atomic operations while there is only one.
- */
+/** A timer is pending all the time, so that the event loop has its reactor to look at. */
 class program {
  public:
   explicit program(std::size_t threads) : threads_(threads), io_(static_cast<int>(threads)) {
@@ -52,10 +167,7 @@ class program {
   }
   program(const program&) = delete;
   program& operator=(const program&) = delete;
-  ~program() {
-    over_.set_value();
-    second_thread_.join();
-  }
+  ~program() = default;
 
   [[nodiscard]] asio::io_context& io() noexcept { return io_; }
 
@@ -65,64 +177,33 @@ class program {
   }
 
   /// Runs until no work is left, and gives the seconds that it took.
-  [[nodiscard]] double run() {
-    const auto started = std::chrono::steady_clock::now();
+  double run() {
+    const stopwatch watch;
     {
       std::vector<std::jthread> others;
       for (std::size_t i = 1; i < threads_; ++i) others.emplace_back([this] { io_.run(); });
       io_.run();
     }
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    return watch.seconds();
   }
 
  private:
   const std::size_t threads_;
-  std::promise<void> over_;
-  std::thread second_thread_{[over = over_.get_future()] { over.wait(); }};
+  second_thread second_thread_;
   asio::io_context io_;
   asio::steady_timer reactor_{io_};
 };
 
-/// One way to do a workload; `once` does it and gives nanoseconds for one operation.
-struct contender {
-  std::string name;
-  std::function<double()> once;
-};
-
-/// Sorted samples.
-class samples {
- public:
-  void add(double value) { values_.insert(std::ranges::upper_bound(values_, value), value); }
-
-  [[nodiscard]] double lowest() const { return values_.front(); }
-  [[nodiscard]] double highest() const { return values_.back(); }
-  [[nodiscard]] double median() const {
-    const std::size_t n = values_.size();
-    return (values_[(n - 1) / 2] + values_[n / 2]) / 2;
+/// The number that argument `i` of the program is, or `otherwise`. Ends the program if it is none.
+inline std::size_t argument(int argc, char** argv, int i, std::size_t otherwise) {
+  if (i >= argc) return otherwise;
+  char* end = nullptr;
+  const unsigned long long n = std::strtoull(argv[i], &end, 10);
+  if (*end || n == 0) {
+    std::fprintf(stderr, "%s: \"%s\" is not a positive number\n", argv[0], argv[i]);
+    std::exit(2);
   }
-
- private:
-  std::vector<double> values_;
-};
-
-/// Lets the contenders take turns, after one round that does not count, and prints their medians,
-/// their spread, and the first one's median divided by each one's.
-inline void compare(const std::string& title, std::size_t repetitions,
-                    const std::vector<contender>& contenders) {
-  std::vector<samples> all(contenders.size());
-  for (std::size_t round = 0; round <= repetitions; ++round) {
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      const double ns = contenders[i].once();
-      if (round > 0) all[i].add(ns);
-    }
-  }
-
-  std::printf("%s, medians of %zu\n", title.c_str(), repetitions);
-  std::printf("%-44s %10s %10s %10s %8s\n", "", "ns", "lowest", "highest", "ratio");
-  for (std::size_t i = 0; i < contenders.size(); ++i) {
-    std::printf("%-44s %10.1f %10.1f %10.1f %8.3f\n", contenders[i].name.c_str(), all[i].median(),
-                all[i].lowest(), all[i].highest(), all[0].median() / all[i].median());
-  }
+  return static_cast<std::size_t>(n);
 }
 
 /// The main function of a benchmark: what `f` does, and 1 with a message if it throws.

@@ -1,0 +1,116 @@
+// The same workloads in Go. See ../main.cpp and ../measure.hpp.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Quantity is what was measured.
+type Quantity struct {
+	name  string
+	value float64
+}
+
+var workloads = map[string]func(size int) []Quantity{}
+
+// add makes known a workload that does `size` operations.
+func add(name string, run func(size int)) {
+	addCounted(name, func(size int) int {
+		run(size)
+		return size
+	})
+}
+
+// addCounted is for workloads that tell how many operations they did.
+func addCounted(name string, run func(size int) int) {
+	workloads[name] = func(size int) []Quantity {
+		started := time.Now()
+		operations := run(size)
+		return []Quantity{{"ns", nanosecondsEach(started, operations)}}
+	}
+}
+
+func nanosecondsEach(started time.Time, n int) float64 {
+	return float64(time.Since(started).Nanoseconds()) / float64(n)
+}
+
+// sumBelow is what is received when 0 ... n - 1 are sent.
+func sumBelow(n int) int64 { return int64(n) * int64(n-1) / 2 }
+
+func check(is, shouldBe int64) {
+	if is != shouldBe {
+		fmt.Fprintf(os.Stderr, "the sum is %d instead of %d\n", is, shouldBe)
+		os.Exit(1)
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// processorSeconds is the processor time that this program has used.
+func processorSeconds() float64 {
+	var u syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// residentBytes is how much of this program is in memory.
+func residentBytes() float64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	must(err)
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	must(err)
+	return float64(pages * os.Getpagesize())
+}
+
+// percentile99 is the number that 99 % of the samples are not above.
+func percentile99(samples []float64) float64 {
+	sort.Float64s(samples)
+	return samples[len(samples)*99/100]
+}
+
+// keepPollerBusy has a socket and a timer pending, as a server has.
+func keepPollerBusy() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	go listener.Accept()
+	go time.Sleep(time.Hour)
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		for name := range workloads {
+			fmt.Println(name)
+		}
+		return
+	}
+	run, known := workloads[os.Args[1]]
+	if !known || len(os.Args) < 3 {
+		fmt.Fprintf(os.Stderr, "usage: %s [WORKLOAD SIZE [THREADS]]\n", os.Args[0])
+		os.Exit(2)
+	}
+	size, err := strconv.Atoi(os.Args[2])
+	must(err)
+	threads := 1
+	if len(os.Args) > 3 {
+		threads, err = strconv.Atoi(os.Args[3])
+		must(err)
+	}
+	runtime.GOMAXPROCS(threads)
+	keepPollerBusy()
+	for _, q := range run(size) {
+		fmt.Printf("%s %.3f\n", q.name, q.value)
+	}
+}
