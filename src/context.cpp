@@ -101,10 +101,8 @@ std::stop_token stop_token_of(const context& ctx) {
   if (const auto& state = ctx.state()) {
     const auto callback =
         std::make_shared<detail::context_callback>([source]() mutable { source.request_stop(); });
-    if (state->add(*callback))
-      state->keep(callback);
-    else
-      source.request_stop();
+    state->keep(callback);
+    if (!state->add(*callback)) source.request_stop();
   }
   return source.get_token();
 }

@@ -96,7 +96,8 @@ void goroutine::finish() {
 
 void goroutine::destroy_frames() noexcept {
   if (cancel) cancel->detach();
-  promise_base* p = std::exchange(at, nullptr);
+  promise_base* p = at;
+  at = nullptr;
   while (p) {
     await_link* const link = p->awaited_by;
     promise_base* const parent = link ? link->parent : nullptr;

@@ -99,7 +99,7 @@ class context_initiation {
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
     using handler_type = std::decay_t<Handler>;
-    const auto binding = std::make_shared<context_binding>(ctx_, executor_of(handler));
+    const auto binding = std::make_shared<context_binding>(ctx_, executor_of(handler, args...));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
     std::move(initiation_)(
@@ -109,12 +109,26 @@ class context_initiation {
   }
 
  private:
-  template <class Handler>
-  [[nodiscard]] asio::any_io_executor executor_of(const Handler& handler) const {
-    if constexpr (requires { initiation_.get_executor(); })
+  template <class Handler, class... Args>
+  [[nodiscard]] asio::any_io_executor executor_of(const Handler& handler,
+                                                  const Args&... args) const {
+    if constexpr (requires { initiation_.get_executor(); }) {
       return asio::get_associated_executor(handler, initiation_.get_executor());
-    else
+    } else {
+      target_ptr target;
+      static_cast<void>(((target = target_of_operation(args)) || ...));
+      if (target) return asio::get_associated_executor(handler, executor(std::move(target)));
       return asio::get_associated_executor(handler);
+    }
+  }
+
+  /// The executor of an operation of this library.
+  template <class Operation>
+  [[nodiscard]] static target_ptr target_of_operation(const Operation& op) {
+    if constexpr (requires { op.handler_target(); })
+      return op.handler_target();
+    else
+      return {};
   }
 
   Initiation initiation_;

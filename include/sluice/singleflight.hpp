@@ -119,9 +119,10 @@ class singleflight {
       entry = mine = std::make_shared<flight>();
       mine->waiting.push_back(results);
     }
-    detail::start(place,
-                  run(detail::make_task(std::forward<F>(f)), landing(calls_, std::move(key), mine)),
-                  detail::starts_serial<F>, std::source_location::current());
+    landing at_end(calls_, std::move(key), mine);
+    auto body = detail::make_task(std::forward<F>(f));
+    detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>,
+                  std::source_location::current());
     return results;
   }
 

@@ -139,5 +139,5 @@ BOOST_AUTO_TEST_CASE(ten_thousand_pending_timers_are_gone_with_their_context) {
     BOOST_TEST(live_allocations > before + 10'000);
     times.clear();
   }
-  BOOST_TEST(live_allocations == before);
+  BOOST_TEST(live_allocations <= before);
 }

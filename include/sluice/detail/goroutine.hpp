@@ -3,6 +3,7 @@
 #include <sluice/detail/cancellation.hpp>
 #include <sluice/detail/party.hpp>
 #include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/worker.hpp>
 
@@ -100,7 +101,8 @@ class goroutine final : public ready_node, public party {
   void destroy_frames() noexcept;
 
   /// The task that runs or is suspended, the innermost of the chain.
-  promise_base* at = nullptr;
+  /** Whoever wakes it may look, while a shutdown destroys the frames, whether it has ended. */
+  relaxed<promise_base*> at = nullptr;
   /// The worker that runs it; valid only while it runs.
   worker* on = nullptr;
   target_ptr where;
