@@ -109,6 +109,7 @@ void scheduler::shutdown() noexcept {
     else
       wait_for_pins();
   }
+  wait_for_pins();  // of those who have taken a handler out and are about to be done with it
   timer_alarm_->close();
   watch_alarm_->close();
   foreign_executor_ = {};

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/associated_goroutine.hpp>
+#include <sluice/detail/goroutine.hpp>
 #include <sluice/error.hpp>
+#include <sluice/executor.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -14,6 +17,7 @@
 
 #include <memory>
 #include <mutex>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -88,7 +92,7 @@ class context_handler {
   std::shared_ptr<context_binding> binding_;
 };
 
-/// Launches an operation with such a handler.
+/// Launches an operation with such a handler; for a goroutine on its explicit strand.
 template <class Initiation>
 class context_initiation {
  public:
@@ -98,6 +102,22 @@ class context_initiation {
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
+    goroutine* const g = detail::get_associated_goroutine(handler);
+    if (!g || g->where->is_serial())
+      return launch(std::forward<Handler>(handler), std::forward<Args>(args)...);
+    g->become_serial();
+    executor(g->where)
+        .require(asio::execution::blocking.never)
+        .execute([self = std::move(*this),
+                  h = std::decay_t<Handler>(std::forward<Handler>(handler)),
+                  all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
+          std::apply([&](auto&... a) { self.launch(std::move(h), std::move(a)...); }, all);
+        });
+  }
+
+ private:
+  template <class Handler, class... Args>
+  void launch(Handler&& handler, Args&&... args) {
     using handler_type = std::decay_t<Handler>;
     const auto binding = std::make_shared<context_binding>(ctx_, executor_of(handler, args...));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
@@ -108,7 +128,6 @@ class context_initiation {
     binding->start();
   }
 
- private:
   template <class Handler, class... Args>
   [[nodiscard]] asio::any_io_executor executor_of(const Handler& handler,
                                                   const Args&... args) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/associated_goroutine.hpp>
 #include <sluice/detail/job_queue.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>
@@ -115,9 +116,7 @@ class worker_pool {
     return asio::async_initiate<const use_task_t, signature>(
         [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
           using work = submission<decltype(handler)>;
-          const detail::goroutine* waiting = nullptr;
-          if constexpr (requires { handler.waiting_goroutine(); })
-            waiting = handler.waiting_goroutine();
+          const auto* const waiting = detail::get_associated_goroutine(handler);
           jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit,
                     waiting);
         },

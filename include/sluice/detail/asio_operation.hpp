@@ -217,7 +217,7 @@ class resume_handler {
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 
   /// The goroutine that it resumes.
-  [[nodiscard]] const goroutine* waiting_goroutine() const noexcept { return ticket_.get(); }
+  [[nodiscard]] goroutine* waiting_goroutine() const noexcept { return ticket_.get(); }
 
   template <class... Args>
   void operator()(Args&&... args) {
