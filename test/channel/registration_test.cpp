@@ -1,0 +1,69 @@
+// A receiver that looks and then parks, while what it waits for comes from another thread.
+#include <sluice/channel.hpp>
+#include <sluice/go.hpp>
+
+#include "support.hpp"
+#include "sync_helpers.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <cstddef>
+#include <optional>
+
+namespace {
+
+using namespace sluice_test;
+using sluice::channel;
+using sluice::make_channel;
+
+/// `run` has a watchdog of its own, which a short round does not repay.
+void run_out(asio::io_context& io) {
+  io.restart();
+  io.run();
+}
+
+/// How many of `n` receivers have ended as `right` says, each beside `disturb` on another thread.
+template <class Disturb, class Right>
+std::size_t receivers_that_end(std::size_t n, Disturb disturb, Right right) {
+  const watchdog dog;
+  asio::io_context here;
+  asio::io_context there;
+  channel<int> ch;
+  std::optional<std::optional<int>> got;
+  std::size_t ended = 0;
+  duel::fight(
+      n,
+      [&] {
+        ch = make_channel<int>();
+        got.reset();
+      },
+      [&] {
+        sluice::go(here, [&]() -> task<> { got = co_await ch.receive(); });
+        run_out(here);
+      },
+      [&] { disturb(there, ch); }, [&] { ended += got && right(*got); });
+  return ended;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(a_receiver_that_is_about_to_park)
+
+// Source: CH17; embassy-rs/embassy#226, fereidani/kanal#15
+BOOST_AUTO_TEST_CASE(does_not_miss_the_value_that_comes_just_then) {
+  const std::size_t n = rounds(20'000);
+  const auto send = [](asio::io_context& there, channel<int>& ch) {
+    sluice::go(there, [&]() -> task<> { co_await ch.send(7); });
+    run_out(there);
+  };
+  BOOST_TEST(receivers_that_end(n, send, [](std::optional<int> v) { return v == 7; }) == n);
+}
+
+BOOST_AUTO_TEST_CASE(does_not_miss_the_close_that_comes_just_then) {
+  const std::size_t n = rounds(20'000);
+  const auto close = [](asio::io_context&, channel<int>& ch) { ch.close(); };
+  BOOST_TEST(receivers_that_end(n, close, [](std::optional<int> v) { return !v; }) == n);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
