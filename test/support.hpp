@@ -46,7 +46,7 @@ inline std::size_t rounds(std::size_t n) {
   return std::max<std::size_t>(1, static_cast<std::size_t>(static_cast<double>(n) * factor));
 }
 
-/// Ends the program with a message if the scope that holds it takes a minute (four if sanitized).
+/// Ends the program with a message if the scope that holds it takes two minutes (four if sanitized).
 class watchdog {
  public:
   watchdog() : thread_([this] { watch(); }) {}
@@ -69,7 +69,7 @@ class watchdog {
     std::abort();
   }
 
-  static constexpr std::chrono::seconds limit{sanitized ? 240 : 60};
+  static constexpr std::chrono::seconds limit{sanitized ? 240 : 120};
   const std::string name_ = boost::unit_test::framework::current_test_case().p_name;
   std::mutex mutex_;
   std::condition_variable changed_;

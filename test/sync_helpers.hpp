@@ -5,6 +5,7 @@
 #include <sluice/this_goroutine.hpp>
 
 #include "support.hpp"
+#include "time_helpers.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -13,6 +14,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <optional>
@@ -54,27 +56,38 @@ class cancellable_goroutine {
 /// Two threads that begin each round at the same time.
 class duel {
  public:
-  /// Calls `prepare()`, then `a()` and `b()` at the same time, then `check()`; `rounds` times.
+  /// Calls `prepare()`, then `a()` and `b()` at the same time, then `check()`: `most` times, or
+  /// fewer where the threads' turns are long, as on a machine with other work.
+  /** @return How many times. */
   template <class Prepare, class A, class B, class Check>
-  static void fight(std::size_t rounds, Prepare prepare, A a, B b, Check check) {
+  static std::size_t fight(std::size_t most, Prepare prepare, A a, B b, Check check) {
+    const auto limit = std::chrono::milliseconds(rounds(sanitized ? 150'000 : 4'000));
+    const stopwatch watch;
     std::atomic<std::size_t> begun = 0;
     std::atomic<std::size_t> ended = 0;
+    std::atomic<bool> over = false;
     std::thread second([&] {
-      for (std::size_t i = 1; i <= rounds; ++i) {
-        while (begun.load() < i) std::this_thread::yield();
+      for (std::size_t i = 1;; ++i) {
+        while (begun.load() < i) {
+          if (over) return;
+          std::this_thread::yield();
+        }
         b();
         ended.store(i);
       }
     });
-    for (std::size_t i = 1; i <= rounds; ++i) {
+    std::size_t i = 0;
+    while (i < most && watch.elapsed() < limit) {
       prepare();
-      begun.store(i);
+      begun.store(++i);
       for (std::size_t k = i % 64; k != 0; --k) static_cast<void>(begun.load());
       a();
       while (ended.load() < i) std::this_thread::yield();
       check();
     }
+    over = true;
     second.join();
+    return i;
   }
 };
 

@@ -23,17 +23,17 @@ void run_out(asio::io_context& io) {
   io.run();
 }
 
-/// How many of `n` receivers have ended as `right` says, each beside `disturb` on another thread.
+/// Whether every receiver ends as `right` says, each beside `disturb` on another thread.
 template <class Disturb, class Right>
-std::size_t receivers_that_end(std::size_t n, Disturb disturb, Right right) {
+bool every_receiver_ends(Disturb disturb, Right right) {
   const watchdog dog;
   asio::io_context here;
   asio::io_context there;
   channel<int> ch;
   std::optional<std::optional<int>> got;
   std::size_t ended = 0;
-  duel::fight(
-      n,
+  const std::size_t n = duel::fight(
+      rounds(20'000),
       [&] {
         ch = make_channel<int>();
         got.reset();
@@ -43,7 +43,7 @@ std::size_t receivers_that_end(std::size_t n, Disturb disturb, Right right) {
         run_out(here);
       },
       [&] { disturb(there, ch); }, [&] { ended += got && right(*got); });
-  return ended;
+  return ended == n;
 }
 
 }  // namespace
@@ -52,18 +52,16 @@ BOOST_AUTO_TEST_SUITE(a_receiver_that_is_about_to_park)
 
 // Source: CH17; embassy-rs/embassy#226, fereidani/kanal#15
 BOOST_AUTO_TEST_CASE(does_not_miss_the_value_that_comes_just_then) {
-  const std::size_t n = rounds(20'000);
   const auto send = [](asio::io_context& there, channel<int>& ch) {
     sluice::go(there, [&]() -> task<> { co_await ch.send(7); });
     run_out(there);
   };
-  BOOST_TEST(receivers_that_end(n, send, [](std::optional<int> v) { return v == 7; }) == n);
+  BOOST_TEST(every_receiver_ends(send, [](std::optional<int> v) { return v == 7; }));
 }
 
 BOOST_AUTO_TEST_CASE(does_not_miss_the_close_that_comes_just_then) {
-  const std::size_t n = rounds(20'000);
   const auto close = [](asio::io_context&, channel<int>& ch) { ch.close(); };
-  BOOST_TEST(receivers_that_end(n, close, [](std::optional<int> v) { return !v; }) == n);
+  BOOST_TEST(every_receiver_ends(close, [](std::optional<int> v) { return !v; }));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

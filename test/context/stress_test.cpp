@@ -266,9 +266,8 @@ BOOST_AUTO_TEST_CASE(runs_or_is_stopped_and_never_both) {
   std::size_t stopped = 0;
   std::optional<sluice::cancellable_context> tree;
   std::optional<sluice::context_after_func> registered;
-  const std::size_t n = rounds(5000, 1000);
-  duel::fight(
-      n,
+  const std::size_t n = duel::fight(
+      rounds(5000, 1000),
       [&] {
         tree.emplace(with_cancel(context::background()));
         registered.emplace(after_func(where.io, tree->ctx, [&calls] { ++calls; }));
@@ -289,9 +288,8 @@ BOOST_AUTO_TEST_CASE(is_told_even_if_it_is_bound_while_the_context_is_cancelled)
   std::size_t wrong = 0;
   std::optional<sluice::cancellable_context> tree, other, merged;
   std::optional<std::stop_token> token;
-  const std::size_t n = rounds(5000, 1000);
-  duel::fight(
-      n,
+  const std::size_t n = duel::fight(
+      rounds(5000, 1000),
       [&] {
         tree.emplace(with_cancel(context::background()));
         other.emplace(with_cancel(context::background()));
@@ -342,9 +340,8 @@ BOOST_AUTO_TEST_CASE(may_cancel_each_other) {
   running_context where(2);
   std::atomic<std::size_t> ends{0};
   std::shared_ptr<sluice::cancellable_context> a, b;
-  const std::size_t n = rounds(5000, 1000);
-  duel::fight(
-      n,
+  const std::size_t n = duel::fight(
+      rounds(5000, 1000),
       [&] {
         a = std::make_shared<sluice::cancellable_context>(with_cancel(context::background()));
         b = std::make_shared<sluice::cancellable_context>(with_cancel(context::background()));

@@ -342,8 +342,8 @@ void fight_over(Select make_select_on) {
     wrong += result != (sent ? 5 : -1) || !is_left(ch);
     (sent ? delivered : cancelled) += 1;
   };
-  fight_for_a_while(rounds(2000), prepare, send, cancel, check);
-  fight_for_a_while(rounds(2000), prepare, cancel, send, check);
+  duel::fight(rounds(2000), prepare, send, cancel, check);
+  duel::fight(rounds(2000), prepare, cancel, send, check);
   running.join();
   BOOST_TEST(wrong == 0u);
   BOOST_TEST_MESSAGE(delivered << " delivered, " << cancelled << " cancelled");

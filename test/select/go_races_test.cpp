@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(when_one_channel_becomes_ready_before_the_other_is_emptied)
       error_code e;
       first.try_receive(e);
     };
-    fight_for_a_while(rounds(20'000), prepare, look, disturb, [] {});
+    duel::fight(rounds(20'000), prepare, look, disturb, [] {});
     BOOST_TEST(not_ready == 0u);
   }
 }
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(when_both_sides_are_selects) {
     });
     poll(other);
   };
-  fight_for_a_while(rounds(20'000), prepare, look, disturb, [] {});
+  duel::fight(rounds(20'000), prepare, look, disturb, [] {});
   BOOST_TEST(not_ready == 0u);
   BOOST_TEST(not_sent == 0u);
 }
@@ -234,7 +234,7 @@ BOOST_AUTO_TEST_CASE(a_value_never_goes_to_a_select_that_was_cancelled) {
       delivered += got == 7;
       wrong += got != (taken ? 7 : 0);
     };
-    fight_for_a_while(
+    duel::fight(
         rounds(20'000), prepare, send, [&] { c->cancel(); }, check);
   }
   BOOST_TEST(wrong == 0u);

@@ -44,16 +44,6 @@ bool blocks(Body body) {
   return !ended;
 }
 
-/// A duel that ends early where the threads' turns are long, as on a machine with other work.
-template <class Prepare, class A, class B, class Check>
-void fight_for_a_while(std::size_t n, Prepare prepare, A a, B b, Check check) {
-  constexpr std::size_t batch = 100;
-  const auto limit = std::chrono::milliseconds(rounds(sanitized ? 50'000 : 1500));
-  const stopwatch watch;
-  for (std::size_t done = 0; done < n && watch.elapsed() < limit; done += batch)
-    duel::fight(batch, prepare, a, b, check);
-}
-
 /// Whether an operation that was tried went well.
 template <class T, class U>
 bool try_send(const T& ch, U&& value) {
