@@ -39,7 +39,8 @@ std::size_t allocations_of(F f) {
   return allocations - before;
 }
 
-/// How many allocations are left by many calls of `f`.
+/// How many allocations are left by many calls of `f`; a sanitizer may see more of what is given
+/// back than of what was allocated.
 template <class F>
 std::ptrdiff_t growth_of(F f) {
   for (int i = 0; i < 100; ++i) f();
@@ -75,28 +76,28 @@ BOOST_AUTO_TEST_CASE(of_children_is_not_kept_by_a_parent_that_lives_on) {
   BOOST_TEST(growth_of([&] {
                const auto child = with_cancel(root.ctx);
                child.cancel();
-             }) == 0);
-  BOOST_TEST(growth_of([&] { static_cast<void>(with_cancel(root.ctx)); }) == 0);
+             }) <= 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(with_cancel(root.ctx)); }) <= 0);
   BOOST_TEST(growth_of([&] {
                const auto child = with_timeout(io, with_value(root.ctx, number, 1), 1h);
                const auto grandchild = with_cancel(child.ctx);
                child.cancel();
                poll(io);
-             }) == 0);
+             }) <= 0);
   BOOST_TEST(growth_of([&] {
                static_cast<void>(with_timeout(io, root.ctx, 1h));
                poll(io);
-             }) == 0);
-  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::merge({root.ctx, root.ctx})); }) == 0);
+             }) <= 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::merge({root.ctx, root.ctx})); }) <= 0);
   BOOST_TEST(growth_of([&] {
                auto registered = sluice::after_func(io, root.ctx, [] {});
                registered.stop();
-             }) == 0);
+             }) <= 0);
   std::stop_source source;
   BOOST_TEST(growth_of([&] {
                const auto child = sluice::with_stop_token(root.ctx, source.get_token());
                static_cast<void>(sluice::stop_token_of(child.ctx));
-             }) == 0);
+             }) <= 0);
   BOOST_TEST(root.ctx.child_count() == 0u);
 }
 
