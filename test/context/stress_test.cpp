@@ -316,14 +316,14 @@ BOOST_AUTO_TEST_CASE(is_told_even_if_it_is_bound_while_the_context_is_cancelled)
 
 BOOST_AUTO_TEST_CASE(may_be_driven_from_outside_while_it_ends) {
   const watchdog dog;
-  std::optional<std::stop_source> source;
+  std::unique_ptr<std::stop_source> source;
   std::optional<sluice::cancellable_context> tree;
   std::optional<std::stop_token> out;
   std::size_t wrong = 0;
   duel::fight(
       rounds(3000, 800),
       [&] {
-        source.emplace();
+        source = std::make_unique<std::stop_source>();
         tree.emplace(sluice::with_stop_token(context::background(), source->get_token()));
         out = sluice::stop_token_of(tree->ctx);
       },
