@@ -321,6 +321,7 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
   } else {
     const withdrawal here;
     withdrawn = w.linked() && core.remove(w, last);
+    std::atomic_thread_fence(std::memory_order_acquire);
   }
   if (last) core.destroy();
   return withdrawn;

@@ -50,9 +50,12 @@ class select_wait::locks {
   const select_wait& wait_;
 };
 
-// A case that was claimed may be in the middle of its completion.
+// Nobody can claim a case from now on; one that was claimed may be in the middle of its completion.
 select_wait::~select_wait() {
-  if (enlisted_ && !withdraw_losers()) goroutine_->home->wait_for_pins();
+  if (enlisted_) {
+    static_cast<void>(claim_.claim(cancelled));
+    if (!withdraw_losers()) goroutine_->home->wait_for_pins();
+  }
   for (const auto& e : entries_) e.w->who = nullptr;
 }
 

@@ -6,6 +6,8 @@
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/waiter.hpp>
 
+#include <atomic>
+
 // Claiming waiters under a lock, and waking them once it is free.
 
 namespace sluice::detail {
@@ -29,10 +31,12 @@ inline void unpin(party& p) noexcept {
 }
 
 /// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
+/** Pinned before it is claimed: who sees the claim sees the pin as well. */
 inline bool claim(waiter& w) noexcept {
-  if (w.shared_claim && !w.shared_claim->claim(w.index)) return false;
   pin(*w.who);
-  return true;
+  if (!w.shared_claim || w.shared_claim->claim(w.index)) return true;
+  unpin(*w.who);
+  return false;
 }
 
 /// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
@@ -45,10 +49,15 @@ inline void wake(waiter& w) noexcept {
 
 /// Pops waiters until one can be claimed; for each that was decided elsewhere, and is dropped on
 /// the way, `dropped` is called.
+/** A waiter is pinned before it leaves the list: who finds, without the lock, that it has left it
+ * finds the pin as well. */
 template <class Dropped>
 waiter* pop_claimed(waiter_list& line, Dropped dropped) noexcept {
-  while (waiter* const w = line.pop_front()) {
-    if (claim(*w)) return w;
+  while (waiter* const w = line.front()) {
+    const bool claimed = claim(*w);
+    std::atomic_thread_fence(std::memory_order_release);
+    waiter_list::remove(*w);
+    if (claimed) return w;
     dropped();
   }
   return nullptr;

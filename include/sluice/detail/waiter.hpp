@@ -91,10 +91,14 @@ class waiter_list {
   void push_back(waiter& w) noexcept { link(w, *root_.previous, root_); }
   void push_front(waiter& w) noexcept { link(w, root_, *root_.next); }
 
+  /// The first waiter, or null.
+  [[nodiscard]] waiter* front() const noexcept {
+    return empty() ? nullptr : static_cast<waiter*>(root_.next.operator->());
+  }
+
   waiter* pop_front() noexcept {
-    if (empty()) return nullptr;
-    auto* const w = static_cast<waiter*>(root_.next.operator->());
-    remove(*w);
+    waiter* const w = front();
+    if (w) remove(*w);
     return w;
   }
 
