@@ -6,6 +6,8 @@
 
 #include <sluice/detail/waiter.hpp>
 
+#include <boost/asio/strand.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <mutex>
@@ -95,6 +97,9 @@ scheduler& scheduler::of(asio::execution_context& context) {
 
 template <class Context>
 scheduler& scheduler::with_native_executor(Context& context) {
+  // Services shut down in the opposite order of their making. That of strands must be there after
+  // the scheduler's, because until then other threads may wake goroutines on strands.
+  if (!asio::has_service<scheduler>(context)) static_cast<void>(asio::make_strand(context));
   auto& s = of(static_cast<asio::execution_context&>(context));
   if (!s.has_native_executor()) {
     const std::lock_guard guard(s.registry_lock_);
