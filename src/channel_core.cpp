@@ -151,8 +151,8 @@ void channel_core::put_back(waiter& w, waiter_list& line, waiter*& woken) noexce
     element_.fail(w);
     push(woken, w);
   } else {
-    unpin(*w.who);
     line.push_front(w);
+    unpin(*w.who);
   }
 }
 
@@ -329,8 +329,7 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
 
 bool channel_core::remove(waiter& w, bool& last) noexcept {
   const std::lock_guard guard(lock_);
-  if (!w.linked()) return false;
-  waiter_list::remove(w);
+  if (!waiter_list::remove_if_linked(w)) return false;
   last = orphaned_ && receivers_.empty() && senders_.empty();
   return true;
 }

@@ -206,9 +206,7 @@ std::size_t context_state::child_count() const noexcept {
 
 bool context_state::withdraw(waiter& w) noexcept {
   const std::lock_guard guard(lock_);
-  if (!w.linked()) return false;
-  waiter_list::remove(w);
-  return true;
+  return waiter_list::remove_if_linked(w);
 }
 
 }  // namespace sluice::detail

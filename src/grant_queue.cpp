@@ -140,8 +140,7 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
   {
     const std::lock_guard guard(lock_);
     if (w.tied == tie::granted) return false;
-    withdrawn = w.linked();
-    if (withdrawn) waiter_list::remove(w);
+    withdrawn = waiter_list::remove_if_linked(w);
     if (w.who->home && w.who->home->shutting_down()) return withdrawn;
     w.tied = tie::none;
     --ties_;

@@ -30,9 +30,7 @@ const waiter_functions wait_group_functions{
 
 bool wait_group_state::withdraw(waiter& w) noexcept {
   const std::lock_guard guard(lock_);
-  if (!w.linked()) return false;
-  waiter_list::remove(w);
-  return true;
+  return waiter_list::remove_if_linked(w);
 }
 
 void wait_group_state::add(std::ptrdiff_t delta) {

@@ -86,8 +86,13 @@ void wake_list::wake_from_head() noexcept {
   }
 }
 
+// Whoever had taken it may have put it back, because its element could not be moved.
 void forget_waiter(waiter& w, const waiter_functions& f) noexcept {
-  if (f.lock(w) && !f.withdraw(w) && w.who->home) w.who->home->wait_for_pins();
+  if (!f.lock(w)) return;
+  while (!f.withdraw(w) && w.who->home) {
+    w.who->home->wait_for_pins();
+    if (!w.linked()) return;
+  }
 }
 
 }  // namespace sluice::detail

@@ -108,6 +108,13 @@ class waiter_list {
     return next == &root_ ? nullptr : static_cast<waiter*>(next);
   }
 
+  /// @return False if it is in no list.
+  static bool remove_if_linked(waiter& w) noexcept {
+    if (!w.linked()) return false;
+    remove(w);
+    return true;
+  }
+
   static void remove(waiter& w) noexcept {
     w.previous->next = w.next;
     w.next->previous = w.previous;
