@@ -92,7 +92,7 @@ void job_queue::add(std::shared_ptr<job> j, clock::duration limit, const gorouti
     if (q && target) q->cancel_job(target);
   });
   bool accepted = false;
-  context lent;
+  context borrower;
   {
     const std::lock_guard guard(mutex_);
     accepted = !stopped_;
@@ -100,16 +100,16 @@ void job_queue::add(std::shared_ptr<job> j, clock::duration limit, const gorouti
       j->place_ = waiting_.insert(waiting_.end(), j);
       accepted_.add();
       if (const job* const lender = job_of(waiting)) {
-        j->has_lent_worker_ = true;
+        j->has_borrowed_worker_ = true;
         make_running(j, lender->worker_);
-        lent = j->tree_->ctx;
+        borrower = j->tree_->ctx;
       }
     }
   }
   if (!accepted)
     j->tell(failure_of(error::closed));
-  else if (j->has_lent_worker_)
-    begin(j, lent);
+  else if (j->has_borrowed_worker_)
+    begin(j, borrower);
   else
     start_jobs();
 }
@@ -272,7 +272,7 @@ std::size_t job_queue::take_worker() {
 }
 
 void job_queue::leave_worker(const job& j) noexcept {
-  if (j.has_lent_worker_) return;
+  if (j.has_borrowed_worker_) return;
   busy_[j.worker_ - 1] = false;
   --running_;
 }

@@ -46,7 +46,18 @@ inline std::size_t rounds(std::size_t n) {
   return std::max<std::size_t>(1, static_cast<std::size_t>(static_cast<double>(n) * factor));
 }
 
-/// Ends the program with a message if the scope that holds it takes two minutes (four if sanitized).
+/// What an exception says; "none" if there is none.
+inline std::string text_of(const std::exception_ptr& failure) {
+  if (!failure) return "none";
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+/// Ends the program with a message if the scope that holds it takes two minutes (four if
+/// sanitized).
 class watchdog {
  public:
   watchdog() : thread_([this] { watch(); }) {}

@@ -204,12 +204,7 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
       : base(std::move(other)), value_(std::move(other.value_)) {}
 
   // Before the value goes: a receiver may be about to take it.
-  ~send_operation() {
-    if (this->who) {
-      detail::forget_waiter(*this, functions);
-      this->who = nullptr;
-    }
-  }
+  ~send_operation() { this->forget(); }
 
   /// What is to be sent; after an error, what was not.
   [[nodiscard]] element& value() noexcept { return value_; }
@@ -260,10 +255,7 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
   receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
   ~receive_operation() {
-    if (this->who) {
-      detail::forget_waiter(*this, functions);
-      this->who = nullptr;
-    }
+    this->forget();
     if (this->outcome == detail::waiter::state::done) landing_.destroy();
   }
 

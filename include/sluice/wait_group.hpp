@@ -59,11 +59,6 @@ class [[nodiscard]] wait_group_operation
     group = std::move(g);
   }
   wait_group_operation(wait_group_operation&& other) noexcept { group = other.group; }
-  // Before the group's state goes.
-  ~wait_group_operation() {
-    if (who) detail::forget_waiter(*this, functions);
-    who = nullptr;
-  }
 
   void take() const {
     if (outcome != detail::waiter::state::done)

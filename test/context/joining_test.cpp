@@ -37,15 +37,6 @@ using types = asio::cancellation_type;
 
 const sluice::context_key<int> number;
 
-std::string text_of(const std::exception_ptr& cause) {
-  if (!cause) return "none";
-  try {
-    std::rethrow_exception(cause);
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(merged)

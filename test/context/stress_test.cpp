@@ -46,15 +46,6 @@ using sluice::with_value;
 
 const sluice::context_key<int> number;
 
-std::string text_of(const std::exception_ptr& cause) {
-  if (!cause) return "none";
-  try {
-    std::rethrow_exception(cause);
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(cancelled_by_many_threads)
@@ -365,17 +356,27 @@ BOOST_AUTO_TEST_CASE(may_cancel_each_other) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
+namespace {
+
+constexpr int length = sanitized ? 20'000 : 100'000;
+
+/// Contexts, each the parent of the next.
+std::vector<std::unique_ptr<sluice::cancellable_context>> long_chain() {
+  std::vector<std::unique_ptr<sluice::cancellable_context>> chain;
+  chain.push_back(
+      std::make_unique<sluice::cancellable_context>(with_cancel(context::background())));
+  while (std::ssize(chain) < length)
+    chain.push_back(std::make_unique<sluice::cancellable_context>(with_cancel(chain.back()->ctx)));
+  return chain;
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(a_long_chain)
 
 BOOST_AUTO_TEST_CASE(of_contexts_is_cancelled_and_freed_in_little_stack) {
-  constexpr std::size_t length = sanitized ? 20'000 : 100'000;
   on_stack_of(small_stack, [] {
-    std::vector<std::unique_ptr<sluice::cancellable_context>> chain;
-    chain.push_back(
-        std::make_unique<sluice::cancellable_context>(with_cancel(context::background())));
-    while (chain.size() < length)
-      chain.push_back(
-          std::make_unique<sluice::cancellable_context>(with_cancel(chain.back()->ctx)));
+    auto chain = long_chain();
     context leaf = chain.back()->ctx;
     BOOST_TEST(!leaf.err());
     chain.front()->cancel();
@@ -386,14 +387,8 @@ BOOST_AUTO_TEST_CASE(of_contexts_is_cancelled_and_freed_in_little_stack) {
 }
 
 BOOST_AUTO_TEST_CASE(of_contexts_that_nobody_cancels_is_freed_in_little_stack) {
-  constexpr std::size_t length = sanitized ? 20'000 : 100'000;
   on_stack_of(small_stack, [] {
-    std::vector<std::unique_ptr<sluice::cancellable_context>> chain;
-    chain.push_back(
-        std::make_unique<sluice::cancellable_context>(with_cancel(context::background())));
-    while (chain.size() < length)
-      chain.push_back(
-          std::make_unique<sluice::cancellable_context>(with_cancel(chain.back()->ctx)));
+    auto chain = long_chain();
     const context root = chain.front()->ctx;
     while (!chain.empty()) chain.pop_back();
     BOOST_TEST(root.child_count() == 0u);
@@ -401,7 +396,6 @@ BOOST_AUTO_TEST_CASE(of_contexts_that_nobody_cancels_is_freed_in_little_stack) {
 }
 
 BOOST_AUTO_TEST_CASE(of_values_is_freed_in_little_stack) {
-  constexpr int length = sanitized ? 20'000 : 100'000;
   on_stack_of(small_stack, [] {
     auto ctx = context::background();
     for (int i = 0; i < length; ++i) ctx = with_value(ctx, number, i);

@@ -47,7 +47,7 @@ class job {
   enum class state : unsigned char { waiting, running, overdue, ended };
 
   state state_ = state::waiting;
-  bool has_lent_worker_ = false;  ///< that of the job that awaits it
+  bool has_borrowed_worker_ = false;  ///< that of the job that awaits it
   bool told_ = false;
   bool cancel_requested_ = false;
   clock::duration limit_{};

@@ -36,9 +36,7 @@ class operation : public Waiter {
   operation() noexcept = default;
   operation(operation&&) noexcept {}
   operation& operator=(operation&&) = delete;
-  ~operation() {
-    if (this->who) forget_waiter(*this, Derived::functions);
-  }
+  ~operation() { forget(); }
 
   /// Called before every wait, when the operation is where it stays.
   void prepare() noexcept {}
@@ -77,6 +75,14 @@ class operation : public Waiter {
   }
 
  protected:
+  /// Ends a wait that was not resumed. Called first by a destructor whose operation has members
+  /// that the wait uses.
+  void forget() noexcept {
+    if (!this->who) return;
+    forget_waiter(*this, Derived::functions);
+    this->who = nullptr;
+  }
+
   /// Waits for a goroutine. Hidden by operations with a shorter way.
   bool start(goroutine& g) { return await_waiter(g, *this, Derived::functions); }
 
