@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/abandon.hpp>
 #include <sluice/bind_context.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/condition.hpp>

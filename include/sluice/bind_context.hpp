@@ -2,13 +2,13 @@
 
 #include <sluice/context.hpp>
 #include <sluice/detail/associated_goroutine.hpp>
+#include <sluice/detail/executor_of_operation.hpp>
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/associator.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -119,35 +119,14 @@ class context_initiation {
   template <class Handler, class... Args>
   void launch(Handler&& handler, Args&&... args) {
     using handler_type = std::decay_t<Handler>;
-    const auto binding = std::make_shared<context_binding>(ctx_, executor_of(handler, args...));
+    const auto binding = std::make_shared<context_binding>(
+        ctx_, detail::executor_of_operation(initiation_, handler, args...));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
     std::move(initiation_)(
         context_handler<handler_type>(handler_type(std::forward<Handler>(handler)), binding),
         std::forward<Args>(args)...);
     binding->start();
-  }
-
-  template <class Handler, class... Args>
-  [[nodiscard]] asio::any_io_executor executor_of(const Handler& handler,
-                                                  const Args&... args) const {
-    if constexpr (requires { initiation_.get_executor(); }) {
-      return asio::get_associated_executor(handler, initiation_.get_executor());
-    } else {
-      target_ptr target;
-      static_cast<void>(((target = target_of_operation(args)) || ...));
-      if (target) return asio::get_associated_executor(handler, executor(std::move(target)));
-      return asio::get_associated_executor(handler);
-    }
-  }
-
-  /// The executor of an operation of this library.
-  template <class Operation>
-  [[nodiscard]] static target_ptr target_of_operation(const Operation& op) {
-    if constexpr (requires { op.handler_target(); })
-      return op.handler_target();
-    else
-      return {};
   }
 
   Initiation initiation_;

@@ -639,7 +639,7 @@ requires std::invocable < std::decay_t<Handler>
  * Any type. A select whose case has been claimed completes with its value; a cancelled one has done
  * nothing to any channel, its Asio operations have been cancelled and awaited, and the first of
  * them that succeeded all the same is its result. An Asio operation that ignores cancellation
- * delays it.
+ * delays it, unless it is one to `abandon`.
  *
  * @par Errors
  * That of the case; `asio::error::operation_aborted` if cancelled.

@@ -85,8 +85,8 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
 /**
  * Not a select: the timer only cancels the operation, whose own completion is the result, so
  * nothing is lost. A ready operation arms no timer. An Asio operation that ignores cancellation
- * delays the timeout until it ends. With zero or a negative duration a ready operation of this
- * library still completes, and an Asio operation is not launched.
+ * delays the timeout until it ends, unless it is one to `abandon`. With zero or a negative duration
+ * a ready operation of this library still completes, and an Asio operation is not launched.
  *
  * @param op An operation of this library (an lvalue stays the caller's: a send that timed out keeps
  * its value), or an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these.

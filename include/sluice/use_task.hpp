@@ -4,7 +4,6 @@
 
 #include <boost/asio/async_result.hpp>
 
-#include <concepts>
 #include <type_traits>
 #include <utility>
 
@@ -56,10 +55,8 @@ template <class... Args>
 class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
  public:
   template <class Initiation, class... InitArgs>
-  requires(std::constructible_from<std::decay_t<Initiation>, Initiation> &&
-           (std::constructible_from<std::decay_t<InitArgs>, InitArgs> &&
-            ...)) static auto initiate(Initiation&& initiation, sluice::use_task_t,
-                                       InitArgs&&... args) {
+  requires sluice::detail::decay_copyable<Initiation, InitArgs...>
+  static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
     return sluice::detail::asio_operation<void(Args...), std::decay_t<Initiation>,
                                           std::decay_t<InitArgs>...>(
         std::in_place, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);

@@ -21,10 +21,12 @@ for ((i = 0; i < ${#words[@]}; ++i)); do
 done
 
 cat >"$work/select.cpp" <<'END'
+#include <sluice/abandon.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
 
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 sluice::task<> use(sluice::channel<int> ch, boost::asio::steady_timer& timer) {
@@ -35,6 +37,8 @@ sluice::task<> use(sluice::channel<int> ch, boost::asio::steady_timer& timer) {
   co_await sluice::select(timer.async_wait(boost::asio::deferred), sluice::otherwise([] {}));
 #elif defined(TWO_OTHERWISES)
   co_await sluice::select(sluice::otherwise([] {}), sluice::otherwise([] {}));
+#elif defined(ABANDONED_WITHOUT_ERROR)
+  co_await sluice::abandon(boost::asio::post(timer.get_executor(), boost::asio::deferred));
 #endif
 }
 END
@@ -58,4 +62,5 @@ expect() {
 expect RIGHT
 expect ASIO_BESIDE_OTHERWISE "whether an Asio operation is ready is known only by launching it"
 expect TWO_OTHERWISES "a select has at most one otherwise"
+expect ABANDONED_WITHOUT_ERROR "sluice::abandon takes an operation that can say operation_aborted"
 exit "$failed"

@@ -9,6 +9,7 @@
 #include <boost/asio/error.hpp>
 
 #include <atomic>
+#include <concepts>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -234,6 +235,10 @@ class resume_handler {
   Operation* operation_;
   asio::cancellation_slot slot_;
 };
+
+/// What can be kept until an operation is launched.
+template <class... Ts>
+concept decay_copyable = (std::constructible_from<std::decay_t<Ts>, Ts> && ...);
 
 template <class Signature, class Initiation, class... InitArgs>
 class asio_operation;
