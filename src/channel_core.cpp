@@ -272,12 +272,7 @@ void channel_core::offer(void* value, wake_list& woken) {
   while (waiter* const partner = pop(first)) woken.add(*partner);
 }
 
-// Empty and then seen not closed: it was empty and open at the moment of the first look.
 channel_core::result channel_core::try_receive(void* to) {
-  if (!holds_value()) {
-    if (!closed_.load(std::memory_order_acquire)) return result::would_block;
-    if (!holds_value()) return result::closed;
-  }
   waiter w;
   w.slot = to;
   wake_at_end woken;

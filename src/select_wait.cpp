@@ -14,13 +14,6 @@
 
 namespace sluice::detail {
 
-namespace {
-
-/// How often ready cases of ours may pass over Asio cases in one goroutine.
-constexpr std::uint8_t most_passes = 32;
-
-}  // namespace
-
 /// All locks of a select's entries, each once, in address order.
 class select_wait::locks {
  public:
@@ -51,7 +44,7 @@ class select_wait::locks {
 };
 
 // Nobody can claim a case from now on; one that was claimed may be in the middle of its completion.
-select_wait::~select_wait() {
+void select_wait::forget() noexcept {
   if (enlisted_) {
     static_cast<void>(claim_.claim(cancelled));
     if (!withdraw_losers()) goroutine_->home->wait_for_pins();

@@ -211,11 +211,22 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
 
   bool start(detail::goroutine& g) {
     if constexpr (detail::is_copied_as_bytes<element>)
-      if (this->core && !g.cancel && this->core->put_into_buffer(value_)) return this->is_done(g);
+      if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
   void take() { this->throw_unless_done("sluice: send"); }
+
+  // For select.
+  [[nodiscard]] detail::readiness look()
+      const noexcept requires detail::is_copied_as_bytes<element> {
+    return this->core ? this->core->look_to_send() : detail::readiness::not_ready;
+  }
+  [[nodiscard]] bool do_at_once() noexcept requires detail::is_copied_as_bytes<element> {
+    if (!this->core->put_into_buffer(value_)) return false;
+    this->outcome = detail::waiter::state::done;
+    return true;
+  }
 
   void prepare() noexcept { this->slot = std::addressof(value_); }
   void prepare_for_handler() noexcept {
@@ -261,9 +272,7 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
 
   bool start(detail::goroutine& g) {
     if constexpr (detail::is_copied_as_bytes<element>)
-      if (this->core && !g.cancel &&
-          this->core->template take_from_buffer<element>(landing_.slot()))
-        return this->is_done(g);
+      if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
@@ -271,6 +280,17 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   value_type take() {
     if (this->outcome != detail::waiter::state::closed) this->throw_unless_done("sluice: receive");
     return take_value();
+  }
+
+  // For select.
+  [[nodiscard]] detail::readiness look()
+      const noexcept requires detail::is_copied_as_bytes<element> {
+    return this->core ? this->core->look_to_receive() : detail::readiness::not_ready;
+  }
+  [[nodiscard]] bool do_at_once() noexcept requires detail::is_copied_as_bytes<element> {
+    if (!this->core->template take_from_buffer<element>(landing_.slot())) return false;
+    this->outcome = detail::waiter::state::done;
+    return true;
   }
 
   void prepare() noexcept { this->slot = landing_.slot(); }
@@ -458,14 +478,10 @@ class receiving {
    */
   received try_receive(error_code& e) const {
     received got{};
-    if (!handle().get() || !handle()->may_receive()) {
-      e = asio::error::would_block;
-    } else if constexpr (std::is_nothrow_move_constructible_v<element>) {
-      landing<element> room;
-      if (receive_now(room.slot(), e)) room.take_into(got);
-    } else {
-      receive_now(&got, e);
-    }
+    auto r = channel_core::result::would_block;
+    if (handle().get() && !handle()->has_nothing(r)) r = receive_now(got);
+    e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
+                                               : error_code();
     return got;
   }
   /// The same; @throws system_error `asio::error::would_block`.
@@ -477,11 +493,15 @@ class receiving {
   }
 
  private:
-  bool receive_now(void* to, error_code& e) const {
-    const auto r = handle()->try_receive(to);
-    e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
-                                               : error_code();
-    return r == channel_core::result::done;
+  channel_core::result receive_now(received& got) const {
+    if constexpr (std::is_nothrow_move_constructible_v<element>) {
+      landing<element> room;
+      const auto r = handle()->try_receive(room.slot());
+      if (r == channel_core::result::done) room.take_into(got);
+      return r;
+    } else {
+      return handle()->try_receive(&got);
+    }
   }
   [[nodiscard]] const channel_ref& handle() const noexcept {
     return static_cast<const Handle&>(*this).ref();

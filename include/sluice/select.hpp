@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/select_cases.hpp>
 #include <sluice/detail/select_wait.hpp>
 #include <sluice/error.hpp>
@@ -154,6 +155,8 @@ class select_cases {
         wait_(order_, otherwise_count != 0) {}
 
   [[nodiscard]] bool start(goroutine& g) {
+    if constexpr ((Cases::can_be_looked_at && ...))
+      if (take_at_once(g)) return g.must_yield();
     select_entry* own = own_.data();
     foreign_case** foreign = foreign_.data();
     std::uint32_t index = 0;
@@ -163,6 +166,7 @@ class select_cases {
 
   /// The index of the case that happened.
   [[nodiscard]] std::size_t finish() {
+    if (taken_at_once_ != select_wait::none) return taken_at_once_;
     const auto winner = wait_.finish();
     return winner == select_wait::none ? index_of_otherwise() : winner;
   }
@@ -230,6 +234,32 @@ class select_cases {
   }
 
  private:
+  /// Does one of the cases that can be done at once, each with the same probability or the first as
+  /// written, if a look without locks says which can.
+  [[nodiscard]] bool take_at_once(goroutine& g) noexcept {
+    if (g.cancel || (foreign_count != 0 && g.passes >= select_wait::most_passes)) return false;
+    std::size_t found = select_wait::none;
+    std::uint32_t ready = 0;
+    bool sure = true;
+    for_each([&](const auto& c, std::size_t i) {
+      const readiness seen = c.look();
+      sure &= seen != readiness::unknown;
+      if (seen != readiness::at_once) return;
+      ++ready;
+      if (ready == 1 || (order_ == select_wait::order::random && scheduler::choose(ready) == 0))
+        found = i;
+    });
+    if (!sure || ready == 0) return false;
+    bool done = false;
+    for_each([&](auto& c, std::size_t i) {
+      if (i == found) done = c.do_at_once();
+    });
+    if (!done) return false;
+    taken_at_once_ = static_cast<std::uint32_t>(found);
+    if constexpr (foreign_count != 0) ++g.passes;
+    return true;
+  }
+
   template <class F>
   void for_each(F f) {
     std::size_t i = 0;
@@ -243,6 +273,7 @@ class select_cases {
   }
 
   const select_wait::order order_;
+  std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
   std::array<select_entry, own_count> own_;
   std::array<std::uint32_t, own_count> sorted_;
@@ -437,9 +468,11 @@ using select_argument =
 
 /// Cases with handlers are moved, also out of a range.
 template <class Argument>
-[[nodiscard]] auto select_case_of(Argument&& argument) {
+[[nodiscard]] decltype(auto) select_case_of(Argument&& argument) {
   if constexpr (case_with_handler<Argument>)
     return std::move(argument);
+  else if constexpr (sluice_operation<Argument>)
+    return std::forward<Argument>(argument);  // the case is made of it where it stays
   else
     return detail::make_case(std::forward<Argument>(argument));
 }
@@ -466,9 +499,9 @@ class range_select_cases {
     if constexpr (std::ranges::sized_range<Range>) cases_.reserve(std::ranges::size(range));
     for (auto&& element : range) {
       if constexpr (std::is_lvalue_reference_v<Range>)
-        cases_.push_back(detail::select_case_of(element));
+        cases_.emplace_back(detail::select_case_of(element));
       else
-        cases_.push_back(detail::select_case_of(std::move(element)));
+        cases_.emplace_back(detail::select_case_of(std::move(element)));
     }
   }
   range_select_cases(range_select_cases&&) noexcept = default;

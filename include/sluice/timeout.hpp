@@ -41,16 +41,18 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    goroutine& g = *h.promise().g;
+    if (take_at_once(g)) return g.must_yield();
     select_entry* own = own_.data();
     foreign_case** foreign = foreign_.data();
     detail::bind_case(case_, the_operation, own, foreign);
     detail::bind_case(sleep_, the_timer, own, foreign);
-    return wait_.start(*h.promise().g, own_, sorted_, foreign_);
+    return wait_.start(g, own_, sorted_, foreign_);
   }
 
   value_type await_resume() {
-    const bool in_time =
-        wait_.finish() == the_operation && wait_.outcome() != waiter::state::timed_out;
+    const bool in_time = taken_at_once_ || (wait_.finish() == the_operation &&
+                                            wait_.outcome() != waiter::state::timed_out);
     if constexpr (std::is_void_v<value_type>)
       static_cast<void>(in_time ? case_.take() : case_.take_after_timeout());
     else
@@ -71,6 +73,13 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
   static constexpr std::uint32_t the_operation = 0, the_timer = 1;
   static constexpr std::size_t own_count = Case::is_foreign ? 1 : 2;
 
+  [[nodiscard]] bool take_at_once(const goroutine& g) noexcept {
+    if constexpr (Case::can_be_looked_at)
+      taken_at_once_ = !g.cancel && case_.look() == readiness::at_once && case_.do_at_once();
+    return taken_at_once_;
+  }
+
+  bool taken_at_once_ = false;
   Case case_;
   own_case<sleep_operation> sleep_;
   std::array<select_entry, own_count> own_;

@@ -71,6 +71,13 @@ class [[nodiscard]] sleep_operation
     return {detail::outcome_error(outcome)};
   }
   [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+
+  // For select: a sleep that has just begun is not over.
+  [[nodiscard]] detail::readiness look() const noexcept {
+    return delay > clock::duration::zero() ? detail::readiness::not_ready
+                                           : detail::readiness::unknown;
+  }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
 };
 
 /// Waits for at least `d`, counted from when the operation is started.

@@ -76,6 +76,18 @@ class channel_core {
   [[nodiscard]] result try_send(void* slot);
   [[nodiscard]] result try_receive(void* slot);
 
+  /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
+  // Empty and then seen not closed: it was empty and open at the moment of the first look.
+  [[nodiscard]] bool has_nothing(result& why) const noexcept {
+    if (holds_value()) return false;
+    if (!closed_.load(std::memory_order_acquire)) {
+      why = result::would_block;
+      return true;
+    }
+    why = result::closed;
+    return !holds_value();
+  }
+
   /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
   /// caller.
   void offer(void* slot, wake_list& woken);
@@ -86,7 +98,7 @@ class channel_core {
   [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
 
   /// Short ways between an operation and the buffer for elements that are moved by copying their
-  /// bytes, when nobody waits.
+  /// bytes, when nobody waits; and whether there is one, or none because it would have to wait.
   /** @return False if there is none; nothing has changed then. */
   template <class E>
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
@@ -105,6 +117,15 @@ class channel_core {
     std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
     drop_first();
     return true;
+  }
+
+  [[nodiscard]] readiness look_to_send() const noexcept {
+    if (has_plain_room()) return readiness::at_once;
+    return may_send() ? readiness::unknown : readiness::not_ready;
+  }
+  [[nodiscard]] readiness look_to_receive() const noexcept {
+    if (has_plain_value()) return readiness::at_once;
+    return may_receive() ? readiness::unknown : readiness::not_ready;
   }
 
   /// @return False if it was closed already.

@@ -75,8 +75,16 @@ class own_case {
   using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
   using arguments = decltype(std::declval<operation_type&>().take_arguments());
   static constexpr bool is_foreign = false;
+  static constexpr bool can_be_looked_at = requires(operation_type & op) { op.look(); };
 
   explicit own_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
+
+  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at {
+    return operation_.look();
+  }
+  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at {
+    return operation_.do_at_once();
+  }
 
   void bind(select_entry& entry, std::uint32_t index) noexcept {
     operation_.prepare();
@@ -131,7 +139,12 @@ class asio_case : public foreign_case {
   using value_type = void_to_monostate<typename Operation::value::type>;
   using arguments = typename Operation::arguments;
   static constexpr bool is_foreign = true;
+  static constexpr bool can_be_looked_at = true;
   static constexpr bool has_lost = true;
+
+  /// Whether it is ready only its launch can show.
+  [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
 
   explicit asio_case(Operation&& op) : foreign_case(&launch_case), operation_(std::move(op)) {}
   asio_case(asio_case&& other)
@@ -264,6 +277,7 @@ template <class Case, class Handler, class OnLost>
 class handled_case {
  public:
   static constexpr bool is_foreign = Case::is_foreign;
+  static constexpr bool can_be_looked_at = Case::can_be_looked_at;
   static constexpr bool has_handler = true;
   using handler_result =
       decltype(std::declval<Case&>().call(std::declval<std::remove_reference_t<Handler>&>()));
@@ -278,6 +292,8 @@ class handled_case {
   void bind(Entry& entry, std::uint32_t index) noexcept {
     case_.bind(entry, index);
   }
+  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at { return case_.look(); }
+  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at { return case_.do_at_once(); }
 
   decltype(auto) call() { return case_.call(handler_); }
   void lose() {
@@ -298,11 +314,15 @@ class otherwise_case {
  public:
   static constexpr bool is_otherwise = true;
   static constexpr bool is_foreign = false;
+  static constexpr bool can_be_looked_at = true;
   static constexpr bool has_handler = true;
   using handler_result = std::invoke_result_t<std::remove_reference_t<Handler>&>;
 
   template <class H>
   explicit otherwise_case(std::in_place_t, H&& handler) : handler_(std::forward<H>(handler)) {}
+
+  [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
 
   decltype(auto) call() { return std::invoke(handler_); }
   static void lose() noexcept {}

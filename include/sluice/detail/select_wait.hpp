@@ -53,6 +53,8 @@ class select_wait : private cancellable {
   enum class order : std::uint8_t { random, written };
 
   static constexpr std::uint32_t none = selection::none;
+  /// How often ready cases of ours may pass over Asio cases in one goroutine.
+  static constexpr std::uint8_t most_passes = 32;
 
   /// @param for_timeout It waits for one operation, whose completion is the result in any case, and
   /// a timer.
@@ -60,7 +62,9 @@ class select_wait : private cancellable {
       : cancellable{&cancel}, order_(o), has_otherwise_(has_otherwise), for_timeout_(for_timeout) {}
   select_wait(const select_wait&) = delete;
   select_wait& operator=(const select_wait&) = delete;
-  ~select_wait();
+  ~select_wait() {
+    if (goroutine_) forget();
+  }
 
   /// Begins to wait. `entries`, `sorted` (as long as entries) and `foreign` live as long as the
   /// wait.
@@ -99,6 +103,7 @@ class select_wait : private cancellable {
   static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome) noexcept;
   static void wake_on_strand(party& p) noexcept;
 
+  void forget() noexcept;
   void bind(party& p) noexcept;
   [[nodiscard]] std::uint32_t ready_case() const noexcept;
   [[nodiscard]] bool try_hinted(wake_list& woken) noexcept;

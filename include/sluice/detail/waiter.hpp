@@ -44,6 +44,13 @@ class selection {
   std::atomic<bool> arrived_{false};
 };
 
+/// What a look without locks says about an operation that may be a case of a select.
+enum class readiness : std::uint8_t {
+  not_ready,
+  at_once,  ///< `do_at_once` does it, unless somebody else comes first
+  unknown,  ///< to be asked under its lock
+};
+
 /// A place in a list of waiters.
 struct waiter_link {
   relaxed<waiter_link*> next = nullptr;
