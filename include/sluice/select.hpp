@@ -719,7 +719,7 @@ class select_case {
   requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case>)
       select_case(Case&& c)
       : case_(std::make_unique<holder<typename detail::select_argument<Case>::type>>(
-            detail::select_case_of(std::forward<Case>(c)))) {}
+            std::in_place, detail::select_case_of(std::forward<Case>(c)))) {}
 
   // For select.
   [[nodiscard]] bool bind_any(std::vector<detail::select_entry>& own,
@@ -742,7 +742,8 @@ class select_case {
 
   template <class Case>
   struct holder final : any {
-    explicit holder(Case&& c) : held(std::move(c)) {}
+    template <class C>
+    explicit holder(std::in_place_t, C&& c) : held(std::forward<C>(c)) {}
 
     bool bind(std::vector<detail::select_entry>& own, std::vector<detail::foreign_case*>& foreign,
               std::uint32_t index) override {
