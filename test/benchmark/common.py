@@ -33,7 +33,8 @@ def surroundings():
         processor = next((line.split(":")[1].strip() for line in f
                           if line.startswith("model name")), "unknown")
     versions = [subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
-                for command in (["g++", "--version"], ["go", "version"])
+                for command in (["g++", "--version"], ["go", "version"],
+                                ["rustc", "--version"])
                 if shutil.which(command[0])]
     return ", ".join([datetime.date.today().isoformat(), f"{os.cpu_count()} × {processor}",
                       f"Linux {platform.release()}", *versions])
