@@ -167,21 +167,22 @@ void channel_core::hand_over(waiter& receiver, void* from, waiter*& woken) {
   push(woken, receiver);
 }
 
-// There is room for the element of a parked sender. One whose element cannot be moved is told, and
-// the next has its turn.
-void channel_core::admit_a_sender(waiter*& woken) noexcept {
+// Senders wait only while the ring is full, so the slot of the first element, which has been taken,
+// is also the place of the next. One whose element cannot be moved is told, and the next has its
+// turn.
+bool channel_core::refill_first(waiter*& woken) noexcept {
   while (waiter* const sender = next_claimed(senders_)) {
     push(woken, *sender);
     try {
-      move_element(slot(tail()), sender->slot, element_.move);
+      move_element(slot(head_), sender->slot, element_.move);
     } catch (...) {
       element_.fail(*sender);
       continue;
     }
-    count_ = count_ + 1;
     sender->outcome = waiter::state::done;
-    return;
+    return true;
   }
+  return false;
 }
 
 bool channel_core::attempt_send(waiter& w, waiter*& woken) {
@@ -206,8 +207,12 @@ bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
     std::byte* const first = slot(head_);
     move_element(w.slot, first, element_.deliver);
     if (element_.destroy) element_.destroy(first);
-    drop_first();
-    if (!senders_.empty()) admit_a_sender(woken);
+    // The count stays what it is if a sender follows: who looks without the lock must not find a
+    // channel empty that is not.
+    if (!senders_.empty() && refill_first(woken))
+      advance_head();
+    else
+      drop_first();
   } else if (waiter* const sender = next_claimed(senders_)) {
     try {
       move_element(w.slot, sender->slot, element_.deliver);

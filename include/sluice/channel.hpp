@@ -210,20 +210,21 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   [[nodiscard]] element& value() noexcept { return value_; }
 
   bool start(detail::goroutine& g) {
-    if constexpr (detail::is_copied_as_bytes<element>)
-      if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
+    if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
   void take() { this->throw_unless_done("sluice: send"); }
 
   // For select.
-  [[nodiscard]] detail::readiness look()
-      const noexcept requires detail::is_copied_as_bytes<element> {
-    return this->core ? this->core->look_to_send() : detail::readiness::not_ready;
+  [[nodiscard]] detail::readiness look() const noexcept {
+    return this->core ? this->core->look_to_send(copies_bytes) : detail::readiness::not_ready;
   }
-  [[nodiscard]] bool do_at_once() noexcept requires detail::is_copied_as_bytes<element> {
-    if (!this->core->put_into_buffer(value_)) return false;
+  [[nodiscard]] bool do_at_once() noexcept {
+    if constexpr (!copies_bytes)
+      return false;
+    else if (!this->core->put_into_buffer(value_))
+      return false;
     this->outcome = detail::waiter::state::done;
     return true;
   }
@@ -238,6 +239,8 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   }
 
  private:
+  static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
+
   element value_;
 };
 
@@ -271,8 +274,7 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   }
 
   bool start(detail::goroutine& g) {
-    if constexpr (detail::is_copied_as_bytes<element>)
-      if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
+    if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
@@ -283,12 +285,14 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   }
 
   // For select.
-  [[nodiscard]] detail::readiness look()
-      const noexcept requires detail::is_copied_as_bytes<element> {
-    return this->core ? this->core->look_to_receive() : detail::readiness::not_ready;
+  [[nodiscard]] detail::readiness look() const noexcept {
+    return this->core ? this->core->look_to_receive(copies_bytes) : detail::readiness::not_ready;
   }
-  [[nodiscard]] bool do_at_once() noexcept requires detail::is_copied_as_bytes<element> {
-    if (!this->core->template take_from_buffer<element>(landing_.slot())) return false;
+  [[nodiscard]] bool do_at_once() noexcept {
+    if constexpr (!copies_bytes)
+      return false;
+    else if (!this->core->template take_from_buffer<element>(landing_.slot()))
+      return false;
     this->outcome = detail::waiter::state::done;
     return true;
   }
@@ -308,6 +312,8 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   }
 
  private:
+  static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
+
   value_type take_value() {
     value_type taken{};
     if (this->outcome == detail::waiter::state::done) {

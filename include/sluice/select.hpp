@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/range_select_wait.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/select_cases.hpp>
 #include <sluice/detail/select_wait.hpp>
@@ -17,7 +18,6 @@
 #include <memory>
 #include <optional>
 #include <ranges>
-#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -249,10 +249,12 @@ class select_cases {
       if (ready == 1 || (order_ == select_wait::order::random && scheduler::choose(ready) == 0))
         found = i;
     });
-    if (!sure || ready == 0) return false;
-    bool done = false;
+    if (!sure) return false;
+    // That a single case is not ready is true at the instant of the look.
+    bool done = ready == 0 && otherwise_count == 1 && own_count == 1;
+    if (done) found = index_of_otherwise();
     for_each([&](auto& c, std::size_t i) {
-      if (i == found) done = c.do_at_once();
+      if (!done && i == found) done = c.do_at_once();
     });
     if (!done) return false;
     taken_at_once_ = static_cast<std::uint32_t>(found);
@@ -507,21 +509,13 @@ class range_select_cases {
   range_select_cases(range_select_cases&&) noexcept = default;
 
   [[nodiscard]] bool start(goroutine& g) {
-    own_.reserve(cases_.size());
-    std::size_t i = 0;
-    for (auto& c : cases_) add(c, static_cast<std::uint32_t>(i++));
-    if (otherwise_ != none && !foreign_.empty())
-      throw std::invalid_argument(
-          "sluice::select: an Asio operation cannot stand beside otherwise");
-    sorted_.resize(own_.size());
-    wait_ = std::make_unique<select_wait>(order_, otherwise_ != none);
-    return wait_->start(g, own_, sorted_, foreign_);
+    wait_.reserve(cases_.size());
+    std::uint32_t i = 0;
+    for (auto& c : cases_) add(c, i++);
+    return wait_.start(g, order_);
   }
 
-  [[nodiscard]] std::size_t finish() {
-    const auto winner = wait_->finish();
-    return winner == select_wait::none ? otherwise_ : winner;
-  }
+  [[nodiscard]] std::size_t finish() { return wait_.finish(); }
 
   void tell_losers(std::size_t winner) {
     if constexpr (with_handlers)
@@ -532,7 +526,7 @@ class range_select_cases {
   [[nodiscard]] task<> handler_of(std::size_t winner) { return run_handler(cases_[winner]); }
 
   [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
-  [[nodiscard]] bool move_failed() const noexcept { return wait_ && wait_->move_failed(); }
+  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
 
   [[nodiscard]] target_ptr handler_target() const {
     for (const auto& c : cases_)
@@ -541,8 +535,6 @@ class range_select_cases {
   }
 
  private:
-  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
-
   static task<> run_handler(Case& c) {
     if constexpr (has_coroutine_handler<Case>)
       co_await c.call();
@@ -552,22 +544,17 @@ class range_select_cases {
   }
 
   void add(Case& c, std::uint32_t index) {
-    if constexpr (requires { c.bind_any(own_, foreign_, index); }) {
-      if (!c.bind_any(own_, foreign_, index)) otherwise_ = index;
-    } else if constexpr (Case::is_foreign) {
-      c.bind(foreign_.emplace_back(), index);
-    } else {
-      c.bind(own_.emplace_back(), index);
-    }
+    if constexpr (requires { c.bind_any(wait_, index); })
+      c.bind_any(wait_, index);
+    else if constexpr (Case::is_foreign)
+      c.bind(wait_.add_foreign(), index);
+    else
+      c.bind(wait_.add_own(), index);
   }
 
   select_wait::order order_;
-  std::size_t otherwise_ = none;
   std::vector<Case> cases_;
-  std::vector<select_entry> own_;
-  std::vector<std::uint32_t> sorted_;
-  std::vector<foreign_case*> foreign_;
-  std::unique_ptr<select_wait> wait_;
+  range_select_wait wait_;
 };
 
 /// What `select` of a range returns.
@@ -722,10 +709,7 @@ class select_case {
             std::in_place, detail::select_case_of(std::forward<Case>(c)))) {}
 
   // For select.
-  [[nodiscard]] bool bind_any(std::vector<detail::select_entry>& own,
-                              std::vector<detail::foreign_case*>& foreign, std::uint32_t index) {
-    return case_->bind(own, foreign, index);
-  }
+  void bind_any(detail::range_select_wait& wait, std::uint32_t index) { case_->bind(wait, index); }
   [[nodiscard]] task<> call() { return case_->call(); }
   void lose() { case_->lose(); }
   [[nodiscard]] detail::target_ptr handler_target() const { return case_->handler_target(); }
@@ -733,8 +717,7 @@ class select_case {
  private:
   struct any {
     virtual ~any() = default;
-    virtual bool bind(std::vector<detail::select_entry>& own,
-                      std::vector<detail::foreign_case*>& foreign, std::uint32_t index) = 0;
+    virtual void bind(detail::range_select_wait& wait, std::uint32_t index) = 0;
     virtual task<> call() = 0;
     virtual void lose() = 0;
     [[nodiscard]] virtual detail::target_ptr handler_target() const = 0;
@@ -745,17 +728,13 @@ class select_case {
     template <class C>
     explicit holder(std::in_place_t, C&& c) : held(std::forward<C>(c)) {}
 
-    bool bind(std::vector<detail::select_entry>& own, std::vector<detail::foreign_case*>& foreign,
-              std::uint32_t index) override {
-      if constexpr (detail::case_of_otherwise<Case>) {
-        return false;
-      } else {
-        if constexpr (Case::is_foreign)
-          held.bind(foreign.emplace_back(), index);
-        else
-          held.bind(own.emplace_back(), index);
-        return true;
-      }
+    void bind(detail::range_select_wait& wait, std::uint32_t index) override {
+      if constexpr (detail::case_of_otherwise<Case>)
+        wait.set_otherwise(index);
+      else if constexpr (Case::is_foreign)
+        held.bind(wait.add_foreign(), index);
+      else
+        held.bind(wait.add_own(), index);
     }
     task<> call() override {
       if constexpr (detail::has_coroutine_handler<Case>)

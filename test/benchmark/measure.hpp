@@ -64,6 +64,17 @@ class workload {
   }
 };
 
+/// Makes known a workload over channels without a buffer, with room for one value, and for all:
+/// NAME_0, NAME_1 and NAME_n.
+class channel_workloads {
+ public:
+  channel_workloads(const std::string& name, results (*run)(const setting&, std::size_t capacity)) {
+    workload(name + "_0", [run](const setting& s) { return run(s, 0); });
+    workload(name + "_1", [run](const setting& s) { return run(s, 1); });
+    workload(name + "_n", [run](const setting& s) { return run(s, s.size); });
+  }
+};
+
 /// Thrown when a workload did not do what it should have done: its time means nothing.
 struct wrong : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -107,6 +118,10 @@ class stopwatch {
  private:
   clock::time_point started_ = clock::now();
 };
+
+[[nodiscard]] inline double microseconds_since(clock::time_point t) {
+  return std::chrono::duration<double, std::micro>(clock::now() - t).count();
+}
 
 /// The processor time that this program has used.
 [[nodiscard]] inline double processor_seconds() {

@@ -7,7 +7,6 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <vector>
 
@@ -38,10 +37,7 @@ class latencies {
   explicit latencies(std::size_t n) { microseconds_.reserve(n); }
 
   void begin() { started_ = clock::now(); }
-  void end() {
-    microseconds_.push_back(
-        std::chrono::duration<double, std::micro>(clock::now() - started_).count());
-  }
+  void end() { microseconds_.push_back(microseconds_since(started_)); }
   [[nodiscard]] const std::vector<double>& microseconds() const { return microseconds_; }
 
  private:

@@ -401,3 +401,31 @@ BOOST_AUTO_TEST_CASE(if_the_channel_is_closed_in_the_midst_of_it) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+// A sender moves into the buffer as a value leaves it; who looks without the lock must not come in
+// between.
+BOOST_AUTO_TEST_CASE(a_channel_is_never_found_empty_while_senders_wait) {
+  const watchdog dog;
+  for (std::size_t round = 0; round < rounds(50); ++round) {
+    constexpr int values = 2'000;
+    asio::io_context io;
+    const auto ch = make_channel<int>(io, 1);
+    for (int i = 0; i < values; ++i) ch.async_send(i, [](error_code) {});
+    std::atomic<bool> found_empty{false};
+    std::atomic<int> received{0};
+    std::atomic<int> received_late{0};
+    on_threads(2, [&](int) {
+      for (;;) {
+        const bool late = found_empty;
+        error_code e;
+        if (!ch.try_receive(e)) break;
+        ++received;
+        if (late) ++received_late;
+      }
+      found_empty = true;
+    });
+    io.run();
+    BOOST_TEST(received == values);
+    BOOST_TEST(received_late == 0);
+  }
+}

@@ -119,12 +119,12 @@ class channel_core {
     return true;
   }
 
-  [[nodiscard]] readiness look_to_send() const noexcept {
-    if (has_plain_room()) return readiness::at_once;
+  [[nodiscard]] readiness look_to_send(bool copies_bytes) const noexcept {
+    if (copies_bytes && has_plain_room()) return readiness::at_once;
     return may_send() ? readiness::unknown : readiness::not_ready;
   }
-  [[nodiscard]] readiness look_to_receive() const noexcept {
-    if (has_plain_value()) return readiness::at_once;
+  [[nodiscard]] readiness look_to_receive(bool copies_bytes) const noexcept {
+    if (copies_bytes && has_plain_value()) return readiness::at_once;
     return may_receive() ? readiness::unknown : readiness::not_ready;
   }
 
@@ -174,8 +174,9 @@ class channel_core {
   [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
     return ring(element_.alignment) + index * element_.size;
   }
+  void advance_head() noexcept { head_ = head_ + 1 == capacity_ ? 0 : head_ + 1; }
   void drop_first() noexcept {
-    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    advance_head();
     count_ = count_ - 1;
   }
   [[nodiscard]] std::size_t tail() const noexcept {
@@ -185,7 +186,7 @@ class channel_core {
   void move_element(void* to, void* from, void (*move)(void*, void*));
   void put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept;
   void hand_over(waiter& receiver, void* from, waiter*& woken);
-  void admit_a_sender(waiter*& woken) noexcept;
+  [[nodiscard]] bool refill_first(waiter*& woken) noexcept;
   template <bool (channel_core::*attempt)(waiter&, waiter*&), void (channel_core::*enlist)(waiter&)>
   [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
   [[nodiscard]] waiter* next_claimed(waiter_list& line) noexcept;

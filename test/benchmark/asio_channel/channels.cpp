@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <optional>
 
 namespace asio_side {
 namespace {
@@ -19,9 +18,10 @@ awaitable<void> echo(channel& there, channel& back, std::size_t n) {
 
 const measure::workload ping_pong("ping_pong", [](const measure::setting& s) {
   std::int64_t sum = 0;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
-    channel there(io);
-    channel back(io);
+  measure::program program(s.threads);
+  channel there(program.io());
+  channel back(program.io());
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
     go(io, echo(there, back, s.size));
     for (std::size_t i = 0; i < s.size; ++i) {
       co_await there.async_send(error_code(), static_cast<std::int64_t>(i), use_awaitable);
@@ -42,44 +42,62 @@ awaitable<void> consume(channel& in, std::int64_t n, std::atomic<std::int64_t>& 
   sum += own_sum;
 }
 
-/// Values from `pairs` coroutines to as many others over one channel.
-/** It is not closed, because on two threads values that are in the buffer then are lost. */
-measure::results stream(const measure::setting& s, std::size_t capacity, std::int64_t pairs) {
-  const std::int64_t each = static_cast<std::int64_t>(s.size) / pairs;
+/// Values from some coroutines to others over one channel.
+/** It is not closed, because values that are in the buffer then are lost (Boost 1.81). */
+measure::results stream(const measure::setting& s, std::size_t capacity, std::int64_t senders,
+                        std::int64_t receivers) {
+  const std::int64_t each = static_cast<std::int64_t>(s.size) / senders;
   std::atomic<std::int64_t> sum = 0;
-  std::optional<channel> ch;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
-    ch.emplace(io, capacity);
-    for (std::int64_t i = 0; i < pairs; ++i) {
-      go(io, produce(*ch, i * each, (i + 1) * each));
-      go(io, consume(*ch, each, sum));
-    }
+  measure::program program(s.threads);
+  channel ch(program.io(), capacity);
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
+    for (std::int64_t i = 0; i < senders; ++i) go(io, produce(ch, i * each, (i + 1) * each));
+    for (std::int64_t i = 0; i < receivers; ++i)
+      go(io, consume(ch, each * senders / receivers, sum));
     co_return;
   });
-  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * pairs)));
+  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * senders)));
   return ns;
 }
 
 const measure::workload unbuffered("unbuffered",
-                                   [](const measure::setting& s) { return stream(s, 0, 1); });
+                                   [](const measure::setting& s) { return stream(s, 0, 1, 1); });
 const measure::workload buffered("buffered",
-                                 [](const measure::setting& s) { return stream(s, 100, 1); });
-const measure::workload buffered_4_4("buffered_4_4",
-                                     [](const measure::setting& s) { return stream(s, 100, 4); });
+                                 [](const measure::setting& s) { return stream(s, 100, 1, 1); });
+const measure::workload buffered_4_4("buffered_4_4", [](const measure::setting& s) {
+  return stream(s, 100, 4, 4);
+});
 
-const measure::workload uncontended("uncontended", [](const measure::setting& s) {
+const measure::channel_workloads spsc("spsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 1, 1);
+});
+const measure::channel_workloads mpsc("mpsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 1);
+});
+const measure::channel_workloads mpmc("mpmc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 4);
+});
+
+/// One coroutine fills the buffer and empties it.
+measure::results in_turn(const measure::setting& s, std::size_t capacity) {
   std::int64_t sum = 0;
-  const std::size_t rounds = s.size / 100;
-  const double ns = run(s, rounds * 100, [&](asio::io_context& io) -> awaitable<void> {
-    channel ch(io, 100);
+  const std::size_t rounds = s.size / capacity;
+  const double ns = run(s, rounds * capacity, [&](asio::io_context& io) -> awaitable<void> {
+    channel ch(io, capacity);
     for (std::size_t round = 0; round < rounds; ++round) {
-      for (std::int64_t i = 0; i < 100; ++i) co_await ch.async_send(error_code(), i, use_awaitable);
-      for (std::int64_t i = 0; i < 100; ++i) sum += co_await ch.async_receive(use_awaitable);
+      for (std::size_t i = 0; i < capacity; ++i)
+        co_await ch.async_send(error_code(), static_cast<std::int64_t>(i), use_awaitable);
+      for (std::size_t i = 0; i < capacity; ++i) sum += co_await ch.async_receive(use_awaitable);
     }
   });
-  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(100));
+  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(capacity));
   return ns;
-});
+}
+
+const measure::workload uncontended("uncontended",
+                                    [](const measure::setting& s) { return in_turn(s, 100); });
+const measure::workload seq_n("seq_n",
+                              [](const measure::setting& s) { return in_turn(s, s.size); });
 
 /// Receiving without waiting from a channel that has nothing.
 measure::results try_receive(const measure::setting& s, bool closed) {
@@ -115,9 +133,10 @@ awaitable<void> filter(channel& in, channel& out, std::int64_t prime) {
 }
 
 const measure::workload sieve("sieve", [](const measure::setting& s) {
-  std::deque<channel> channels;
   std::int64_t last = 0;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
+  measure::program program(s.threads);
+  std::deque<channel> channels;
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
     channels.emplace_back(io);
     go(io, generate(channels.back()));
     for (std::size_t i = 0; i < s.size; ++i) {
@@ -140,9 +159,10 @@ awaitable<void> pass_on(channel& in, channel& out, std::size_t laps) {
 
 const measure::workload ring("ring", [](const measure::setting& s) {
   constexpr std::size_t members = 1'000;
-  std::deque<channel> channels;
   std::int64_t count = 0;
-  const double ns = run(s, members * s.size, [&](asio::io_context& io) -> awaitable<void> {
+  measure::program program(s.threads);
+  std::deque<channel> channels;
+  const double ns = run(program, members * s.size, [&](asio::io_context& io) -> awaitable<void> {
     channel& first = channels.emplace_back(io);
     for (std::size_t i = 1; i < members; ++i) {
       channel& last = channels.back();

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <memory>
 
 namespace asio_side {
 namespace {
@@ -39,10 +38,10 @@ awaitable<void> hold_and_yield(channel& lock, std::size_t n, std::int64_t& sum) 
 const measure::workload mutex_contended("mutex_contended", [](const measure::setting& s) {
   constexpr std::size_t members = 4;
   std::int64_t sum = 0;
-  std::unique_ptr<channel> lock;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
-    lock = std::make_unique<channel>(io, 1);
-    for (std::size_t i = 0; i < members; ++i) go(io, hold_and_yield(*lock, s.size / members, sum));
+  measure::program program(s.threads);
+  channel lock(program.io(), 1);
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
+    for (std::size_t i = 0; i < members; ++i) go(io, hold_and_yield(lock, s.size / members, sum));
     co_return;
   });
   measure::check(sum, static_cast<std::int64_t>(s.size / members * members));
@@ -78,13 +77,13 @@ const measure::workload worker_pool("worker_pool", [](const measure::setting& s)
   constexpr std::int64_t clients = 64;
   const std::int64_t each = static_cast<std::int64_t>(s.size) / clients;
   std::atomic<std::int64_t> sum = 0;
-  std::unique_ptr<job_channel> jobs;
+  measure::program program(s.threads);
+  job_channel jobs(program.io(), clients);
   std::deque<channel> results;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
-    jobs = std::make_unique<job_channel>(io, clients);
-    for (int i = 0; i < 4; ++i) go(io, work(*jobs, each * clients / 4));
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
+    for (int i = 0; i < 4; ++i) go(io, work(jobs, each * clients / 4));
     for (std::int64_t i = 0; i < clients; ++i)
-      go(io, submit(*jobs, results.emplace_back(io, 1), i * each, (i + 1) * each, sum));
+      go(io, submit(jobs, results.emplace_back(io, 1), i * each, (i + 1) * each, sum));
     co_return;
   });
   measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * clients)));

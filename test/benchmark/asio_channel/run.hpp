@@ -31,15 +31,20 @@ inline void go(asio::io_context& io, awaitable<void> what) {
 
 /// Runs a callable that takes the io_context and gives an awaitable until it and what it has
 /// started have ended.
-/** @return Nanoseconds for each of `operations`. */
+/** Channels that they share are to be destroyed before the program.
+ *  @return Nanoseconds for each of `operations`. */
 template <class Main>
-double run(const measure::setting& s, std::size_t operations, Main main) {
-  measure::program program(s.threads);
+double run(measure::program& program, std::size_t operations, Main main) {
   asio::co_spawn(asio::make_strand(program.io()), main(program.io()), [&](std::exception_ptr e) {
     if (e) std::rethrow_exception(e);
     program.end();
   });
   return program.run() * 1e9 / static_cast<double>(operations);
+}
+template <class Main>
+double run(const measure::setting& s, std::size_t operations, Main main) {
+  measure::program program(s.threads);
+  return run(program, operations, std::move(main));
 }
 template <class Main>
 double run(const measure::setting& s, Main main) {

@@ -1,12 +1,15 @@
-// Select: receiving from whichever of several channels has a value, with a parallel group, which
-// takes less time than awaitable_operators' ||. Both lose values if several are ready: see
-// lossy_asio.cpp. Here at most one is, but for "shared", which tells how many were lost.
+// Select: receiving from, and sending to, whichever of several channels is ready, with a parallel
+// group, which takes less time than awaitable_operators' ||. Both lose values if several are ready:
+// see lossy_asio.cpp. Here at most one is, but for "shared", "rx" and "both", which tell how many
+// were lost, and "both" also how many were sent to several.
 #include "run.hpp"
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -74,16 +77,15 @@ template <std::size_t K>
 measure::results parking(const measure::setting& s) {
   constexpr std::make_index_sequence<K> indices;
   std::int64_t sum = 0;
-  channels<K> ch;
-  std::unique_ptr<channel> acknowledged;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
-    ch = make_channels<K>(io, 0);
-    acknowledged = std::make_unique<channel>(io);
-    go(io, send_in_turn<K>(ch, *acknowledged, s.size));
+  measure::program program(s.threads);
+  const auto ch = make_channels<K>(program.io(), 0);
+  channel acknowledged(program.io());
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
+    go(io, send_in_turn<K>(ch, acknowledged, s.size));
     for (std::size_t i = 0; i < s.size; ++i) {
       const auto r = co_await receive_from_any(ch, indices);
       sum += value_of(r, indices);
-      co_await acknowledged->async_send(error_code(), 0, use_awaitable);
+      co_await acknowledged.async_send(error_code(), 0, use_awaitable);
     }
   });
   measure::check(sum, measure::sum_below(s.size));
@@ -94,6 +96,117 @@ const measure::workload ready_2("select_2_ready", ready<2>);
 const measure::workload ready_8("select_8_ready", ready<8>);
 const measure::workload parking_2("select_2_parking", parking<2>);
 const measure::workload parking_8("select_8_parking", parking<8>);
+
+/// What passes through four channels.
+class passage {
+ public:
+  passage(asio::io_context& io, std::size_t capacity, std::size_t values)
+      : channels_(make_channels<4>(io, capacity)), seen_(values) {}
+
+  [[nodiscard]] const channels<4>& all() const noexcept { return channels_; }
+
+  void sent(std::int64_t value, std::int64_t copies) {
+    sum_ += value * copies;
+    sent_ += copies;
+  }
+  void sender_has_ended() {
+    --senders_;
+    close_if_empty();
+  }
+  /// What a select has taken, of which its caller sees one value.
+  void received(std::int64_t seen, std::int64_t sum, std::int64_t count) {
+    seen_[static_cast<std::size_t>(seen)] = true;
+    sum_ -= sum;
+    received_ += count;
+    close_if_empty();
+  }
+
+  [[nodiscard]] measure::results results(double ns) const {
+    measure::check(sum_, 0);
+    const auto n = static_cast<double>(seen_.size());
+    const auto seen = static_cast<double>(std::count(seen_.begin(), seen_.end(), true));
+    return {{"ns", ns},
+            {"lost_percent", 100 * (1 - seen / n)},
+            {"repeated_percent", 100 * (static_cast<double>(sent_) / n - 1)}};
+  }
+
+ private:
+  /// No earlier: a channel that is closed loses what is in its buffer (Boost 1.81).
+  void close_if_empty() {
+    if (senders_ == 0 && received_ == sent_)
+      for (const auto& ch : channels_) ch->close();
+  }
+
+  const channels<4> channels_;
+  std::vector<std::atomic<bool>> seen_;
+  std::atomic<std::int64_t> sum_ = 0;
+  std::atomic<std::int64_t> sent_ = 0;
+  std::atomic<std::int64_t> received_ = 0;
+  std::atomic<int> senders_ = 4;
+};
+
+/// @return How often it was sent.
+awaitable<std::int64_t> send_to_own(const channels<4>& ch, std::size_t sender, std::int64_t v) {
+  co_await ch[sender]->async_send(error_code(), v, use_awaitable);
+  co_return 1;
+}
+
+/// Several of the four may happen.
+awaitable<std::int64_t> send_to_any(const channels<4>& ch, std::size_t, std::int64_t v) {
+  const auto [order, e0, e1, e2, e3] =
+      co_await make_parallel_group(ch[0]->async_send(error_code(), v, asio::deferred),
+                                   ch[1]->async_send(error_code(), v, asio::deferred),
+                                   ch[2]->async_send(error_code(), v, asio::deferred),
+                                   ch[3]->async_send(error_code(), v, asio::deferred))
+          .async_wait(wait_for_one(), use_awaitable);
+  static_cast<void>(order);
+  co_return !e0 + !e1 + !e2 + !e3;
+}
+
+template <auto Send>
+awaitable<void> send_share(passage& p, std::size_t sender, std::size_t each) {
+  for (std::size_t i = sender * each; i < (sender + 1) * each; ++i) {
+    const auto v = static_cast<std::int64_t>(i);
+    const std::int64_t copies = co_await Send(p.all(), sender, v);
+    p.sent(v, copies);
+  }
+  p.sender_has_ended();
+}
+
+awaitable<void> receive_all(passage& p) {
+  for (;;) {
+    const auto [order, e0, v0, e1, v1, e2, v2, e3, v3] =
+        co_await receive_from_any(p.all(), std::make_index_sequence<4>());
+    const std::array errors{e0, e1, e2, e3};
+    const std::array values{v0, v1, v2, v3};
+    if (errors[order[0]]) co_return;
+    std::int64_t sum = 0;
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < errors.size(); ++i) {
+      if (errors[i]) continue;
+      sum += values[i];
+      ++count;
+    }
+    p.received(values[order[0]], sum, count);
+  }
+}
+
+/// Values from four coroutines through four channels to some that select.
+template <auto Send, std::size_t receivers>
+measure::results through_four(const measure::setting& s, std::size_t capacity) {
+  const std::size_t each = s.size / 4;
+  measure::program program(s.threads);
+  passage p(program.io(), capacity, 4 * each);
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
+    for (std::size_t i = 0; i < 4; ++i) go(io, send_share<Send>(p, i, each));
+    for (std::size_t i = 0; i < receivers; ++i) go(io, receive_all(p));
+    co_return;
+  });
+  return p.results(ns);
+}
+
+const measure::channel_workloads rx("select_rx", through_four<send_to_own, 1>);
+const measure::channel_workloads both("select_both", through_four<send_to_any, 4>);
 
 awaitable<void> receive_either(channel& shared, channel& own, std::int64_t& count) {
   for (;;) {
@@ -111,8 +224,9 @@ awaitable<void> receive_either(channel& shared, channel& own, std::int64_t& coun
 const measure::workload shared("select_shared", [](const measure::setting& s) {
   constexpr std::size_t members = 1'000;
   std::vector<std::int64_t> counts(members);
+  measure::program program(s.threads);
   std::deque<channel> channels;
-  const double ns = run(s, [&](asio::io_context& io) -> awaitable<void> {
+  const double ns = run(program, s.size, [&](asio::io_context& io) -> awaitable<void> {
     channel& of_all = channels.emplace_back(io);
     for (auto& count : counts) go(io, receive_either(of_all, channels.emplace_back(io), count));
     for (std::size_t i = 0; i < s.size; ++i) {

@@ -5,6 +5,7 @@
 #include <boost/fiber/channel_op_status.hpp>
 #include <boost/fiber/unbuffered_channel.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,8 +18,10 @@ using unbuffered_channel = fibers::unbuffered_channel<std::int64_t>;
 using buffered_channel = fibers::buffered_channel<std::int64_t>;
 using fibers::channel_op_status;
 
-/// Its capacity has to be a power of two, of which one place stays free.
-constexpr std::size_t capacity = 128;
+/// What to make a buffered channel with: a power of two, of which one place stays free.
+constexpr std::size_t size_for(std::size_t values) {
+  return std::bit_ceil(values + 1);
+}
 
 const measure::workload ping_pong("ping_pong", [](const measure::setting& s) {
   std::int64_t sum = 0;
@@ -38,60 +41,82 @@ const measure::workload ping_pong("ping_pong", [](const measure::setting& s) {
   return ns;
 });
 
-/// Values from `pairs` fibers to as many others over one channel.
-template <class Channel>
-measure::results stream(const measure::setting& s, Channel ch, std::int64_t pairs) {
-  const std::int64_t each = static_cast<std::int64_t>(s.size) / pairs;
+/// Values from some fibers to others over a channel made with `size`.
+template <class Channel, class... Size>
+measure::results stream_over(const measure::setting& s, std::int64_t senders,
+                             std::int64_t receivers, Size... size) {
+  const std::int64_t each = static_cast<std::int64_t>(s.size) / senders;
   std::int64_t sum = 0;
   const double ns = run(s.size, [&] {
+    Channel ch(size...);
     std::vector<fibers::fiber> producers;
     std::vector<fibers::fiber> consumers;
-    for (std::int64_t i = 0; i < pairs; ++i) {
+    for (std::int64_t i = 0; i < senders; ++i)
       producers.push_back(go([&ch, i, each] {
-        for (std::int64_t v = i * each; v < (i + 1) * each; ++v) ch->push(v);
+        for (std::int64_t v = i * each; v < (i + 1) * each; ++v) ch.push(v);
       }));
+    for (std::int64_t i = 0; i < receivers; ++i)
       consumers.push_back(go([&ch, &sum] {
         std::int64_t v = 0;
-        while (ch->pop(v) == channel_op_status::success) sum += v;
+        while (ch.pop(v) == channel_op_status::success) sum += v;
       }));
-    }
     for (auto& p : producers) p.join();
-    ch->close();
+    ch.close();
     for (auto& c : consumers) c.join();
   });
-  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * pairs)));
+  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * senders)));
   return ns;
 }
 
-const measure::workload unbuffered("unbuffered", [](const measure::setting& s) {
-  return stream(s, std::make_unique<unbuffered_channel>(), 1);
-});
-const measure::workload buffered("buffered", [](const measure::setting& s) {
-  return stream(s, std::make_unique<buffered_channel>(capacity), 1);
-});
+measure::results stream(const measure::setting& s, std::size_t capacity, std::int64_t senders,
+                        std::int64_t receivers) {
+  if (capacity == 0) return stream_over<unbuffered_channel>(s, senders, receivers);
+  return stream_over<buffered_channel>(s, senders, receivers, size_for(capacity));
+}
+
+const measure::workload unbuffered("unbuffered",
+                                   [](const measure::setting& s) { return stream(s, 0, 1, 1); });
+const measure::workload buffered("buffered",
+                                 [](const measure::setting& s) { return stream(s, 100, 1, 1); });
 const measure::workload buffered_4_4("buffered_4_4", [](const measure::setting& s) {
-  return stream(s, std::make_unique<buffered_channel>(capacity), 4);
+  return stream(s, 100, 4, 4);
 });
 
-const measure::workload uncontended("uncontended", [](const measure::setting& s) {
+const measure::channel_workloads spsc("spsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 1, 1);
+});
+const measure::channel_workloads mpsc("mpsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 1);
+});
+const measure::channel_workloads mpmc("mpmc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 4);
+});
+
+/// One fiber fills the buffer and empties it.
+measure::results in_turn(const measure::setting& s, std::size_t capacity) {
   std::int64_t sum = 0;
-  const std::size_t rounds = s.size / 100;
-  const double ns = run(rounds * 100, [&] {
-    buffered_channel ch(capacity);
+  const std::size_t rounds = s.size / capacity;
+  const double ns = run(rounds * capacity, [&] {
+    buffered_channel ch(size_for(capacity));
     for (std::size_t round = 0; round < rounds; ++round) {
-      for (std::int64_t i = 0; i < 100; ++i) ch.push(i);
-      for (std::int64_t i = 0; i < 100; ++i) sum += ch.value_pop();
+      for (std::size_t i = 0; i < capacity; ++i) ch.push(static_cast<std::int64_t>(i));
+      for (std::size_t i = 0; i < capacity; ++i) sum += ch.value_pop();
     }
   });
-  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(100));
+  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(capacity));
   return ns;
-});
+}
+
+const measure::workload uncontended("uncontended",
+                                    [](const measure::setting& s) { return in_turn(s, 100); });
+const measure::workload seq_n("seq_n",
+                              [](const measure::setting& s) { return in_turn(s, s.size); });
 
 /// Receiving without waiting from a channel that has nothing.
 measure::results try_receive(const measure::setting& s, bool closed) {
   std::int64_t misses = 0;
   const double ns = run(s.size, [&] {
-    buffered_channel ch(capacity);
+    buffered_channel ch(size_for(100));
     if (closed) ch.close();
     const auto expected = closed ? channel_op_status::closed : channel_op_status::empty;
     std::int64_t v = 0;

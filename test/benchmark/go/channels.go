@@ -20,22 +20,24 @@ func pingPong(n int) {
 	check(sum, sumBelow(n+1))
 }
 
-// stream sends values from `pairs` goroutines to as many others over one channel.
-func stream(capacity, pairs int) func(n int) {
-	return func(n int) {
+// stream sends values from some goroutines to others over one channel.
+func stream(senders, receivers int) func(n, capacity int) {
+	return func(n, capacity int) {
 		ch := make(chan int64, capacity)
-		each := n / pairs
+		each := n / senders
 		var sum int64
 		var producers, consumers sync.WaitGroup
-		producers.Add(pairs)
-		consumers.Add(pairs)
-		for i := 0; i < pairs; i++ {
+		producers.Add(senders)
+		consumers.Add(receivers)
+		for i := 0; i < senders; i++ {
 			go func(from, to int) {
 				for v := from; v < to; v++ {
 					ch <- int64(v)
 				}
 				producers.Done()
 			}(i*each, (i+1)*each)
+		}
+		for i := 0; i < receivers; i++ {
 			go func() {
 				var own int64
 				for v := range ch {
@@ -48,22 +50,24 @@ func stream(capacity, pairs int) func(n int) {
 		producers.Wait()
 		close(ch)
 		consumers.Wait()
-		check(sum, sumBelow(each*pairs))
+		check(sum, sumBelow(each*senders))
 	}
 }
 
-func uncontended(n int) {
-	ch := make(chan int64, 100)
+// inTurn fills the buffer and empties it in one goroutine.
+func inTurn(n, capacity int) {
+	ch := make(chan int64, capacity)
+	rounds := n / capacity
 	var sum int64
-	for round := 0; round < n/100; round++ {
-		for i := int64(0); i < 100; i++ {
-			ch <- i
+	for round := 0; round < rounds; round++ {
+		for i := 0; i < capacity; i++ {
+			ch <- int64(i)
 		}
-		for i := 0; i < 100; i++ {
+		for i := 0; i < capacity; i++ {
 			sum += <-ch
 		}
 	}
-	check(sum, int64(n/100)*sumBelow(100))
+	check(sum, int64(rounds)*sumBelow(capacity))
 }
 
 // tryReceive receives without waiting from a channel that has nothing.
@@ -143,10 +147,14 @@ func ring(laps int) int {
 
 func init() {
 	add("ping_pong", pingPong)
-	add("unbuffered", stream(0, 1))
-	add("buffered", stream(100, 1))
-	add("buffered_4_4", stream(100, 4))
-	add("uncontended", uncontended)
+	add("unbuffered", ofCapacity(0, stream(1, 1)))
+	add("buffered", ofCapacity(100, stream(1, 1)))
+	add("buffered_4_4", ofCapacity(100, stream(4, 4)))
+	addChannels("spsc", stream(1, 1))
+	addChannels("mpsc", stream(4, 1))
+	addChannels("mpmc", stream(4, 4))
+	add("uncontended", ofCapacity(100, inTurn))
+	add("seq_n", func(n int) { inTurn(n, n) })
 	add("try_empty", tryReceive(false))
 	add("try_closed", tryReceive(true))
 	add("sieve", sieve)

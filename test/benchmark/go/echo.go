@@ -29,7 +29,7 @@ func request(c net.Conn, n int, microseconds []float64) {
 		_, err = io.ReadFull(c, data[:])
 		must(err)
 		check(int64(data[0]), int64(byte(i)))
-		microseconds[i] = float64(time.Since(started).Nanoseconds()) / 1e3
+		microseconds[i] = microsecondsSince(started)
 	}
 	c.Close()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,35 +39,60 @@ func spawnChain(n int) {
 	check(sum, sumBelow(n))
 }
 
-func parked(n int) []Quantity {
-	var sum, waiting int64
-	var all sync.WaitGroup
-	until := make(chan struct{})
-	before := residentBytes()
-	all.Add(n)
+// crowd is many goroutines that wait until a channel is closed.
+type crowd struct {
+	until        chan struct{}
+	sum, waiting int64
+	all          sync.WaitGroup
+}
+
+func park(n int) *crowd {
+	c := &crowd{until: make(chan struct{})}
+	c.all.Add(n)
 	for i := 0; i < n; i++ {
 		go func(i int) {
-			atomic.AddInt64(&waiting, 1)
-			<-until
-			atomic.AddInt64(&sum, int64(i))
-			all.Done()
+			atomic.AddInt64(&c.waiting, 1)
+			<-c.until
+			atomic.AddInt64(&c.sum, int64(i))
+			c.all.Done()
 		}(i)
 	}
-	for atomic.LoadInt64(&waiting) < int64(n) {
+	for atomic.LoadInt64(&c.waiting) < int64(n) {
 		runtime.Gosched()
 	}
-	bytes := (residentBytes() - before) / float64(n)
+	return c
+}
 
+// unpark wakes and ends them.
+func (c *crowd) unpark(n int) {
+	close(c.until)
+	c.all.Wait()
+	check(c.sum, sumBelow(n))
+}
+
+func parked(n int) []Quantity {
+	before := residentBytes()
+	c := park(n)
+	bytes := (residentBytes() - before) / float64(n)
 	started := time.Now()
-	close(until)
-	all.Wait()
-	ns := nanosecondsEach(started, n)
-	check(sum, sumBelow(n))
-	return []Quantity{{"bytes", bytes}, {"ns", ns}}
+	c.unpark(n)
+	return []Quantity{{"bytes", bytes}, {"ns", nanosecondsEach(started, n)}}
+}
+
+// memoryReturned: what goroutines that were parked leave behind.
+func memoryReturned(n int) []Quantity {
+	before := residentBytes()
+	c := park(n)
+	parked := residentBytes() - before
+	c.unpark(n)
+	debug.FreeOSMemory()
+	left := residentBytes() - before
+	return []Quantity{{"parked_bytes", parked / float64(n)}, {"left_bytes", left / float64(n)}}
 }
 
 func init() {
 	add("spawn", spawn)
 	add("spawn_chain", spawnChain)
 	workloads["parked"] = parked
+	workloads["memory_returned"] = memoryReturned
 }

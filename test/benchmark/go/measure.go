@@ -38,6 +38,19 @@ func addCounted(name string, run func(size int) int) {
 	}
 }
 
+// addChannels makes known a workload over channels without a buffer, with room for one value, and
+// for all: name_0, name_1 and name_n.
+func addChannels(name string, run func(n, capacity int)) {
+	add(name+"_0", ofCapacity(0, run))
+	add(name+"_1", ofCapacity(1, run))
+	add(name+"_n", func(n int) { run(n, n) })
+}
+
+// ofCapacity is a workload over channels of one capacity.
+func ofCapacity(capacity int, run func(n, capacity int)) func(n int) {
+	return func(n int) { run(n, capacity) }
+}
+
 func nanosecondsEach(started time.Time, n int) float64 {
 	return float64(time.Since(started).Nanoseconds()) / float64(n)
 }
@@ -58,6 +71,8 @@ func must(err error) {
 		os.Exit(1)
 	}
 }
+
+func microsecondsSince(t time.Time) float64 { return float64(time.Since(t).Nanoseconds()) / 1e3 }
 
 // processorSeconds is the processor time that this program has used.
 func processorSeconds() float64 {

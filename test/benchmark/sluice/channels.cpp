@@ -45,45 +45,62 @@ task<> consume(channel in, std::atomic<std::int64_t>& sum) {
   sum += own_sum;
 }
 
-/// Values from `pairs` goroutines to as many others over one channel.
-measure::results stream(const measure::setting& s, std::size_t capacity, std::int64_t pairs) {
+/// Values from some goroutines to others over one channel.
+measure::results stream(const measure::setting& s, std::size_t capacity, std::int64_t senders,
+                        std::int64_t receivers) {
   std::atomic<std::int64_t> sum = 0;
   sluice::wait_group producers;
-  const std::int64_t each = static_cast<std::int64_t>(s.size) / pairs;
+  const std::int64_t each = static_cast<std::int64_t>(s.size) / senders;
   const double ns = run(s, [&]() -> task<> {
     const auto ch = sluice::make_channel<std::int64_t>(capacity);
-    producers.add(pairs);
-    for (std::int64_t i = 0; i < pairs; ++i) {
+    producers.add(senders);
+    for (std::int64_t i = 0; i < senders; ++i)
       sluice::go(produce(ch, i * each, (i + 1) * each, producers));
-      sluice::go(consume(ch, sum));
-    }
+    for (std::int64_t i = 0; i < receivers; ++i) sluice::go(consume(ch, sum));
     co_await producers.wait();
     ch.close();
   });
-  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * pairs)));
+  measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * senders)));
   return ns;
 }
 
 const measure::workload unbuffered("unbuffered",
-                                   [](const measure::setting& s) { return stream(s, 0, 1); });
+                                   [](const measure::setting& s) { return stream(s, 0, 1, 1); });
 const measure::workload buffered("buffered",
-                                 [](const measure::setting& s) { return stream(s, 100, 1); });
-const measure::workload buffered_4_4("buffered_4_4",
-                                     [](const measure::setting& s) { return stream(s, 100, 4); });
+                                 [](const measure::setting& s) { return stream(s, 100, 1, 1); });
+const measure::workload buffered_4_4("buffered_4_4", [](const measure::setting& s) {
+  return stream(s, 100, 4, 4);
+});
 
-const measure::workload uncontended("uncontended", [](const measure::setting& s) {
+const measure::channel_workloads spsc("spsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 1, 1);
+});
+const measure::channel_workloads mpsc("mpsc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 1);
+});
+const measure::channel_workloads mpmc("mpmc", [](const measure::setting& s, std::size_t capacity) {
+  return stream(s, capacity, 4, 4);
+});
+
+/// One goroutine fills the buffer and empties it.
+measure::results in_turn(const measure::setting& s, std::size_t capacity) {
   std::int64_t sum = 0;
-  const std::size_t rounds = s.size / 100;
-  const double ns = run(s, rounds * 100, [&]() -> task<> {
-    const auto ch = sluice::make_channel<std::int64_t>(100);
+  const std::size_t rounds = s.size / capacity;
+  const double ns = run(s, rounds * capacity, [&]() -> task<> {
+    const auto ch = sluice::make_channel<std::int64_t>(capacity);
     for (std::size_t round = 0; round < rounds; ++round) {
-      for (std::int64_t i = 0; i < 100; ++i) co_await ch.send(i);
-      for (std::int64_t i = 0; i < 100; ++i) sum += *co_await ch.receive();
+      for (std::size_t i = 0; i < capacity; ++i) co_await ch.send(static_cast<std::int64_t>(i));
+      for (std::size_t i = 0; i < capacity; ++i) sum += *co_await ch.receive();
     }
   });
-  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(100));
+  measure::check(sum, static_cast<std::int64_t>(rounds) * measure::sum_below(capacity));
   return ns;
-});
+}
+
+const measure::workload uncontended("uncontended",
+                                    [](const measure::setting& s) { return in_turn(s, 100); });
+const measure::workload seq_n("seq_n",
+                              [](const measure::setting& s) { return in_turn(s, s.size); });
 
 /// Receiving without waiting from a channel that has nothing.
 measure::results try_receive(const measure::setting& s, bool closed) {
