@@ -1,4 +1,6 @@
-"""What the benchmark scripts share: where things are, building, and how figures are written."""
+"""What the benchmark scripts share: where things are, building, running, and how figures are
+written, drawn and published."""
+import csv
 import datetime
 import os
 import platform
@@ -20,6 +22,16 @@ def build(target):
     subprocess.run(["cmake", "--build", BUILD, "--target", target], check=True, stdout=sys.stderr)
 
 
+def measure(side, workload, size, threads):
+    """Runs a workload once. @return What was measured: pairs of a name and a number."""
+    command = [os.path.join(PROGRAMS, side), workload, str(size), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}: status {done.returncode}: {done.stderr.strip()}")
+    lines = (line.split() for line in done.stdout.splitlines())
+    return [(quantity, float(value)) for quantity, value in lines]
+
+
 def number(value):
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
@@ -38,3 +50,39 @@ def surroundings():
                 if shutil.which(command[0])]
     return ", ".join([datetime.date.today().isoformat(), f"{os.cpu_count()} × {processor}",
                       f"Linux {platform.release()}", *versions])
+
+
+def markdown_table(head, rows):
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
+
+
+def write_csv(name, head, rows):
+    with open(os.path.join(BUILD, name), "w", newline="", encoding="utf-8") as f:
+        out = csv.writer(f)
+        out.writerow(head)
+        out.writerows(rows)
+
+
+def draw(name, size, commands):
+    """Has gnuplot, if it is installed, draw a picture of so many pixels."""
+    if not shutil.which("gnuplot"):
+        print("gnuplot was not found: no plot", file=sys.stderr)
+        return
+    script = [f"set terminal svg size {size} background 'white'",
+              f"set output '{os.path.join(BUILD, name)}'", *commands]
+    subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
+
+
+def publish(heading, text, picture=None, caption=None):
+    """Puts a text and perhaps a picture below a heading of README.md, instead of what is there."""
+    path = os.path.join(HERE, "README.md")
+    with open(path, encoding="utf-8") as f:
+        before, mark, rest = f.read().partition(f"\n## {heading}\n")
+    if not mark:
+        sys.exit(f"{path} has no heading \"{heading}\"")
+    _, next_mark, after = rest.partition("\n## ")
+    if picture:
+        text = f"{text}\n![{caption}]({picture})\n"
+        shutil.copy(os.path.join(BUILD, picture), HERE)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"{before}{mark}\n{text}{next_mark}{after}")

@@ -25,9 +25,16 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/spawn.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/test/unit_test.hpp>
+#if __has_include(<boost/asio/bind_immediate_executor.hpp>)
+#include <boost/asio/bind_immediate_executor.hpp>
+#endif
+#if __has_include(<boost/asio/cancel_after.hpp>)
+#include <boost/asio/cancel_after.hpp>
+#endif
 
 #include <atomic>
 #include <chrono>
@@ -224,6 +231,58 @@ BOOST_AUTO_TEST_CASE(takes_the_executor_of_a_handler_that_is_a_std_function) {
   run(io);
   BOOST_TEST(calls == 3);
 }
+
+// Adapters that only newer releases of Asio have.
+#if __has_include(<boost/asio/bind_immediate_executor.hpp>)
+BOOST_AUTO_TEST_CASE(completes_at_once_through_an_immediate_executor) {
+  ready_places places;
+  asio::io_context io;
+  int calls = 0;
+  const auto handler = [&](error_code e, auto&&...) { calls += !e; };
+  const auto immediate = [&](auto h) {
+    return asio::bind_immediate_executor(asio::system_executor(), asio::bind_executor(io, h));
+  };
+  places.empty.async_send(1, immediate(handler));
+  BOOST_TEST(calls == 1);
+  places.full.async_receive(immediate(handler));
+  BOOST_TEST(calls == 2);
+  places.m.lock()(immediate(handler));
+  BOOST_TEST(calls == 3);
+  const auto quiet = make_channel<int>(io);
+  quiet.async_receive(immediate(handler));
+  quiet.try_send(1);
+  BOOST_TEST(calls == 3);  // not at once, but by somebody else
+  run(io);
+  BOOST_TEST(calls == 4);
+  places.for_each([&](const std::string& name, auto make) {
+    calls = 0;
+    make()(immediate(handler));
+    run(io);
+    BOOST_TEST(calls == 1, name);
+  });
+}
+#endif
+
+#if __has_include(<boost/asio/cancel_after.hpp>)
+BOOST_AUTO_TEST_CASE(is_cancelled_after_a_time) {
+  ready_places places;
+  asio::io_context io;
+  int calls = 0;
+  const auto handler = [&](error_code e, auto&&...) { calls += !e; };
+  places.for_each([&](const std::string& name, auto make) {
+    calls = 0;
+    make()(asio::cancel_after(1h, asio::bind_executor(io, handler)));
+    run(io);
+    BOOST_TEST(calls == 1, name);
+  });
+  const auto quiet = make_channel<int>(io);
+  error_code error;
+  quiet.async_receive(
+      asio::cancel_after(1ms, [&](error_code e, std::optional<int>) { error = e; }));
+  run(io);
+  BOOST_TEST(error == aborted);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()
 
