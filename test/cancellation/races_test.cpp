@@ -101,8 +101,8 @@ BOOST_AUTO_TEST_CASE(goes_down_through_goroutines_on_other_strands_to_what_they_
   std::atomic<std::size_t> parents{0}, children{0};
   const std::size_t n = rounds(2000, 500);
   {
-    running_context where(3);
     const auto quiet = make_channel<int>();
+    running_context where(3);
     random_numbers random(2);
     for (std::size_t i = 0; i < n; ++i) {
       const auto tree = with_cancel(context::background());
