@@ -68,10 +68,35 @@ class workload {
 /// NAME_0, NAME_1 and NAME_n.
 class channel_workloads {
  public:
-  channel_workloads(const std::string& name, results (*run)(const setting&, std::size_t capacity)) {
+  channel_workloads(const std::string& name,
+                    const std::function<results(const setting&, std::size_t capacity)>& run) {
     workload(name + "_0", [run](const setting& s) { return run(s, 0); });
     workload(name + "_1", [run](const setting& s) { return run(s, 1); });
     workload(name + "_n", [run](const setting& s) { return run(s, s.size); });
+  }
+};
+
+/// Makes known the workloads that pass values from some to others over one channel.
+class stream_workloads {
+ public:
+  using stream = results(const setting&, std::size_t capacity, std::int64_t senders,
+                         std::int64_t receivers);
+
+  explicit stream_workloads(stream* run) {
+    workload("unbuffered", [run](const setting& s) { return run(s, 0, 1, 1); });
+    workload("buffered", [run](const setting& s) { return run(s, 100, 1, 1); });
+    workload("buffered_4_4", [run](const setting& s) { return run(s, 100, 4, 4); });
+    for_every_capacity("spsc", run, 1, 1);
+    for_every_capacity("mpsc", run, 4, 1);
+    for_every_capacity("mpmc", run, 4, 4);
+  }
+
+ private:
+  static void for_every_capacity(const std::string& name, stream* run, std::int64_t senders,
+                                 std::int64_t receivers) {
+    channel_workloads(name, [=](const setting& s, std::size_t capacity) {
+      return run(s, capacity, senders, receivers);
+    });
   }
 };
 

@@ -98,7 +98,7 @@ class channel_core {
   [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
 
   /// Short ways between an operation and the buffer for elements that are moved by copying their
-  /// bytes, when nobody waits; and whether there is one, or none because it would have to wait.
+  /// bytes, when nobody waits.
   /** @return False if there is none; nothing has changed then. */
   template <class E>
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
@@ -119,6 +119,8 @@ class channel_core {
     return true;
   }
 
+  /// Whether there is such a way, for elements that are bytes; or none because it would have to
+  /// wait.
   [[nodiscard]] readiness look_to_send(bool copies_bytes) const noexcept {
     if (copies_bytes && has_plain_room()) return readiness::at_once;
     return may_send() ? readiness::unknown : readiness::not_ready;

@@ -60,23 +60,7 @@ measure::results stream(const measure::setting& s, std::size_t capacity, std::in
   return ns;
 }
 
-const measure::workload unbuffered("unbuffered",
-                                   [](const measure::setting& s) { return stream(s, 0, 1, 1); });
-const measure::workload buffered("buffered",
-                                 [](const measure::setting& s) { return stream(s, 100, 1, 1); });
-const measure::workload buffered_4_4("buffered_4_4", [](const measure::setting& s) {
-  return stream(s, 100, 4, 4);
-});
-
-const measure::channel_workloads spsc("spsc", [](const measure::setting& s, std::size_t capacity) {
-  return stream(s, capacity, 1, 1);
-});
-const measure::channel_workloads mpsc("mpsc", [](const measure::setting& s, std::size_t capacity) {
-  return stream(s, capacity, 4, 1);
-});
-const measure::channel_workloads mpmc("mpmc", [](const measure::setting& s, std::size_t capacity) {
-  return stream(s, capacity, 4, 4);
-});
+const measure::stream_workloads streams(&stream);
 
 /// One coroutine fills the buffer and empties it.
 measure::results in_turn(const measure::setting& s, std::size_t capacity) {
