@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/initiation.hpp>
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/outstanding_work.hpp>
 #include <sluice/detail/post_by.hpp>
@@ -313,19 +314,20 @@ auto start_with_token(start_place place, What&& what, Token&& token,
       "the result of a goroutine with a completion token is default-constructible, because "
       "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
-      [where_started, prepare](auto handler, start_place p, auto&& w) {
-        boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
-        auto slot = box.slot();
-        auto body = detail::run_for_handler<result>(detail::make_task(std::forward<decltype(w)>(w)),
-                                                    std::move(box));
-        goroutine* const g = detail::make_goroutine(std::move(p), std::move(body),
-                                                    starts_serial<What>, where_started);
-        if (!g) return;
-        if (slot.is_connected())
-          slot.template emplace<goroutine_canceller>(g->become_cancellable());
-        prepare(*g);
-        g->make_ready();
-      },
+      initiation(place.where,
+                 [where_started, prepare](auto handler, start_place p, auto&& w) {
+                   boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
+                   auto slot = box.slot();
+                   auto body = detail::run_for_handler<result>(
+                       detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
+                   goroutine* const g = detail::make_goroutine(std::move(p), std::move(body),
+                                                               starts_serial<What>, where_started);
+                   if (!g) return;
+                   if (slot.is_connected())
+                     slot.template emplace<goroutine_canceller>(g->become_cancellable());
+                   prepare(*g);
+                   g->make_ready();
+                 }),
       token, std::move(place), std::forward<What>(what));
 }
 

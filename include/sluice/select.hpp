@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/initiation.hpp>
 #include <sluice/detail/range_select_wait.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/select_cases.hpp>
@@ -324,9 +325,11 @@ class select_with_token {
   template <class Token>
   auto operator()(Token&& token) && {
     return asio::async_initiate<Token, signature_of<typename Derived::value_type>>(
-        [](auto handler, Derived&& op) {
-          launch<completes_on_the_spot<std::decay_t<Token>>>(std::move(handler), std::move(op));
-        },
+        initiation(static_cast<Derived&>(*this).handler_target(),
+                   [](auto handler, Derived&& op) {
+                     launch<completes_on_the_spot<std::decay_t<Token>>>(std::move(handler),
+                                                                        std::move(op));
+                   }),
         token, static_cast<Derived&&>(*this));
   }
 

@@ -2,6 +2,7 @@
 
 #include <sluice/context.hpp>
 #include <sluice/detail/associated_goroutine.hpp>
+#include <sluice/detail/initiation.hpp>
 #include <sluice/detail/job_queue.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>
@@ -114,12 +115,14 @@ class worker_pool {
   template <class Rep, class Period>
   [[nodiscard]] auto submit(Job job, std::chrono::duration<Rep, Period> timeout) {
     return asio::async_initiate<const use_task_t, signature>(
-        [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
-          using work = submission<decltype(handler)>;
-          const auto* const waiting = detail::get_associated_goroutine(handler);
-          jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit,
-                    waiting);
-        },
+        detail::initiation(
+            jobs_->where(),
+            [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
+              using work = submission<decltype(handler)>;
+              const auto* const waiting = detail::get_associated_goroutine(handler);
+              jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit,
+                        waiting);
+            }),
         use_task, std::move(job));
   }
 
@@ -135,11 +138,13 @@ class worker_pool {
     const detail::job_queue::reservation room(*jobs_);
     if (!room) return false;
     asio::async_initiate<Token, signature>(
-        [&, this](auto handler, Job& j) {
-          using work = submission<decltype(handler)>;
-          jobs_->add(std::make_shared<work>(std::move(j), handler_, std::move(handler), *jobs_),
-                     jobs_->job_timeout(), nullptr);
-        },
+        detail::initiation(jobs_->where(),
+                           [&, this](auto handler, Job& j) {
+                             using work = submission<decltype(handler)>;
+                             jobs_->add(std::make_shared<work>(std::move(j), handler_,
+                                                               std::move(handler), *jobs_),
+                                        jobs_->job_timeout(), nullptr);
+                           }),
         token, job);
     return true;
   }

@@ -34,6 +34,7 @@
 #endif
 #if __has_include(<boost/asio/cancel_after.hpp>)
 #include <boost/asio/cancel_after.hpp>
+#include <boost/asio/steady_timer.hpp>
 #endif
 
 #include <atomic>
@@ -271,16 +272,33 @@ BOOST_AUTO_TEST_CASE(is_cancelled_after_a_time) {
   const auto handler = [&](error_code e, auto&&...) { calls += !e; };
   places.for_each([&](const std::string& name, auto make) {
     calls = 0;
-    make()(asio::cancel_after(1h, asio::bind_executor(io, handler)));
+    asio::steady_timer timer(io);
+    make()(asio::cancel_after(timer, 1h, asio::bind_executor(io, handler)));
     run(io);
     BOOST_TEST(calls == 1, name);
   });
   const auto quiet = make_channel<int>(io);
   error_code error;
-  quiet.async_receive(
-      asio::cancel_after(1ms, [&](error_code e, std::optional<int>) { error = e; }));
+  const auto note = [&](error_code e, auto&&...) { error = e; };
+  quiet.async_receive(asio::cancel_after(1ms, note));
   run(io);
   BOOST_TEST(error == aborted);
+  error = {};
+  sluice::select(quiet.receive(), quiet.receive())(asio::cancel_after(1ms, note));
+  run(io);
+  BOOST_TEST(error == aborted);
+  bool cancelled = false;
+  sluice::go(
+      io, [&]() -> sluice::task<> { co_await quiet.receive(); },
+      asio::cancel_after(1ms, [&](std::exception_ptr e) { cancelled = e != nullptr; }));
+  run(io);
+  BOOST_TEST(cancelled);
+}
+
+BOOST_AUTO_TEST_CASE(needs_an_executor_to_be_cancelled_after_a_time) {
+  BOOST_CHECK_EXCEPTION(make_channel<int>().async_receive(asio::cancel_after(1h, [](auto&&...) {})),
+                        boost::system::system_error,
+                        [](const auto& e) { return e.code() == sluice::error::no_executor; });
 }
 #endif
 

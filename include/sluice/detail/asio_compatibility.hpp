@@ -1,13 +1,17 @@
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <boost/asio/version.hpp>
 #if BOOST_ASIO_VERSION >= 102800
 #include <boost/asio/associated_immediate_executor.hpp>
 #endif
 
+#include <type_traits>
 #include <utility>
 
 // What differs between the supported versions of Asio, and nowhere else.
@@ -28,6 +32,18 @@ void complete_immediately([[maybe_unused]] const Handler& handler, const Executo
 #else
   asio::post(ex, std::move(function));
 #endif
+}
+
+/// The associated executor of a handler whose operation names no default. Up to Boost 1.89
+/// that is `system_executor` for a handler that has none; newer ones have an executor there that no
+/// `any_io_executor` can hold, and get `system_executor` too.
+template <class Handler>
+[[nodiscard]] asio::any_io_executor associated_executor_of(const Handler& handler) {
+  auto ex = asio::get_associated_executor(handler);
+  if constexpr (std::is_convertible_v<decltype(ex), asio::any_io_executor>)
+    return ex;
+  else
+    return asio::system_executor();
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/handler_operation.hpp>
+#include <sluice/detail/initiation.hpp>
 #include <sluice/detail/waiter.hpp>
 #include <sluice/error.hpp>
 
@@ -58,11 +59,14 @@ class operation : public Waiter {
   template <class Token>
   auto operator()(Token&& token) && {
     return asio::async_initiate<Token, typename Derived::signature>(
-        [](auto handler, Derived&& op) {
-          handler_operation<Derived, decltype(handler),
-                            completes_on_the_spot<std::decay_t<Token>>>::start(std::move(op),
-                                                                               std::move(handler));
-        },
+        initiation(
+            derived().handler_target(),
+            [](auto handler, Derived&& op) {
+              handler_operation<Derived, decltype(handler),
+                                completes_on_the_spot<std::decay_t<Token>>>::start(std::move(op),
+                                                                                   std::move(
+                                                                                       handler));
+            }),
         token, std::move(derived()));
   }
 
