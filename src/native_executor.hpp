@@ -18,24 +18,32 @@
 
 namespace sluice::detail {
 
-/// Room for the one handler of its kind that is posted at a time, so that posting it cannot fail.
+/// Room for the few handlers that a scheduler has posted at a time, so that posting cannot fail.
 class post_memory {
  public:
   void* allocate(std::size_t size) {
-    if (size <= sizeof(bytes_) && !used_.exchange(true, std::memory_order_acquire)) return bytes_;
+    for (auto& p : places_)
+      if (size <= sizeof(p.bytes) && !p.used.exchange(true, std::memory_order_acquire))
+        return p.bytes;
     return ::operator new(size);
   }
 
-  void deallocate(void* p) noexcept {
-    if (p == bytes_)
-      used_.store(false, std::memory_order_release);
-    else
-      ::operator delete(p);
+  void deallocate(void* memory) noexcept {
+    for (auto& p : places_)
+      if (memory == p.bytes) {
+        p.used.store(false, std::memory_order_release);
+        return;
+      }
+    ::operator delete(memory);
   }
 
  private:
-  alignas(std::max_align_t) std::byte bytes_[192];
-  std::atomic<bool> used_{false};
+  struct place {
+    alignas(std::max_align_t) std::byte bytes[192];
+    std::atomic<bool> used{false};
+  };
+
+  place places_[ready_lists::most + 1];  // drains, and a watch
 };
 
 /// The allocator that gives a posted handler a `post_memory`.
@@ -87,10 +95,10 @@ class native_executor_of final : public native_executor {
   explicit native_executor_of(Context& c) noexcept : context_(c) {}
 
   void post_drain(scheduler& s, bool continuation) override {
-    post(drain_memory_, continuation, [&s] { s.run_posted_drain(); });
+    post(continuation, [&s] { s.run_posted_drain(); });
   }
   void post_watch(scheduler& s) override {
-    post(watch_memory_, false, [&s] { s.on_watch(); });
+    post(false, [&s] { s.on_watch(); });
   }
   bool running_here() const noexcept override {
     return context_.get_executor().running_in_this_thread();
@@ -111,9 +119,9 @@ class native_executor_of final : public native_executor {
   }
 
   template <class Function>
-  void post(post_memory& memory, bool continuation, Function f) {
+  void post(bool continuation, Function f) {
     const auto base = asio::require(context_.get_executor(), asio::execution::blocking.never,
-                                    asio::execution::allocator(post_allocator<std::byte>(memory)));
+                                    asio::execution::allocator(post_allocator<std::byte>(memory_)));
     if (continuation)
       asio::require(base, asio::execution::relationship.continuation).execute(std::move(f));
     else
@@ -121,8 +129,7 @@ class native_executor_of final : public native_executor {
   }
 
   Context& context_;
-  post_memory drain_memory_;
-  post_memory watch_memory_;
+  post_memory memory_;
   std::optional<decltype(asio::require(std::declval<typename Context::executor_type>(),
                                        asio::execution::outstanding_work.tracked))>
       work_;

@@ -80,7 +80,8 @@ void scheduler::shutdown() noexcept {
   ready_list left;
   {
     const std::lock_guard guard(shared_lock_);
-    left.swap(shared_);
+    while (left_over_.size() != 0) left_over_.pop_front(left);
+    left.append(shared_);
   }
   while (ready_node* node = left.pop_front()) node->run(*node, nullptr);
   for (;;) {

@@ -135,7 +135,7 @@ void scheduler::schedule(ready_node& node) noexcept {
   {
     const std::lock_guard guard(shared_lock_);
     shared_.push_back(node);
-    needed = !std::exchange(drain_posted_, true);
+    needed = needs_drain();
   }
   if (!needed) return;
   // The drain stays with this thread, whose handler may take its time: another one looks after it.
@@ -157,13 +157,25 @@ bool scheduler::running_in_this_thread() const noexcept {
   return native().running_here();
 }
 
+// Whether one drain more must be posted, which is counted then. Called with the shared lock held.
+bool scheduler::needs_drain() noexcept {
+  const std::size_t needed = std::max<std::size_t>(left_over_.size(), shared_.empty() ? 0 : 1);
+  if (drains_posted_ >= needed) return false;
+  ++drains_posted_;
+  return true;
+}
+
 void scheduler::run_posted_drain() {
-  {
-    const std::lock_guard guard(shared_lock_);
-    drain_posted_ = false;
-  }
   note_thread();
   worker w(*this);
+  {
+    const std::lock_guard guard(shared_lock_);
+    --drains_posted_;
+    w.gate.lock_as_owner();
+    left_over_.pop_front(w.local);
+    w.local.append(shared_);
+    w.gate.unlock_as_owner();
+  }
   drain(w);
 }
 
@@ -225,14 +237,14 @@ bool scheduler::quantum_over(worker& w) {
   return false;
 }
 
-// Leaves nothing in the thread's list and the Asio timer armed for the earliest deadline.
+// Leaves nothing in the worker's list and the Asio timer armed for the earliest deadline.
 void scheduler::end_drain(worker& w) noexcept {
   if (!w.local.empty()) {
     bool needed = false;
     {
       const std::lock_guard guard(shared_lock_);
-      shared_.prepend(w.local);
-      needed = !std::exchange(drain_posted_, true);
+      left_over_.push_back(w.local);
+      needed = needs_drain();
     }
     if (needed) native().post_drain(*this, true);
   }

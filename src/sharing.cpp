@@ -20,6 +20,7 @@ namespace {
 
 constexpr auto watch_period = 3ms;
 constexpr auto worth_moving = 200us;
+constexpr std::size_t long_list = 16;
 constexpr int most_early_watches = 64;
 // The owner waits meanwhile, so no more than repays the move.
 constexpr std::size_t most_moved = 512;
@@ -48,7 +49,7 @@ bool scheduler::worth_stealing(const worker& other, steady_clock::time_point now
 
 // A thread that is about to go idle takes half of a list that is long enough.
 bool scheduler::steal(worker& w) noexcept {
-  if (!several_threads_.load(std::memory_order_relaxed)) return false;
+  if (!several_threads_.load(std::memory_order_relaxed) || left_over_.size() != 0) return false;
   const std::lock_guard guard(workers_lock_);
   for (worker* other = active_; other; other = other->next_active)
     if (other->thread != w.thread && worth_stealing(*other, steady_clock::now()))
@@ -89,29 +90,34 @@ void scheduler::request_watch() noexcept {
   native().post_watch(*this);
 }
 
-// On a thread that has nothing else to do: takes what waits behind goroutines that do not suspend,
-// and a part of lists so long that moving it repays.
+// On a thread that has nothing else to do, unless the event loop gave it this turn between two
+// drains: takes what waits behind goroutines that do not suspend, and a part of lists so long that
+// moving it repays.
 void scheduler::on_watch() {
   note_thread();
   worker w(*this);
   const auto now = steady_clock::now();
+  const bool idle = left_over_.size() == 0 && shared_.size() == 0;
   bool others = false;
   bool took = false;
   {
     const std::lock_guard guard(workers_lock_);
+    const bool was_long = std::exchange(saw_long_list_, false);
     for (worker* other = active_; other; other = other->next_active) {
       if (other->thread == w.thread) continue;
       others = true;
-      const auto steps = other->steps.load(std::memory_order_relaxed);
-      const auto seen = std::exchange(other->steps_seen, steps);
       const auto waiting = other->local.size();
-      if (took || waiting == 0 || seen == worker::never_seen) continue;
-      if (steps == seen || worth_stealing(*other, now)) took = take_half(*other, w);
+      const auto steps = other->steps.load(std::memory_order_relaxed);
+      const bool stands = steps == std::exchange(other->steps_seen, steps);
+      const bool is_long = waiting >= long_list;
+      const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now));
+      if (!took && waiting > 0 && (stands || repays)) took = take_half(*other, w);
+      saw_long_list_ |= idle && is_long;
     }
     // A third thread may at once take half of what this one took.
     if (took) w.steps_seen = 0;
   }
-  if (!others && shared_.size() == 0) {
+  if (!others && idle) {
     watching_.store(false, std::memory_order_release);
     // In an event loop that a goroutine runs itself: those behind it have their turn.
     if (w.outer && &w.outer->owner == this) drain(w);

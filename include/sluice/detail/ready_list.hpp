@@ -52,12 +52,6 @@ class ready_list {
     other.resize(0);
   }
 
-  /// Moves all of `other` before the nodes already here.
-  void prepend(ready_list& other) noexcept {
-    other.append(*this);
-    swap(other);
-  }
-
   /// Moves the first `count` nodes of this list, at most all, behind those of `to`.
   void move_front(std::size_t count, ready_list& to) noexcept {
     ready_list taken;
@@ -82,6 +76,39 @@ class ready_list {
 
   ready_node* head_ = nullptr;
   ready_node* tail_ = nullptr;
+  std::atomic<std::size_t> size_{0};
+};
+
+/// A queue of a few ready lists that stay apart: what several threads have left over.
+class ready_lists {
+ public:
+  static constexpr std::size_t most = 4;
+
+  /// How many lists; may be read by any thread.
+  [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+
+  /// Takes over what is in `list`; joins it to the last one if there are `most` already.
+  void push_back(ready_list& list) noexcept {
+    const auto n = size();
+    if (n < most) {
+      lists_[n].swap(list);
+      size_.store(n + 1, std::memory_order_relaxed);
+    } else {
+      lists_[most - 1].append(list);
+    }
+  }
+
+  /// Moves the first list, if there is one, behind what is in `to`.
+  void pop_front(ready_list& to) noexcept {
+    const auto n = size();
+    if (n == 0) return;
+    to.append(lists_[0]);
+    for (std::size_t i = 1; i < n; ++i) lists_[i - 1].swap(lists_[i]);
+    size_.store(n - 1, std::memory_order_relaxed);
+  }
+
+ private:
+  ready_list lists_[most];
   std::atomic<std::size_t> size_{0};
 };
 

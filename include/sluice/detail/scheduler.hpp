@@ -120,6 +120,7 @@ class scheduler final : public asio::execution_context::service, public target {
   void unlink(parked_handler& h) noexcept;
 
   void run_posted_drain();
+  [[nodiscard]] bool needs_drain() noexcept;
   [[nodiscard]] bool take_shared(worker& w) noexcept;
   [[nodiscard]] bool quantum_over(worker& w);
   void end_drain(worker& w) noexcept;
@@ -147,7 +148,9 @@ class scheduler final : public asio::execution_context::service, public target {
 
   alignas(64) byte_lock shared_lock_;
   ready_list shared_;
-  bool drain_posted_ = false;
+  /// What drains had not finished, each list for a drain of its own.
+  ready_lists left_over_;
+  std::size_t drains_posted_ = 0;
 
   alignas(64) mutable byte_lock registry_lock_;
   goroutine* youngest_ = nullptr;
@@ -158,6 +161,7 @@ class scheduler final : public asio::execution_context::service, public target {
   alignas(64) byte_lock workers_lock_;
   worker* active_ = nullptr;
   std::atomic<bool> watching_{false};
+  bool saw_long_list_ = false;
   std::atomic<bool> several_threads_{false};
   std::atomic<std::size_t> first_thread_{0};
   std::atomic<int> early_watches_{0};
