@@ -80,6 +80,11 @@ class landing {
     destroy();
   }
   void take_into(bool& to) noexcept { to = true; }
+  [[nodiscard]] std::optional<E> take() noexcept {
+    std::optional<E> taken(std::move(value()));
+    destroy();
+    return taken;
+  }
   void destroy() noexcept { value().~E(); }
 
  private:
@@ -155,23 +160,28 @@ class channel_operation
     return this->core ? this->core->where() : target_ptr();
   }
 
- protected:
-  /// It has happened without a wait.
-  [[nodiscard]] bool is_done(goroutine& g) noexcept {
-    this->begin(g);
-    this->outcome = waiter::state::done;
-    return g.must_yield();
+  /// Does it for a goroutine if that needs no wait.
+  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
+    return this->core && derived().looks_plain() && do_plainly(g);
   }
 
+ protected:
   void own_handle() noexcept {
     if (this->core && !std::exchange(this->owns_handle, true)) this->core->retain();
   }
+
+  [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
   void throw_unless_done(const char* where) {
     if (this->outcome == waiter::state::done) return;
     if constexpr (!std::is_nothrow_move_constructible_v<element_of<T>>)
       if (this->failure) std::rethrow_exception(this->failure);
     detail::throw_error(detail::outcome_error(this->outcome), where);
+  }
+
+ private:
+  [[nodiscard, gnu::noinline]] bool do_plainly(goroutine& g) noexcept {
+    return !g.cancel && g.did_at_once([this] { return derived().do_at_once(); });
   }
 };
 
@@ -210,7 +220,6 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   [[nodiscard]] element& value() noexcept { return value_; }
 
   bool start(detail::goroutine& g) {
-    if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
   }
@@ -219,6 +228,9 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   // For select.
   [[nodiscard]] detail::readiness look() const noexcept {
     return this->core ? this->core->look_to_send(copies_bytes) : detail::readiness::not_ready;
+  }
+  [[nodiscard]] bool looks_plain() const noexcept {
+    return copies_bytes && this->core->has_plain_room();
   }
   [[nodiscard]] bool do_at_once() noexcept {
     if constexpr (!copies_bytes)
@@ -274,7 +286,6 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   }
 
   bool start(detail::goroutine& g) {
-    if (this->core && !g.cancel && do_at_once()) return this->is_done(g);
     prepare();
     return this->core ? this->core->receive_for(g, *this)
                       : detail::await_waiter(g, *this, functions);
@@ -287,6 +298,9 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   // For select.
   [[nodiscard]] detail::readiness look() const noexcept {
     return this->core ? this->core->look_to_receive(copies_bytes) : detail::readiness::not_ready;
+  }
+  [[nodiscard]] bool looks_plain() const noexcept {
+    return copies_bytes && this->core->has_plain_value();
   }
   [[nodiscard]] bool do_at_once() noexcept {
     if constexpr (!copies_bytes)
@@ -315,12 +329,12 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
   static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
 
   value_type take_value() {
-    value_type taken{};
-    if (this->outcome == detail::waiter::state::done) {
-      this->outcome = detail::waiter::state::idle;
-      landing_.take_into(taken);
-    }
-    return taken;
+    if (this->outcome != detail::waiter::state::done) return value_type();
+    this->outcome = detail::waiter::state::idle;
+    if constexpr (std::is_void_v<T>)
+      return true;
+    else
+      return landing_.take();
   }
 
   void take_into(std::tuple<error_code, value_type>& all) noexcept {

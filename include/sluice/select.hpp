@@ -155,9 +155,14 @@ class select_cases {
         cases_(std::move(other.cases_)),
         wait_(order_, otherwise_count != 0) {}
 
-  [[nodiscard]] bool start(goroutine& g) {
+  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
-      if (take_at_once(g)) return g.must_yield();
+      return g.did_at_once([&] { return take_at_once(g); });
+    else
+      return false;
+  }
+
+  [[nodiscard]] bool start(goroutine& g) {
     select_entry* own = own_.data();
     foreign_case** foreign = foreign_.data();
     std::uint32_t index = 0;
@@ -292,7 +297,10 @@ class select_awaiter {
 
   explicit select_awaiter(Select& s) noexcept : select_(s) {}
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
+  [[nodiscard]] bool done_at_once(goroutine& g) noexcept requires requires(Select& s) {
+    s.done_at_once(g);
+  }
+  { return select_.done_at_once(g); }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return select_.start(*h.promise().g);
@@ -438,7 +446,6 @@ class [[nodiscard]] select_operation : public select_cases<Cases...>,
   using value_type = typename decltype(type_of_value())::type;
   using base::base;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return this->start(*h.promise().g);
@@ -570,7 +577,6 @@ class [[nodiscard]] range_select_operation
   using value_type = range_select_result<Case>;
   using range_select_cases<Case>::range_select_cases;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return this->start(*h.promise().g);

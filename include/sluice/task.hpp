@@ -81,9 +81,14 @@ class ready_awaiter<void> : public std::suspend_never {};
 template <class Operation>
 class operation_awaiter {
  public:
-  explicit operation_awaiter(Operation& op) noexcept : operation_(op) {}
+  operation_awaiter(Operation& op, goroutine& g) noexcept : operation_(op), g_(g) {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return operation_.await_ready(); }
+  [[nodiscard]] bool await_ready() const noexcept {
+    if constexpr (requires { operation_.done_at_once(g_); })
+      return operation_.done_at_once(g_);
+    else
+      return false;
+  }
   template <class Promise>
   decltype(auto) await_suspend(std::coroutine_handle<Promise> h) {
     return operation_.await_suspend(h);
@@ -92,6 +97,7 @@ class operation_awaiter {
 
  private:
   Operation& operation_;
+  goroutine& g_;
 };
 
 /// The cancellation types that a filter of Asio's lets through.
@@ -149,7 +155,7 @@ struct task_promise_base : promise_base {
   await_transform(Operation&& op, std::source_location where = std::source_location::current())
   noexcept {
     g->location = where;
-    return operation_awaiter<std::remove_reference_t<Operation>>(op);
+    return operation_awaiter<std::remove_reference_t<Operation>>(op, *g);
   }
 
   template <class U>

@@ -14,7 +14,6 @@ class [[nodiscard]] yield_operation {
  public:
   using sluice_operation = void;
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
     h.promise().g->make_ready();

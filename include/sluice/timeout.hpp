@@ -37,12 +37,16 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
         sleep_(std::move(other.sleep_)),
         wait_(select_wait::order::written, false, true) {}
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
+  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
+    if constexpr (Case::can_be_looked_at)
+      taken_at_once_ = !g.cancel && case_.look() == readiness::at_once &&
+                       g.did_at_once([this] { return case_.do_at_once(); });
+    return taken_at_once_;
+  }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
-    if (take_at_once(g)) return g.must_yield();
     select_entry* own = own_.data();
     foreign_case** foreign = foreign_.data();
     detail::bind_case(case_, the_operation, own, foreign);
@@ -72,12 +76,6 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  private:
   static constexpr std::uint32_t the_operation = 0, the_timer = 1;
   static constexpr std::size_t own_count = Case::is_foreign ? 1 : 2;
-
-  [[nodiscard]] bool take_at_once(const goroutine& g) noexcept {
-    if constexpr (Case::can_be_looked_at)
-      taken_at_once_ = !g.cancel && case_.look() == readiness::at_once && case_.do_at_once();
-    return taken_at_once_;
-  }
 
   bool taken_at_once_ = false;
   Case case_;

@@ -97,12 +97,18 @@ class channel_core {
   [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
   [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
 
+  /// Whether a value can go into or come out of the buffer without anybody being woken; a hint
+  /// without the lock.
+  [[nodiscard]] bool has_plain_room() const noexcept {
+    return count_ < capacity_ && receivers_.empty() && !closed_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool has_plain_value() const noexcept { return count_ != 0 && senders_.empty(); }
+
   /// Short ways between an operation and the buffer for elements that are moved by copying their
   /// bytes, when nobody waits.
   /** @return False if there is none; nothing has changed then. */
   template <class E>
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
-    if (!has_plain_room()) return false;
     const std::lock_guard guard(lock_);
     if (!has_plain_room()) return false;
     std::memcpy(ring(alignof(E)) + tail() * sizeof(E), &value, sizeof(E));
@@ -111,7 +117,6 @@ class channel_core {
   }
   template <class E>
   [[nodiscard]] bool take_from_buffer(void* to) noexcept {
-    if (!has_plain_value()) return false;
     const std::lock_guard guard(lock_);
     if (!has_plain_value()) return false;
     std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
@@ -161,10 +166,6 @@ class channel_core {
   ~channel_core();
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
-  [[nodiscard]] bool has_plain_room() const noexcept {
-    return count_ < capacity_ && receivers_.empty() && !closed_.load(std::memory_order_relaxed);
-  }
-  [[nodiscard]] bool has_plain_value() const noexcept { return count_ != 0 && senders_.empty(); }
 
   [[nodiscard]] static constexpr std::size_t offset_of_ring(std::size_t alignment) noexcept {
     const auto a = std::max(alignment, alignof(channel_core));

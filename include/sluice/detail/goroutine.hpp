@@ -65,6 +65,15 @@ class goroutine final : public ready_node, public party {
     return true;
   }
 
+  /// Does something that needs no wait, by `attempt()`, unless it is time to suspend.
+  /** @return Whether it was done, and counted. */
+  template <class Attempt>
+  [[nodiscard]] bool did_at_once(Attempt attempt) noexcept {
+    if (on->ticks <= 1 || !attempt()) return false;
+    --on->ticks;
+    return true;
+  }
+
   /// Continues with `p`, a task of this goroutine, once the current `resume` has returned.
   void transfer_to(promise_base& p) noexcept {
     at = &p;

@@ -42,8 +42,6 @@ class operation : public Waiter {
   /// Called before every wait, when the operation is where it stays.
   void prepare() noexcept {}
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
-
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
@@ -74,7 +72,7 @@ class operation : public Waiter {
   void prepare_for_handler() noexcept { derived().prepare(); }
 
   decltype(auto) await_resume() {
-    end_wait(static_cast<goroutine&>(*this->who));
+    if (this->who) end_wait(static_cast<goroutine&>(*this->who));
     return derived().take();
   }
 

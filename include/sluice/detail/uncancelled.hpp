@@ -15,7 +15,6 @@ class uncancelled {
 
   explicit uncancelled(Operation&& op) noexcept : operation_(std::move(op)) {}
 
-  [[nodiscard]] static constexpr bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     operation_.prepare();

@@ -54,7 +54,7 @@ enum class readiness : std::uint8_t {
 /// A place in a list of waiters.
 struct waiter_link {
   relaxed<waiter_link*> next = nullptr;
-  waiter_link* previous = nullptr;
+  waiter_link* previous;  // set with `next`
 };
 
 /// One wait of one party in one waiting place. It lives in the operation that waits.
@@ -79,9 +79,10 @@ struct waiter : waiter_link {
   }
 
   party* who = nullptr;
-  selection* shared_claim = nullptr;
-  void* slot = nullptr;
-  std::uint32_t index = 0;
+  // Set where a wait begins, and not before: many operations need no wait.
+  selection* shared_claim;
+  void* slot;
+  std::uint32_t index;
   state outcome = state::idle;
 };
 
