@@ -173,9 +173,9 @@ void scheduler::run_posted_drain() {
     --drains_posted_;
     w.gate.lock_as_owner();
     left_over_.pop_front(w.local);
-    w.local.append(shared_);
     w.gate.unlock_as_owner();
   }
+  static_cast<void>(take_shared(w));
   drain(w);
 }
 

@@ -340,6 +340,7 @@ std::uint32_t select_wait::finish() {
     ++goroutine_->passes;
   if (enlisted_) static_cast<void>(withdraw_losers());
   for (const auto& e : entries_) e.w->who = nullptr;
+  goroutine_ = nullptr;
   if (failure_) std::rethrow_exception(failure_);
   if (winner_ == cancelled) winner_ = rescued_;
   if (outcome_ != waiter::state::waiting && winner_ == none)

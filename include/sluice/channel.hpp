@@ -101,6 +101,7 @@ requires(!std::is_nothrow_move_constructible_v<E>) class landing<E> {
   }
 
   void take_into(std::optional<E>& to) { to.emplace(std::move(*element_)); }
+  [[nodiscard]] std::optional<E> take() { return std::optional<E>(std::move(*element_)); }
   void destroy() noexcept { element_.reset(); }
 
  private:

@@ -125,6 +125,17 @@ void bind_case(Case& c, std::uint32_t index, Entry*& own, foreign_case**& foreig
   else
     c.bind(*own++, index);
 }
+template <class Case>
+void bind_case(Case& c, std::uint32_t index, range_select_wait& wait) {
+  if constexpr (requires { c.bind_any(wait, index); })
+    c.bind_any(wait, index);
+  else if constexpr (case_of_otherwise<Case>)
+    wait.set_otherwise(index);
+  else if constexpr (Case::is_foreign)
+    c.bind(wait.add_foreign(), index);
+  else
+    c.bind(wait.add_own(), index);
+}
 
 /// A select whose cases are known when it is compiled.
 template <class... Cases>
@@ -521,7 +532,7 @@ class range_select_cases {
   [[nodiscard]] bool start(goroutine& g) {
     wait_.reserve(cases_.size());
     std::uint32_t i = 0;
-    for (auto& c : cases_) add(c, i++);
+    for (auto& c : cases_) detail::bind_case(c, i++, wait_);
     return wait_.start(g, order_);
   }
 
@@ -551,15 +562,6 @@ class range_select_cases {
     else
       static_cast<void>(c.call());
     co_return;
-  }
-
-  void add(Case& c, std::uint32_t index) {
-    if constexpr (requires { c.bind_any(wait_, index); })
-      c.bind_any(wait_, index);
-    else if constexpr (Case::is_foreign)
-      c.bind(wait_.add_foreign(), index);
-    else
-      c.bind(wait_.add_own(), index);
   }
 
   select_wait::order order_;
@@ -738,12 +740,7 @@ class select_case {
     explicit holder(std::in_place_t, C&& c) : held(std::forward<C>(c)) {}
 
     void bind(detail::range_select_wait& wait, std::uint32_t index) override {
-      if constexpr (detail::case_of_otherwise<Case>)
-        wait.set_otherwise(index);
-      else if constexpr (Case::is_foreign)
-        held.bind(wait.add_foreign(), index);
-      else
-        held.bind(wait.add_own(), index);
+      detail::bind_case(held, index, wait);
     }
     task<> call() override {
       if constexpr (detail::has_coroutine_handler<Case>)

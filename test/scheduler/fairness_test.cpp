@@ -223,6 +223,34 @@ BOOST_AUTO_TEST_CASE(a_lone_goroutine_behind_one_that_does_not_suspend_is_taken_
   }
 }
 
+// None of them holds its thread for long, and all of them together never let go of it.
+BOOST_AUTO_TEST_CASE(many_pairs_that_hand_over_all_the_time_spread_to_an_idle_thread) {
+  const sluice_test::watchdog dog;
+  constexpr int pairs = 64;
+  std::vector<sluice::channel<int>> channels;
+  std::atomic<bool> spread = false;
+  std::atomic<std::thread::id> first;
+  asio::io_context io;
+  sluice::go(io, [&]() -> sluice::task<> {
+    first = std::this_thread::get_id();
+    for (int i = 0; i < pairs; ++i) {
+      auto ch = channels.emplace_back(sluice::make_channel<int>());
+      sluice::go([&, ch]() -> sluice::task<> {
+        for (int n = 0; !spread; ++n) co_await ch.send(n);
+        ch.close();
+      });
+      sluice::go([&, ch]() -> sluice::task<> {
+        while (co_await ch.receive())
+          if (std::this_thread::get_id() != first.load()) spread = true;
+      });
+    }
+    co_return;
+  });
+  std::jthread second([&] { io.run(); });
+  io.run();
+  BOOST_TEST(spread);
+}
+
 // As above, with a thread that blocks in a plain handler instead of a goroutine.
 BOOST_AUTO_TEST_CASE(a_goroutine_woken_by_a_plain_handler_that_does_not_return_runs_elsewhere) {
   const sluice_test::watchdog dog;
