@@ -15,10 +15,21 @@ struct block {
   block* next;
 };
 
+constexpr std::size_t class_of(std::size_t size) noexcept {
+  return (size + overhead - 1) / class_size;
+}
+
+constexpr std::size_t size_of(std::size_t size_class) noexcept {
+  return (size_class + 1) * class_size - overhead;
+}
+
 struct cache {
+  enum class phase : unsigned char { unused, open, closed };
+
   block* free[classes];
-  std::size_t count[classes];
-  bool closed;
+  /// How many more blocks of each class are kept; none before the first and after the last use.
+  std::size_t room[classes];
+  phase now;
 };
 
 // Trivial, so that a frame freed by another thread-local's destructor still finds it.
@@ -26,27 +37,25 @@ thread_local constinit cache local{};
 
 struct flush_at_thread_exit {
   ~flush_at_thread_exit() {
-    local.closed = true;
-    for (auto*& head : local.free)
-      while (head) {
-        block* const b = head;
-        head = b->next;
+    local.now = cache::phase::closed;
+    for (std::size_t c = 0; c < classes; ++c) {
+      local.room[c] = 0;
+      while (block* const b = local.free[c]) {
+        local.free[c] = b->next;
         ::operator delete(b);
       }
+    }
   }
 };
 
-void register_flush() noexcept {
+// Whether there is room now where there was none.
+[[gnu::noinline]] bool make_room() noexcept {
+  if (local.now != cache::phase::unused) return false;
   thread_local const flush_at_thread_exit flush;
   static_cast<void>(flush);
-}
-
-constexpr std::size_t class_of(std::size_t size) noexcept {
-  return (size + overhead - 1) / class_size;
-}
-
-constexpr std::size_t size_of(std::size_t size_class) noexcept {
-  return (size_class + 1) * class_size - overhead;
+  local.now = cache::phase::open;
+  for (std::size_t c = 0; c < classes; ++c) local.room[c] = bytes_kept_per_class / size_of(c);
+  return true;
 }
 
 }  // namespace
@@ -57,7 +66,7 @@ void* allocate_recycled(std::size_t size) {
     return ::operator new(size);
   if (block* const b = local.free[c]) {
     local.free[c] = b->next;
-    --local.count[c];
+    ++local.room[c];
     return b;
   }
   return ::operator new(size_of(c));
@@ -65,13 +74,12 @@ void* allocate_recycled(std::size_t size) {
 
 void deallocate_recycled(void* memory, std::size_t size) noexcept {
   const auto c = class_of(size);
-  if (c >= classes || local.closed || local.count[c] >= bytes_kept_per_class / size_of(c)) {
+  if (c >= classes || (local.room[c] == 0 && !make_room())) {
     ::operator delete(memory);
     return;
   }
-  if (local.count[c] == 0) register_flush();
+  --local.room[c];
   local.free[c] = ::new (memory) block{local.free[c]};
-  ++local.count[c];
 }
 
 }  // namespace sluice::detail

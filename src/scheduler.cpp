@@ -25,6 +25,13 @@ constexpr auto quantum = 250us;
 constexpr int longest_interval = 128;
 constexpr int always_checked = 16;
 
+ready_node* pop(worker& w) noexcept {
+  w.gate.lock_as_owner();
+  ready_node* const node = w.local.pop_front();
+  w.gate.unlock_as_owner();
+  return node;
+}
+
 }  // namespace
 
 thread_local constinit worker* innermost = nullptr;
@@ -69,13 +76,6 @@ void worker::push(ready_node& node) noexcept {
     watch_wanted = false;
     owner.request_watch();
   }
-}
-
-ready_node* worker::pop() noexcept {
-  gate.lock_as_owner();
-  ready_node* const node = local.pop_front();
-  gate.unlock_as_owner();
-  return node;
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -184,7 +184,7 @@ void scheduler::run_posted_drain() {
 void scheduler::drain(worker& w) {
   int resumed = 0;
   for (;;) {
-    ready_node* const node = w.pop();
+    ready_node* const node = pop(w);
     if (!node) {
       if (take_shared(w) || steal(w)) continue;
       return;

@@ -629,6 +629,8 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 /**
  * Go's `make(chan T, n)`. In a goroutine the channel's executor is the goroutine's scheduler;
  * elsewhere it has none, and a handler without an executor of its own gets `error::no_executor`.
+ * Tokens with a use for the operation's executor, as `asio::cancel_after` without a timer, take
+ * this one too.
  *
  * @throws std::length_error if that many elements cannot be addressed (as for a negative number);
  * std::bad_alloc

@@ -8,6 +8,7 @@
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
+#include <sluice/worker_pool.hpp>
 
 #include "support.hpp"
 
@@ -291,6 +292,16 @@ BOOST_AUTO_TEST_CASE(is_cancelled_after_a_time) {
   sluice::go(
       io, [&]() -> sluice::task<> { co_await quiet.receive(); },
       asio::cancel_after(1ms, [&](std::exception_ptr e) { cancelled = e != nullptr; }));
+  run(io);
+  BOOST_TEST(cancelled);
+  sluice::worker_pool<int, int> pool(io, {.workers = 1, .queue_capacity = 1},
+                                     [&](int) -> sluice::task<int> {
+                                       co_await quiet.receive();
+                                       co_return 0;
+                                     });
+  cancelled = false;
+  pool.submit(1)(
+      asio::cancel_after(1ms, [&](std::exception_ptr e, int) { cancelled = e != nullptr; }));
   run(io);
   BOOST_TEST(cancelled);
 }

@@ -28,9 +28,6 @@ class worker {
   /// Makes `node` run on this thread, after those already in the list.
   void push(ready_node& node) noexcept;
 
-  /// The next node to run, or null.
-  [[nodiscard]] ready_node* pop() noexcept;
-
   static constexpr std::uint64_t never_seen = ~std::uint64_t{0};
 
   scheduler& owner;
