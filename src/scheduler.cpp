@@ -43,26 +43,18 @@ worker* this_worker() noexcept {
 // ---------------------------------------------------------------- worker
 
 worker::worker(scheduler& s) noexcept
-    : owner(s),
-      outer(innermost),
-      thread(std::this_thread::get_id()),
-      watch_wanted(!s.watching_.load(std::memory_order_relaxed)),
-      started(steady_clock::now()),
-      checked(started),
-      random_state(static_cast<std::uint64_t>(started.time_since_epoch().count()) ^
-                   reinterpret_cast<std::uintptr_t>(this)) {
+    : owner(s), outer(innermost), thread(std::this_thread::get_id()) {
   innermost = this;
-  const std::lock_guard guard(s.workers_lock_);
-  next_active = s.active_;
-  if (next_active) next_active->previous_active = this;
-  s.active_ = this;
 }
 
 worker::~worker() {
-  {
+  if (listed) {
     const std::lock_guard guard(owner.workers_lock_);
-    (previous_active ? previous_active->next_active : owner.active_) = next_active;
-    if (next_active) next_active->previous_active = previous_active;
+    if (previous_listed)
+      previous_listed->next_listed = next_listed;
+    else
+      owner.listed_ = next_listed;
+    if (next_listed) next_listed->previous_listed = previous_listed;
   }
   innermost = outer;
   owner.end_drain(*this);
@@ -72,10 +64,8 @@ void worker::push(ready_node& node) noexcept {
   gate.lock_as_owner();
   local.push_back(node);
   gate.unlock_as_owner();
-  if (watch_wanted && current) [[unlikely]] {
-    watch_wanted = false;
-    owner.request_watch();
-  }
+  if (report_wanted && current) [[unlikely]]
+    owner.report(*this);
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -180,20 +170,26 @@ void scheduler::run_posted_drain() {
 }
 
 // The context may have been stopped: it is asked after each of the first resumptions and then each
-// time the clock is looked at, because asking takes its mutex.
+// time the clock is looked at, because asking takes its mutex. Many drains resume one goroutine:
+// they do neither.
 void scheduler::drain(worker& w) {
   int resumed = 0;
   for (;;) {
     ready_node* const node = pop(w);
     if (!node) {
-      if (take_shared(w) || steal(w)) continue;
+      if (take_shared(w) || steal(w))
+        if (resumed == 0 || !native().stopped()) continue;
       return;
     }
+    if (resumed == 1) w.started = w.checked = steady_clock::now();
+    if (w.report_wanted && w.local.size() != 0) [[unlikely]]
+      report(w);
     w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     const bool early = ++resumed <= always_checked;
     --w.ticks;
     node->run(*node, &w);
-    if (w.ticks <= 0 ? quantum_over(w) : early && native().stopped()) return;
+    const bool ask = early && w.local.size() != 0;
+    if (w.ticks <= 0 ? quantum_over(w) : ask && native().stopped()) return;
   }
 }
 
@@ -212,10 +208,6 @@ bool scheduler::take_shared(worker& w) noexcept {
     w.local.append(shared_);
     w.gate.unlock_as_owner();
   }
-  if (w.watch_wanted && w.local.size() > 1) {
-    w.watch_wanted = false;
-    request_watch();
-  }
   return w.local.size() != 0;
 }
 
@@ -223,6 +215,8 @@ bool scheduler::take_shared(worker& w) noexcept {
 bool scheduler::quantum_over(worker& w) {
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
+  steady_clock::time_point started = w.started;
+  if (started == steady_clock::time_point()) w.started = started = w.checked = now;
   const auto since_last = now - w.checked;
   w.checked = now;
   if (since_last < 20us)
@@ -230,9 +224,9 @@ bool scheduler::quantum_over(worker& w) {
   else
     w.interval = std::max(w.interval / 4, 1);
   w.ticks = w.interval;
-  if (now - w.started > quantum) return true;
+  if (now - started > quantum) return true;
   fire_due_timers(now);
-  w.watch_wanted = !watching_.load(std::memory_order_relaxed);
+  w.report_wanted = !watching_.load(std::memory_order_relaxed);
   static_cast<void>(take_shared(w));
   return false;
 }
@@ -284,10 +278,9 @@ void scheduler::set_alarm_if_needed() noexcept {
 }
 
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
-  thread_local std::uint64_t seed =
-      reinterpret_cast<std::uintptr_t>(&seed) ^
+  thread_local std::uint64_t state =
+      reinterpret_cast<std::uintptr_t>(&state) ^
       static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
-  std::uint64_t& state = innermost ? innermost->random_state : seed;
   // SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
   std::uint64_t z = (state += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;

@@ -40,18 +40,38 @@ void scheduler::note_thread() noexcept {
     several_threads_.store(true, std::memory_order_relaxed);
 }
 
+// Something waits in the list of a worker that is busy, or about to be.
+void scheduler::report(worker& w) noexcept {
+  w.report_wanted = false;
+  if (!w.listed) {
+    const std::lock_guard guard(workers_lock_);
+    list(w);
+  }
+  if (!watching_.load(std::memory_order_relaxed)) request_watch();
+}
+
+void scheduler::list(worker& w) noexcept {
+  w.listed = true;
+  w.next_listed = listed_;
+  if (w.next_listed) w.next_listed->previous_listed = &w;
+  listed_ = &w;
+}
+
 // Whether moving half of what waits in another thread's list repays the move.
 bool scheduler::worth_stealing(const worker& other, steady_clock::time_point now) noexcept {
   const auto steps = other.steps.load(std::memory_order_relaxed);
   const auto waiting = other.local.size();
-  return steps > 0 && waiting > 1 && (now - other.started) / steps * waiting > worth_moving;
+  const steady_clock::time_point started = other.started;
+  if (started == steady_clock::time_point()) return false;
+  return steps > 0 && waiting > 1 && (now - started) / steps * waiting > worth_moving;
 }
 
 // A thread that is about to go idle takes half of a list that is long enough.
 bool scheduler::steal(worker& w) noexcept {
-  if (!several_threads_.load(std::memory_order_relaxed) || left_over_.size() != 0) return false;
+  if (!listed_ || !several_threads_.load(std::memory_order_relaxed) || left_over_.size() != 0)
+    return false;
   const std::lock_guard guard(workers_lock_);
-  for (worker* other = active_; other; other = other->next_active)
+  for (worker* other = listed_; other; other = other->next_listed)
     if (other->thread != w.thread && worth_stealing(*other, steady_clock::now()))
       return take_half(*other, w);
   return false;
@@ -65,6 +85,7 @@ bool scheduler::take_half(worker& from, worker& to) noexcept {
   to.gate.lock_as_owner();
   to.local.append(taken);
   to.gate.unlock_as_owner();
+  if (!to.listed) list(to);
   return to.local.size() != 0;
 }
 
@@ -74,7 +95,7 @@ void scheduler::request_watch() noexcept {
   if (!has_native_executor() || watching_.exchange(true, std::memory_order_acq_rel)) return;
   if (several_threads_.load(std::memory_order_relaxed)) {
     const std::lock_guard guard(workers_lock_);
-    for (worker* other = active_; other; other = other->next_active)
+    for (worker* other = listed_; other; other = other->next_listed)
       other->steps_seen = other->steps.load(std::memory_order_relaxed);
     arm_watch();
     return;
@@ -103,7 +124,7 @@ void scheduler::on_watch() {
   {
     const std::lock_guard guard(workers_lock_);
     const bool was_long = std::exchange(saw_long_list_, false);
-    for (worker* other = active_; other; other = other->next_active) {
+    for (worker* other = listed_; other; other = other->next_listed) {
       if (other->thread == w.thread) continue;
       others = true;
       const auto waiting = other->local.size();

@@ -3,6 +3,7 @@
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/timer_queue.hpp>
 #include <sluice/detail/worker.hpp>
@@ -126,13 +127,15 @@ class scheduler final : public asio::execution_context::service, public target {
   void end_drain(worker& w) noexcept;
 
   void note_thread() noexcept;
+  void report(worker& w) noexcept;
+  void list(worker& w) noexcept;
   void request_watch() noexcept;
   void on_watch();
   void arm_watch() noexcept;
   [[nodiscard]] bool steal(worker& w) noexcept;
   [[nodiscard]] static bool worth_stealing(const worker& other,
                                            std::chrono::steady_clock::time_point now) noexcept;
-  [[nodiscard]] static bool take_half(worker& from, worker& to) noexcept;
+  [[nodiscard]] bool take_half(worker& from, worker& to) noexcept;
 
   void fire_due_timers(std::chrono::steady_clock::time_point now) noexcept;
   void on_alarm();
@@ -159,7 +162,8 @@ class scheduler final : public asio::execution_context::service, public target {
   parked_handler* handlers_ = nullptr;
 
   alignas(64) byte_lock workers_lock_;
-  worker* active_ = nullptr;
+  /// The workers in whose lists something has waited.
+  relaxed<worker*> listed_ = nullptr;
   std::atomic<bool> watching_{false};
   bool saw_long_list_ = false;
   std::atomic<bool> several_threads_{false};

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/biased_lock.hpp>
 #include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/relaxed.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -35,20 +36,23 @@ class worker {
   const std::thread::id thread;
   goroutine* current = nullptr;
   step after = step::parked;
-  bool watch_wanted = false;
+  /// Whether the scheduler is to be told when something waits in the list.
+  bool report_wanted = true;
+  /// Whether other threads can see it.
+  bool listed = false;
   /// Resumptions and operations left until the clock is looked at.
   int ticks = 16;
   int interval = 16;
-  const std::chrono::steady_clock::time_point started;
+  /// When it had done its first step, as far as it has looked at the clock.
+  relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
-  std::uint64_t random_state;
 
   biased_lock gate;
   ready_list local;
   std::atomic<std::uint64_t> steps{0};
   std::uint64_t steps_seen = never_seen;
-  worker* previous_active = nullptr;
-  worker* next_active = nullptr;
+  worker* previous_listed = nullptr;
+  worker* next_listed = nullptr;
 };
 
 /// The innermost worker of this thread, or null. Not inline: a coroutine's body must not keep the
