@@ -66,6 +66,8 @@ void worker::push(ready_node& node) noexcept {
   gate.unlock_as_owner();
   if (report_wanted && current) [[unlikely]]
     owner.report(*this);
+  if (++pushed >= most_pushed) [[unlikely]]
+    owner.share(*this);
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -187,6 +189,7 @@ void scheduler::drain(worker& w) {
     w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     const bool early = ++resumed <= always_checked;
     --w.ticks;
+    w.pushed = 0;
     node->run(*node, &w);
     const bool ask = early && w.local.size() != 0;
     if (w.ticks <= 0 ? quantum_over(w) : ask && native().stopped()) return;

@@ -50,6 +50,22 @@ void scheduler::report(worker& w) noexcept {
   if (!watching_.load(std::memory_order_relaxed)) request_watch();
 }
 
+// One step makes ever more ready, as a loop of `go` or the close of a channel does: they need not
+// wait for its end. As in Go's runqputslow a whole batch goes to where all threads look.
+void scheduler::share(worker& w) noexcept {
+  w.pushed = 0;
+  if (!several_threads_.load(std::memory_order_relaxed)) return;
+  bool needed = false;
+  {
+    const std::lock_guard guard(shared_lock_);
+    w.gate.lock_as_owner();
+    shared_.append(w.local);
+    w.gate.unlock_as_owner();
+    needed = needs_drain();
+  }
+  if (needed) native().post_drain(*this, false);
+}
+
 void scheduler::list(worker& w) noexcept {
   w.listed = true;
   w.next_listed = listed_;

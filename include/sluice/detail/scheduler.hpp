@@ -128,6 +128,7 @@ class scheduler final : public asio::execution_context::service, public target {
 
   void note_thread() noexcept;
   void report(worker& w) noexcept;
+  void share(worker& w) noexcept;
   void list(worker& w) noexcept;
   void request_watch() noexcept;
   void on_watch();

@@ -29,6 +29,9 @@ class worker {
   /// Makes `node` run on this thread, after those already in the list.
   void push(ready_node& node) noexcept;
 
+  /// From so many on what one step makes ready is shared with other threads at once.
+  static constexpr int most_pushed = 256;
+
   static constexpr std::uint64_t never_seen = ~std::uint64_t{0};
 
   scheduler& owner;
@@ -38,6 +41,8 @@ class worker {
   step after = step::parked;
   /// Whether the scheduler is to be told when something waits in the list.
   bool report_wanted = true;
+  /// How many nodes its current step has made ready.
+  int pushed = 0;
   /// Whether other threads can see it.
   bool listed = false;
   /// Resumptions and operations left until the clock is looked at.
