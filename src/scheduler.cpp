@@ -176,6 +176,7 @@ void scheduler::run_posted_drain() {
 // they do neither.
 void scheduler::drain(worker& w) {
   int resumed = 0;
+  bool timed = false;
   for (;;) {
     ready_node* const node = pop(w);
     if (!node) {
@@ -183,7 +184,10 @@ void scheduler::drain(worker& w) {
         if (resumed == 0 || !native().stopped()) continue;
       return;
     }
-    if (resumed == 1) w.started = w.checked = steady_clock::now();
+    if (!timed && (resumed != 0 || !w.local.empty())) {
+      timed = true;
+      w.started = w.checked = steady_clock::now();
+    }
     if (w.report_wanted && w.local.size() != 0) [[unlikely]]
       report(w);
     w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -48,7 +48,7 @@ class worker {
   /// Resumptions and operations left until the clock is looked at.
   int ticks = 16;
   int interval = 16;
-  /// When it had done its first step, as far as it has looked at the clock.
+  /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
 
