@@ -184,7 +184,7 @@ void scheduler::drain(worker& w) {
         if (resumed == 0 || !native().stopped()) continue;
       return;
     }
-    if (!timed && (resumed != 0 || !w.local.empty())) {
+    if (!timed && (resumed != 0 || w.local.size() != 0)) {
       timed = true;
       w.started = w.checked = steady_clock::now();
     }
