@@ -119,13 +119,15 @@ void scheduler::schedule(ready_node& node) noexcept {
     w->push(node);
     return;
   }
-  if (shutting_down()) {
-    node.run(node, nullptr);
-    return;
-  }
   bool needed = false;
   {
-    const std::lock_guard guard(shared_lock_);
+    // Under the lock, so that shutdown finds in the list whatever was pushed before it looked.
+    std::unique_lock guard(shared_lock_);
+    if (shutting_down()) {
+      guard.unlock();
+      node.run(node, nullptr);
+      return;
+    }
     shared_.push_back(node);
     needed = needs_drain();
   }
