@@ -21,8 +21,9 @@ goroutine::goroutine(target_ptr t, promise_base& root, bool counts,
       at(&root),
       where(std::move(t)),
       location(started_at),
-      counts_as_work_(counts),
-      counted_natively_(counts && where->is_native()) {}
+      counted_(!counts              ? counted::nowhere
+               : where->is_native() ? counted::by_scheduler
+                                    : counted::by_target) {}
 
 goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_work,
                            std::source_location started_at) {
@@ -30,7 +31,7 @@ goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_
                 goroutine(std::move(where), root, counts_as_work, started_at);
   root.g = &g;
   g.home->add(g);
-  if (counts_as_work && !g.counted_natively_) g.where->work_started();
+  if (g.counted_ == counted::by_target) g.where->work_started();
   return g;
 }
 
@@ -89,7 +90,7 @@ void goroutine::finish() {
   const std::exception_ptr escaped = std::move(at->exception);
   destroy_frames();
   home->remove(*this);
-  if (counts_as_work_ && !counted_natively_) where->work_finished();
+  if (counted_ == counted::by_target) where->work_finished();
   release();
   if (escaped) std::rethrow_exception(escaped);
 }
@@ -117,7 +118,7 @@ target_ptr serial_target(target_ptr where) {
 
 void goroutine::become_serial() {
   target_ptr serial = serial_target(where);
-  if (counts_as_work_ && !counted_natively_) {
+  if (counted_ == counted::by_target) {
     serial->work_started();
     where->work_finished();
   }

@@ -31,19 +31,27 @@ void scheduler::add(goroutine& g) noexcept {
   if (youngest_) youngest_->younger = &g;
   youngest_ = &g;
   ++count_;
-  if (g.counted_natively_ && work_++ == 0) native().hold_work();
+  if (g.counted_ == goroutine::counted::by_scheduler && work_++ == 0) native().hold_work();
 }
 
 void scheduler::remove(goroutine& g) noexcept {
+  decltype(names_)::node_type name;
   const std::lock_guard guard(registry_lock_);
   unlink(g);
-  if (g.counted_natively_ && --work_ == 0) native().drop_work();
+  if (g.has_name_) name = names_.extract(&g);
+  if (g.counted_ == goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
 }
 
 void scheduler::unlink(goroutine& g) noexcept {
   (g.younger ? g.younger->older : youngest_) = g.older;
   if (g.older) g.older->younger = g.younger;
   --count_;
+}
+
+void scheduler::set_name(goroutine& g, std::string name) {
+  const std::lock_guard guard(registry_lock_);
+  names_[&g].swap(name);
+  g.has_name_ = true;
 }
 
 std::size_t scheduler::goroutine_count() const noexcept {
@@ -133,7 +141,7 @@ std::string scheduler::describe_goroutines() {
     const std::lock_guard guard(registry_lock_);
     for (const goroutine* g = youngest_; g; g = g->older)
       ++kinds[{g->waiting_on, g->location.file_name(), g->location.line(),
-               g->name ? *g->name : std::string()}];
+               g->has_name_ ? names_[g] : std::string()}];
   }
   std::string text;
   for (const auto& [wait, count] : kinds) {

@@ -103,23 +103,23 @@ struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
   }
 };
 
-/// Has completion arguments say `reason` where they say `operation_aborted`.
+/// Has completion arguments say `timed_out` where they say `operation_aborted`.
 template <class... Rest>
-void give_reason(std::tuple<std::exception_ptr, Rest...>& all, const error_code& reason) {
+void say_timed_out(std::tuple<std::exception_ptr, Rest...>& all) {
   std::exception_ptr& failure = std::get<0>(all);
-  if (!failure || reason == asio::error::operation_aborted) return;
+  if (!failure) return;
   try {
     std::rethrow_exception(failure);
   } catch (const system_error& x) {
     if (x.code() == asio::error::operation_aborted)
-      failure = std::make_exception_ptr(system_error(reason, "sluice"));
+      failure = std::make_exception_ptr(system_error(asio::error::timed_out, "sluice"));
   } catch (...) {
   }
 }
 template <class Arguments>
-void give_reason(Arguments& all, const error_code& reason) {
+void say_timed_out(Arguments& all) {
   error_code* const e = error_argument<Arguments>::get(all);
-  if (e && *e == asio::error::operation_aborted) *e = reason;
+  if (e && *e == asio::error::operation_aborted) *e = asio::error::timed_out;
 }
 
 /// Whether the first completion argument is an `error_code`.
@@ -183,7 +183,9 @@ class handler_wait : private cancellable {
 
   /// Whether it was cancelled before it was launched.
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
-  /// What `operation_aborted` means: `timed_out` if a deadline caused it.
+  /// Whether a deadline has cancelled it.
+  [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
+  /// What it fails with if it was not launched.
   [[nodiscard]] error_code cancelled_error() const noexcept;
 
  private:
@@ -305,14 +307,14 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   typename value::type await_resume() {
     wait_.finish();
-    const error_code reason = wait_.cancelled_error();
     if (wait_.not_launched()) {
+      const error_code reason = wait_.cancelled_error();
       if constexpr (error_argument<arguments>::can_be_made)
         *error_argument<arguments>::get(result_.emplace()) = reason;
       else
         throw system_error(reason, "sluice: co_await");
     }
-    detail::give_reason(*result_, reason);
+    if (wait_.timed_out()) detail::say_timed_out(*result_);
     return value::get(std::move(*result_));
   }
 

@@ -11,9 +11,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <source_location>
-#include <string>
 #include <utility>
 
 namespace sluice::detail {
@@ -87,7 +85,7 @@ class goroutine final : public ready_node, public party {
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
   [[nodiscard]] target_ptr start_target() const { return where->without_strand(); }
-  [[nodiscard]] bool counts_as_work() const noexcept { return counts_as_work_; }
+  [[nodiscard]] bool counts_as_work() const noexcept { return counted_ != counted::nowhere; }
   [[nodiscard]] bool home_shutting_down() const noexcept;
 
   /// Whether its frames are gone.
@@ -119,7 +117,6 @@ class goroutine final : public ready_node, public party {
   cancellation_ref cancel;
   const char* waiting_on = "its start";
   std::source_location location;
-  std::unique_ptr<std::string> name;
   goroutine* older = nullptr;
   goroutine* younger = nullptr;
 
@@ -135,15 +132,20 @@ class goroutine final : public ready_node, public party {
   void finish();
   void destroy_block() noexcept;
 
+  /// Where it is outstanding work: its scheduler counts it, or each of its targets.
+  enum class counted : unsigned char { nowhere, by_scheduler, by_target };
+
+  // These six take eight bytes, of a block that a program may have a million of.
   std::atomic<std::uint32_t> tickets_{1};
-  const bool counts_as_work_;
-  const bool counted_natively_;
+  const counted counted_;
 
  public:
   /// How often its selects have passed over their Asio cases.
-  std::uint8_t passes = 0;
+  std::uint8_t passes : 7 = 0;
 
  private:
+  /// Its scheduler knows a name of it.
+  bool has_name_ : 1 = false;
   /// It holds a ticket for the function that carries it through somebody else's executor.
   bool in_flight_ = false;
   bool abandoned_ = false;

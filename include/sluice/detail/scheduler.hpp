@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 namespace sluice::detail {
 
@@ -77,6 +78,8 @@ class scheduler final : public asio::execution_context::service, public target {
 
   void add(goroutine& g) noexcept;
   void remove(goroutine& g) noexcept;
+  /// Gives it the name that `describe_goroutines` calls it by.
+  void set_name(goroutine& g, std::string name);
   [[nodiscard]] std::size_t goroutine_count() const noexcept;
   /// One line for each kind of wait: how many, on what, since where.
   [[nodiscard]] std::string describe_goroutines();
@@ -159,6 +162,7 @@ class scheduler final : public asio::execution_context::service, public target {
   alignas(64) mutable byte_lock registry_lock_;
   goroutine* youngest_ = nullptr;
   std::size_t count_ = 0;
+  std::unordered_map<const goroutine*, std::string> names_;
   std::size_t work_ = 0;
   parked_handler* handlers_ = nullptr;
 

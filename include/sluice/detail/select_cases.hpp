@@ -180,7 +180,7 @@ class asio_case : public foreign_case {
       else
         detail::throw_error(asio::error::timed_out, "sluice: timeout");
     }
-    detail::give_reason(*result_, asio::error::timed_out);
+    detail::say_timed_out(*result_);
     return take();
   }
 
