@@ -47,9 +47,10 @@ class block_appender {
 /**
  * Blocks are cut from slabs, pieces of memory for many of them. A slab goes back to
  * `operator delete` once all its blocks are back. Thread safe; any thread may bring back what
- * another took. Source: J. Bonwick, "The Slab Allocator", USENIX Summer 1994.
+ * another took. Each has a cache line of its own. Source: J. Bonwick, "The Slab Allocator", USENIX
+ * Summer 1994.
  */
-class slabs {
+class alignas(64) slabs {
  public:
   /// What a block takes beside the bytes that can be used.
   static constexpr std::size_t overhead = sizeof(void*);
