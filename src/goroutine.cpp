@@ -60,17 +60,16 @@ void goroutine::wake_party(party& p) noexcept {
 
 void goroutine::run_node(ready_node& node, worker* w) {
   auto& g = static_cast<goroutine&>(node);
-  const ticket held = std::exchange(g.in_flight_, false) ? ticket::adopt(g) : ticket();
-  if (g.ended()) return;
-  if (!w) {
-    if (g.home->shutting_down()) return;
-    if (!g.home->has_native_executor()) return g.finish();
-    // Its executor has ended, perhaps because its whole context is about to: the scheduler ends it.
-    g.abandoned_ = true;
-    g.home->schedule(g);
-    return;
+  if (g.in_flight_) [[unlikely]] {
+    const ticket held = ticket::adopt(g);
+    g.in_flight_ = false;
+    return run_node(node, w);
   }
-  if (g.abandoned_) return g.finish();
+  if (g.ended()) return;
+  if (!w) [[unlikely]]
+    return g.drop();
+  if (g.abandoned_) [[unlikely]]
+    return g.finish();
   g.on = w;
   goroutine* const outer = std::exchange(w->current, &g);
   do {
@@ -79,6 +78,14 @@ void goroutine::run_node(ready_node& node, worker* w) {
   } while (w->after == worker::step::transferred);
   w->current = outer;
   if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
+}
+
+void goroutine::drop() {
+  if (home->shutting_down()) return;
+  if (!home->has_native_executor()) return finish();
+  // Its executor has ended, perhaps because its whole context is about to: the scheduler ends it.
+  abandoned_ = true;
+  home->schedule(*this);
 }
 
 void goroutine::abandon() noexcept {

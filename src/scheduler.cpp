@@ -60,14 +60,9 @@ worker::~worker() {
   owner.end_drain(*this);
 }
 
-void worker::push(ready_node& node) noexcept {
-  gate.lock_as_owner();
-  local.push_back(node);
-  gate.unlock_as_owner();
-  if (report_wanted && current) [[unlikely]]
-    owner.report(*this);
-  if (++pushed >= most_pushed) [[unlikely]]
-    owner.share(*this);
+void worker::let_others_see() noexcept {
+  if (report_wanted && current) owner.report(*this);
+  if (pushed >= most_pushed) owner.share(*this);
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,

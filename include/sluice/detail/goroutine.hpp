@@ -130,6 +130,8 @@ class goroutine final : public ready_node, public party {
   static void wake_party(party& p) noexcept;
 
   void finish();
+  /// It was to run, but its executor will run nothing any more.
+  void drop();
   void destroy_block() noexcept;
 
   /// Where it is outstanding work: its scheduler counts it, or each of its targets.

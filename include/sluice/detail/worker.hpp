@@ -27,7 +27,13 @@ class worker {
   worker& operator=(const worker&) = delete;
 
   /// Makes `node` run on this thread, after those already in the list.
-  void push(ready_node& node) noexcept;
+  void push(ready_node& node) noexcept {
+    gate.lock_as_owner();
+    local.push_back(node);
+    gate.unlock_as_owner();
+    if ((report_wanted && current) || ++pushed >= most_pushed) [[unlikely]]
+      let_others_see();
+  }
 
   /// From so many on what one step makes ready is shared with other threads at once.
   static constexpr int most_pushed = 256;
@@ -58,6 +64,9 @@ class worker {
   std::uint64_t steps_seen = never_seen;
   worker* previous_listed = nullptr;
   worker* next_listed = nullptr;
+
+ private:
+  void let_others_see() noexcept;
 };
 
 /// The innermost worker of this thread, or null. Not inline: a coroutine's body must not keep the
