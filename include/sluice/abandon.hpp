@@ -132,12 +132,19 @@ class abandonable_initiation {
   explicit abandonable_initiation(std::in_place_t, I&& initiation)
       : initiation_(std::forward<I>(initiation)) {}
 
+  /// The operation's own executor, for a token around this one.
+  [[nodiscard]] auto get_executor() const requires requires(const Initiation& i) {
+    i.get_executor();
+  }
+  { return initiation_.get_executor(); }
+
   template <class Handler, class... InitArgs>
   void operator()(Handler&& handler, InitArgs&&... args) && {
     using shared_type = abandonable<std::decay_t<Handler>, Args...>;
     const asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler);
-    auto where = detail::executor_of_operation(initiation_, handler);
-    auto shared = std::make_shared<shared_type>(std::move(handler), std::move(where));
+    auto where = detail::executor_of_operation(initiation_, handler, args...);
+    auto shared = std::make_shared<shared_type>(
+        std::decay_t<Handler>(std::forward<Handler>(handler)), std::move(where));
     shared->listen_to(slot);
     std::move(initiation_)(abandonable_handler<shared_type>(std::move(shared)),
                            std::forward<InitArgs>(args)...);

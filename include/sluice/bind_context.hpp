@@ -37,7 +37,7 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
   void start();
   /// On the executor: cancels the operation if it has not completed.
   void emit(asio::cancellation_type type);
-  /// The operation has completed.
+  /// The operation has completed, or never will: the executor is not used any more.
   void complete() noexcept;
 
   /// What the operation's error is because of the context.
@@ -47,8 +47,10 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
   }
 
  private:
+  void request();
+
   const context ctx_;
-  const asio::any_io_executor where_;
+  asio::any_io_executor where_;
   asio::cancellation_signal signal_;
   std::mutex mutex_;
   bool completed_ = false;
@@ -63,6 +65,12 @@ class context_handler {
 
   context_handler(Handler&& h, std::shared_ptr<context_binding> b)
       : handler_(std::move(h)), binding_(std::move(b)) {}
+  context_handler(context_handler&&) = default;
+  context_handler& operator=(context_handler&&) = delete;
+  // Perhaps uncalled, because its context is about to go: no request may be on its way there then.
+  ~context_handler() {
+    if (binding_) binding_->complete();
+  }
 
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept {
     return binding_->slot();
@@ -100,6 +108,12 @@ class context_initiation {
   context_initiation(I&& initiation, const context& ctx)
       : initiation_(std::forward<I>(initiation)), ctx_(ctx) {}
 
+  /// The operation's own executor, for a token around this one.
+  [[nodiscard]] auto get_executor() const requires requires(const Initiation& i) {
+    i.get_executor();
+  }
+  { return initiation_.get_executor(); }
+
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
     goroutine* const g = detail::get_associated_goroutine(handler);
@@ -120,7 +134,7 @@ class context_initiation {
   void launch(Handler&& handler, Args&&... args) {
     using handler_type = std::decay_t<Handler>;
     const auto binding = std::make_shared<context_binding>(
-        ctx_, detail::executor_of_operation(initiation_, handler));
+        ctx_, detail::executor_of_operation(initiation_, handler, args...));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
     std::move(initiation_)(

@@ -1,5 +1,6 @@
 #include <sluice/bind_context.hpp>
 
+#include <sluice/abandon.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
@@ -11,6 +12,8 @@
 #include "time_helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -35,6 +38,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace {
@@ -47,6 +51,41 @@ using sluice::use_task;
 using sluice::with_cancel;
 using sluice::with_timeout;
 using types = asio::cancellation_type;
+
+/// An operation on a context's executor that ends when it is cancelled, and says whether that came
+/// from there.
+class probe {
+ public:
+  explicit probe(asio::io_context& io) : io_(io) {}
+
+  template <class Token>
+  auto async_wait(Token&& token) {
+    return asio::async_initiate<Token, void(error_code)>(initiation{this}, token);
+  }
+
+  bool cancelled_there = false;
+
+ private:
+  struct initiation {
+    using executor_type = asio::io_context::executor_type;
+    probe* self;
+
+    [[nodiscard]] executor_type get_executor() const noexcept { return self->io_.get_executor(); }
+
+    template <class Handler>
+    void operator()(Handler&& handler) const {
+      const auto slot = asio::get_associated_cancellation_slot(handler);
+      const auto kept = std::make_shared<std::decay_t<Handler>>(std::forward<Handler>(handler));
+      auto cancelled = [p = self, kept](types) {
+        p->cancelled_there = p->io_.get_executor().running_in_this_thread();
+        asio::post(p->io_, [kept] { std::move (*kept)(aborted); });
+      };
+      asio::cancellation_slot(slot).assign(std::move(cancelled));
+    }
+  };
+
+  asio::io_context& io_;
+};
 
 }  // namespace
 
@@ -256,6 +295,42 @@ BOOST_AUTO_TEST_CASE(passes_on_the_type_that_its_slot_is_given) {
   tree.cancel();
   run(io);
   BOOST_TEST((told == aborted));
+}
+
+// The executor of the operation is found through the tokens between it and the handler.
+BOOST_AUTO_TEST_CASE(is_cancelled_on_its_executor_under_several_tokens) {
+  asio::io_context io;
+  for (const bool by_outer : {false, true}) {
+    const auto outer = with_cancel(context::background());
+    const auto inner = with_cancel(context::background());
+    probe p(io);
+    int called = 0;
+    p.async_wait(bind_context(outer.ctx, bind_context(inner.ctx, [&](error_code e) {
+                                called +=
+                                    e == aborted && io.get_executor().running_in_this_thread();
+                              })));
+    (by_outer ? outer : inner).cancel();
+    run(io);
+    BOOST_TEST(p.cancelled_there);
+    BOOST_TEST(called == 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(that_is_abandoned_has_its_handler_run_on_its_executor) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  auto ch = sluice::make_channel<int>(io);
+  asio::steady_timer timer(io, 24h);
+  int called = 0;
+  const auto count = [&](error_code e) {
+    called += e == aborted && io.get_executor().running_in_this_thread();
+  };
+  sluice::abandon(timer.async_wait(bind_context(tree.ctx, asio::deferred)))(count);
+  sluice::abandon(ch.receive()(bind_context(tree.ctx, asio::deferred)))(
+      [&](error_code e, std::optional<int>) { count(e); });
+  tree.cancel();
+  run(io);
+  BOOST_TEST(called == 2);
 }
 
 BOOST_AUTO_TEST_CASE(may_be_destroyed_uncalled_before_the_context_is_done) {

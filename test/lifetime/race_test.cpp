@@ -1,3 +1,4 @@
+#include <sluice/bind_context.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
@@ -208,6 +209,34 @@ BOOST_AUTO_TEST_CASE(with_a_thread_that_cancels_the_context_of_the_goroutines) {
         poll(*io);
       },
       [&] { io.reset(); }, [&] { ctx->cancel(); }, [&] { wrong += alive != 0 || resumed != 0; });
+  BOOST_TEST(wrong == 0u);
+}
+
+// Operations with handlers, of which nobody but the context of the program knows.
+BOOST_AUTO_TEST_CASE(with_a_thread_that_cancels_what_operations_are_bound_to) {
+  const watchdog dog;
+  std::optional<asio::io_context> io;
+  std::optional<sluice::cancellable_context> ctx;
+  std::atomic<int> alive = 0;
+  std::atomic<int> called = 0;
+  std::size_t wrong = 0;
+  duel::fight(
+      rounds(5'000),
+      [&] {
+        io.emplace();
+        ctx.emplace(sluice::with_cancel(sluice::context::background()));
+        const auto wait = [&](auto ex) {
+          const auto timer = std::make_shared<asio::steady_timer>(*io, 1h);
+          auto handler = [&, timer, here = witness(alive)](error_code) { ++called; };
+          timer->async_wait(
+              sluice::bind_context(ctx->ctx, asio::bind_executor(ex, std::move(handler))));
+        };
+        wait(io->get_executor());
+        wait(asio::make_strand(*io));
+        wait(sluice::get_executor(*io));
+        wait(asio::make_strand(sluice::get_executor(*io)));
+      },
+      [&] { io.reset(); }, [&] { ctx->cancel(); }, [&] { wrong += alive != 0 || called != 0; });
   BOOST_TEST(wrong == 0u);
 }
 

@@ -25,9 +25,6 @@ class initiation {
     return executor(where_);
   }
 
-  /// Where its executor runs handlers; null if the operation has none.
-  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
-
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) const {
     start_(std::forward<Handler>(handler), std::forward<Args>(args)...);
