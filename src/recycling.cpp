@@ -11,6 +11,7 @@ namespace sluice::detail {
 namespace {
 
 constexpr std::size_t step = 16;
+static_assert(step % __STDCPP_DEFAULT_NEW_ALIGNMENT__ == 0);
 constexpr std::size_t classes = 64;
 constexpr std::size_t bytes_of_a_list = std::size_t{64} * 1024;
 constexpr std::size_t bytes_of_a_batch = std::size_t{8} * 1024;

@@ -1,5 +1,6 @@
 #include "slabs.hpp"
 
+#include <algorithm>
 #include <mutex>
 
 namespace sluice::detail {
@@ -61,11 +62,13 @@ std::size_t slabs::take(std::size_t stride, std::size_t most, block_list& to) {
     guard.lock();
     link(fresh);
   }
-  slab& s = *first_;
   block_appender blocks(to);
   std::size_t taken = 0;
-  for (; taken < most && !s.used_up(); ++taken) blocks.add(s.take(stride));
-  if (s.used_up()) unlink(s);
+  for (most = std::min(most, most_under_lock); taken < most && first_; ++taken) {
+    slab& s = *first_;
+    blocks.add(s.take(stride));
+    if (s.used_up()) unlink(s);
+  }
   return taken;
 }
 

@@ -45,10 +45,10 @@ class block_appender {
 
 /// Where threads get blocks of one size in batches, and bring back those that they do not keep.
 /**
- * Blocks are cut from slabs, pieces of memory for many of them. A slab goes back to
- * `operator delete` once all its blocks are back. Thread safe; any thread may bring back what
- * another took. Each has a cache line of its own. Source: J. Bonwick, "The Slab Allocator", USENIX
- * Summer 1994.
+ * Blocks are cut from slabs, pieces of memory for many of them. A slab whose blocks are all back
+ * goes back to `operator delete`, unless it is the only one that has any. Thread safe; any thread
+ * may bring back what another took. Each has a cache line of its own. Source: J. Bonwick, "The Slab
+ * Allocator", USENIX Summer 1994.
  */
 class alignas(64) slabs {
  public:

@@ -5,11 +5,12 @@
 
 namespace sluice::detail {
 
-/// The lock of a channel or another waiting place: one exchange to lock, one store to unlock.
+/// The lock of channels, other waiting places, and what else is held for a few dozen instructions:
+/// one exchange to lock, one store to unlock.
 /**
- * Held for a few dozen instructions and never across user code that could come back. A thread that
- * finds it taken spins shortly, then sleeps in the kernel. `unlock` does not touch the lock after
- * its store, so whoever locks next may destroy it.
+ * Never held across user code that could come back. A thread that finds it taken spins shortly,
+ * then sleeps in the kernel. `unlock` does not touch the lock after its store, so whoever locks
+ * next may destroy it.
  */
 class byte_lock {
  public:

@@ -4,10 +4,10 @@
 
 namespace sluice::detail {
 
-/// Memory for coroutine frames and queued functions, from per-thread caches of a few size classes.
+/// Memory for coroutine frames, goroutines' blocks and queued functions, in classes of sizes.
 /**
- * Any thread may give back what another took. Each thread keeps a bounded amount; the rest goes
- * back to `operator delete`. Aligned as `operator new` aligns.
+ * Any thread may give back what another took. Each thread keeps a bounded amount, for the rest see
+ * `slabs`; what is large comes from `operator new`, as whose memory it is aligned.
  *
  * @throws std::bad_alloc
  */

@@ -31,7 +31,8 @@ class worker {
     gate.lock_as_owner();
     local.push_back(node);
     gate.unlock_as_owner();
-    if ((report_wanted && current) || ++pushed >= most_pushed) [[unlikely]]
+    ++pushed;
+    if ((report_wanted && current) || pushed >= most_pushed) [[unlikely]]
       let_others_see();
   }
 
