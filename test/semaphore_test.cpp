@@ -5,6 +5,7 @@
 #include <sluice/select.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
+#include <sluice/wait_group.hpp>
 
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
@@ -146,17 +147,20 @@ BOOST_AUTO_TEST_CASE(of_all_units_is_not_starved_by_small_ones) {
     constexpr std::size_t n = 10;
     semaphore s(n);
     bool stop = false;
+    sluice::wait_group small;
     for (std::size_t i = 0; i < n; ++i)
-      sluice::go([&]() -> task<> {
+      small.go([&]() -> task<> {
         while (!stop) {
           const auto p = co_await s.acquire();
           co_await sluice::sleep_for(1us);
         }
       });
     co_await sluice::sleep_for(1us);
-    const auto all = co_await s.acquire(n);
+    auto all = co_await s.acquire(n);
     BOOST_TEST(all.count() == n);
     stop = true;
+    all.release();
+    co_await small.wait();
   });
 }
 
