@@ -133,7 +133,7 @@ class http_server {
     boost::beast::flat_buffer buffer;
     for (bool open = true; open;) {
       if (buffer.size() == 0) {
-        const bool begins = co_await request_begins(socket);
+        const bool begins = co_await request_begins(socket, buffer);
         if (!begins) break;
       }
       http::request_parser<http::string_body> parser;
@@ -156,10 +156,13 @@ class http_server {
 
   /// Waits for the next request. A connection that waits here is idle: a server that stops need not
   /// wait for it.
-  sluice::task<bool> request_begins(tcp::socket& socket) {
-    const auto event = co_await sluice::select(socket.async_wait(tcp::socket::wait_read, as_result),
-                                               sluice::sleep_for(idle_time_), stopping_.ctx.done());
-    co_return event.index() == 0;
+  sluice::task<bool> request_begins(tcp::socket& socket, boost::beast::flat_buffer& buffer) {
+    auto event = co_await sluice::select(socket.async_read_some(buffer.prepare(4096), as_result),
+                                         sluice::sleep_for(idle_time_), stopping_.ctx.done());
+    if (event.index() != 0) co_return false;
+    const auto [error, n] = event.get<0>();
+    buffer.commit(n);
+    co_return !error;
   }
 
   /// Takes what the client is still sending: to close at once would reset the connection, and the
