@@ -93,7 +93,7 @@ class context_handler {
   void end() noexcept {
     if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
       slot.clear();
-    binding_->complete();
+    std::exchange(binding_, nullptr)->complete();
   }
 
   Handler handler_;
