@@ -129,6 +129,12 @@ void scheduler::use_for_timers(const asio::any_io_executor& ex) {
   if (!foreign_executor_) foreign_executor_ = ex;
 }
 
+bool scheduler::knows_event_loop() const noexcept {
+  if (has_native_executor()) return true;
+  const std::lock_guard guard(registry_lock_);
+  return static_cast<bool>(foreign_executor_);
+}
+
 asio::any_io_executor scheduler::timer_executor() const {
   if (has_native_executor()) return native().executor();
   const std::lock_guard guard(registry_lock_);

@@ -6,6 +6,7 @@
 
 #include <sluice/detail/waiter.hpp>
 
+#include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <algorithm>
@@ -78,15 +79,37 @@ scheduler::scheduler(asio::execution_context& context)
 
 scheduler::~scheduler() = default;
 
+namespace {
+
+/// As much of an executor as a strand needs to find its context.
+struct bare_executor {
+  asio::execution_context* where;
+
+  template <class F>
+  void execute(F&&) const {}
+  [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
+    return *where;
+  }
+  friend bool operator==(const bare_executor& a, const bare_executor& b) noexcept {
+    return a.where == b.where;
+  }
+  friend bool operator!=(const bare_executor& a, const bare_executor& b) noexcept {
+    return a.where != b.where;
+  }
+};
+
+}  // namespace
+
+// Services shut down in the opposite order of their making. That of strands must be there after
+// the scheduler's, because until then other threads may wake goroutines on strands.
 scheduler& scheduler::of(asio::execution_context& context) {
+  if (!asio::has_service<scheduler>(context))
+    static_cast<void>(asio::make_strand(bare_executor{&context}));
   return asio::use_service<scheduler>(context);
 }
 
 template <class Context>
 scheduler& scheduler::with_native_executor(Context& context) {
-  // Services shut down in the opposite order of their making. That of strands must be there after
-  // the scheduler's, because until then other threads may wake goroutines on strands.
-  if (!asio::has_service<scheduler>(context)) static_cast<void>(asio::make_strand(context));
   auto& s = of(static_cast<asio::execution_context&>(context));
   if (!s.has_native_executor()) {
     const std::lock_guard guard(s.registry_lock_);

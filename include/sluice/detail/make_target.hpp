@@ -11,6 +11,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 
@@ -153,23 +154,59 @@ target_ptr executor_target<Executor>::without_strand() {
     return target_ptr(*this);
 }
 
-/// The scheduler of an executor's context.
-template <class Executor>
-[[nodiscard]] scheduler& scheduler_of(const Executor& ex) {
-  if constexpr (std::is_same_v<Executor, executor>)
-    return ex.where()->owner();
-  else if constexpr (is_strand<Executor>)
-    return scheduler_of(ex.get_inner_executor());
-  else
-    return scheduler::of(context_of(ex));
+/// An executor of Asio's contexts that counts outstanding work.
+template <class Context>
+using tracked_executor = decltype(asio::require(std::declval<typename Context::executor_type>(),
+                                                asio::execution::outstanding_work.tracked));
+
+/// Whether it is one of `Known`; calls `f` with it then.
+template <class... Known, class F>
+bool visit_erased(const asio::any_io_executor& ex, F f) {
+  const auto visit = [&](const auto* known) {
+    if (known) f(*known);
+    return known != nullptr;
+  };
+  return (visit(ex.template target<Known>()) || ...);
 }
 
 template <class Executor>
-[[nodiscard]] target_ptr make_executor_target(const Executor& ex) {
-  auto& owner = scheduler_of(ex);
+[[nodiscard]] scheduler& scheduler_of(const Executor& ex);
+
+/// A target of an executor whose context has the scheduler `owner`, which waits for its timers on
+/// it unless it knows a better one.
+template <class Executor>
+[[nodiscard]] target_ptr make_executor_target(scheduler& owner, const Executor& ex) {
   target_ptr result(*new executor_target<Executor>(owner, ex));
   if (!owner.has_native_executor()) owner.use_for_timers(executor(result));
   return result;
+}
+
+/// The scheduler of an executor's context, able to wait for timers.
+/** The one place where schedulers are made, so that each has been told an executor of its context:
+ * the context's own if `ex` is made of it, also under a strand or erased, otherwise `ex`. */
+template <class Executor>
+[[nodiscard]] scheduler& scheduler_of(const Executor& ex) {
+  if constexpr (std::is_same_v<Executor, executor>) {
+    return ex.where()->owner();
+  } else if constexpr (is_strand<Executor>) {
+    return scheduler_of(ex.get_inner_executor());
+  } else if constexpr (is_native_executor<Executor>) {
+    return scheduler::of(context_of(ex));
+  } else {
+    if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
+      scheduler* known = nullptr;
+      if (visit_erased<asio::io_context::executor_type, asio::thread_pool::executor_type, executor,
+                       tracked_executor<asio::io_context>, tracked_executor<asio::thread_pool>,
+                       asio::strand<executor>, asio::strand<asio::io_context::executor_type>,
+                       asio::strand<asio::thread_pool::executor_type>,
+                       asio::strand<asio::any_io_executor>>(
+              ex, [&](const auto& inside) { known = &scheduler_of(inside); }))
+        return *known;
+    }
+    auto& s = scheduler::of(static_cast<asio::execution_context&>(context_of(ex)));
+    if (!s.knows_event_loop()) static_cast<void>(make_executor_target(s, ex));
+    return s;
+  }
 }
 
 /// Where the goroutines and handlers of an executor run.
@@ -180,18 +217,16 @@ template <class Executor>
   if constexpr (std::is_same_v<Executor, executor>) {
     return ex.where();
   } else if constexpr (is_native_executor<Executor>) {
-    return target_ptr(scheduler::of(context_of(ex)));
-  } else if constexpr (std::is_same_v<Executor, asio::any_io_executor>) {
-    if (const auto* io = ex.template target<asio::io_context::executor_type>())
-      return target_of(*io);
-    if (const auto* pool = ex.template target<asio::thread_pool::executor_type>())
-      return target_of(*pool);
-    if (const auto* own = ex.template target<executor>()) return target_of(*own);
-    if (const auto* strand = ex.template target<asio::strand<executor>>())
-      return target_of(*strand);
-    return make_executor_target(ex);
+    return target_ptr(scheduler_of(ex));
   } else {
-    return make_executor_target(ex);
+    target_ptr known;
+    if constexpr (std::is_same_v<Executor, asio::any_io_executor>)
+      if (visit_erased<asio::io_context::executor_type, asio::thread_pool::executor_type, executor,
+                       tracked_executor<asio::io_context>, tracked_executor<asio::thread_pool>,
+                       asio::strand<executor>>(
+              ex, [&](const auto& inside) { known = target_of(inside); }))
+        return known;
+    return make_executor_target(scheduler_of(ex), ex);
   }
 }
 

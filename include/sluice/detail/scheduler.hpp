@@ -46,7 +46,7 @@ class scheduler final : public asio::execution_context::service, public target {
   explicit scheduler(asio::execution_context& context);
   ~scheduler();
 
-  /// The scheduler of a context, made at the first call.
+  /// The scheduler of a context, made at the first call. For use by `scheduler_of`.
   static scheduler& of(asio::execution_context& context);
   /// The same, of a context whose own executor the ready list may be drained on.
   static scheduler& of(asio::io_context& context);
@@ -67,6 +67,8 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] bool has_native_executor() const noexcept {
     return native_.load(std::memory_order_acquire) != nullptr;
   }
+  /// Whether it can wait for timers: it has a native executor, or remembers one.
+  [[nodiscard]] bool knows_event_loop() const noexcept;
   /// The context's own executor, or the one remembered for timers.
   [[nodiscard]] asio::any_io_executor event_loop_executor() const { return timer_executor(); }
   /// Remembers an executor to wait for timers on, for a context whose own executor is not known.
