@@ -75,7 +75,7 @@ sluice::task<int> fetch_all(const options& o) {
   try {
     co_await sluice::with_task_group(ctx, start_all);  // returns when all of them have ended
   } catch (const std::exception& e) {
-    failure = ctx.err() == asio::error::timed_out ? "the deadline has passed" : e.what();
+    failure = ctx.err() == sluice::error::deadline_exceeded ? "the deadline has passed" : e.what();
   }
 
   if (!failure.empty()) {

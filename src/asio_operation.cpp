@@ -71,7 +71,7 @@ void handler_wait::abandoned() noexcept {
 }
 
 error_code handler_wait::cancelled_error() const noexcept {
-  return timed_out() ? asio::error::timed_out : asio::error::operation_aborted;
+  return timed_out() ? make_error_code(error::deadline_exceeded) : asio::error::operation_aborted;
 }
 
 bool handler_wait::emit(cancellable& wait, asio::cancellation_type type,

@@ -28,6 +28,15 @@ void cancellation::request(asio::cancellation_type type, waiter::state reason) n
   if (held) held->unpin();
 }
 
+// Noted first: a reset between the two steps finds it.
+void cancellation::context_done(waiter::state reason) noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    context_outcome_ = reason;
+  }
+  request(asio::cancellation_type::all, reason);
+}
+
 waiter::state cancellation::begin(cancellable& wait) noexcept {
   if (outcome_ == waiter::state::waiting) wait_ = &wait;
   return outcome_;
@@ -66,8 +75,10 @@ asio::cancellation_type cancellation::requested() noexcept {
 void cancellation::reset(asio::cancellation_type filter) noexcept {
   const std::lock_guard guard(lock_);
   filter_ = filter;
-  requested_ = asio::cancellation_type::none;
-  outcome_ = waiter::state::waiting;
+  const bool done = context_outcome_ != waiter::state::waiting;
+  requested_ = done ? filter : asio::cancellation_type::none;
+  outcome_ =
+      requested_ == asio::cancellation_type::none ? waiter::state::waiting : context_outcome_;
 }
 
 bool cancellation::throws() noexcept {

@@ -38,6 +38,7 @@ class relock : public operation<relock, grant_waiter> {
   relock(grant_queue& q, std::size_t n) noexcept {
     queue = &q;
     weight = n;
+    comes_back = true;
   }
 
   bool start(goroutine& g) {
@@ -65,6 +66,7 @@ class relock : public operation<relock, grant_waiter> {
 task<> condition::wait(detail::grant& guard) {
   if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
   detail::grant_queue& mutex = *guard.queue();
+  const detail::grant kept = mutex.keep();
   const std::size_t weight = guard.weight();
   const error_code e = co_await detail::notification(*queue_, guard);
   guard = co_await detail::relock(mutex, weight);

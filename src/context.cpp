@@ -33,9 +33,8 @@ void bind_to_context(goroutine& g, const context& ctx) {
   if (!ctx.state()) return;
   const auto cancel = g.become_cancellable();
   const auto request = [cancel, state = ctx.state()] {
-    cancel->request(asio::cancellation_type::all, state->err() == asio::error::timed_out
-                                                      ? waiter::state::timed_out
-                                                      : waiter::state::aborted);
+    cancel->context_done(state->err() == error::deadline_exceeded ? waiter::state::timed_out
+                                                                  : waiter::state::aborted);
   };
   const auto registration = std::make_shared<context_registration>(ctx, request);
   if (registration->start())
@@ -51,28 +50,18 @@ cancellable_context with_cancel(const context& parent) {
   return {context(state, parent.values()), cancel_function(state)};
 }
 
-cancellable_context with_deadline(const context& parent, clock::time_point t) {
+cancellable_context with_deadline(const context& parent, clock::time_point t,
+                                  std::exception_ptr cause) {
   const auto place = detail::current_place("sluice::with_deadline");
   auto result = with_cancel(parent);
-  result.ctx.state()->set_deadline(place.where, t);
+  result.ctx.state()->set_deadline(place.where, t, std::move(cause));
   return result;
 }
 
 cancellable_context merge(const std::vector<context>& parents) {
   auto result = with_cancel(parents.empty() ? context::background() : parents.front());
-  const auto& merged = result.ctx.state();
-  for (std::size_t i = 1; i < parents.size(); ++i) {
-    const auto parent = parents[i].state();
-    if (!parent) continue;
-    const auto pass_on = [link = merged->link(), parent] {
-      link->cancel(parent->err(), parent->cause());
-    };
-    const auto registration = std::make_shared<detail::context_registration>(parents[i], pass_on);
-    if (registration->start())
-      merged->keep(registration);
-    else
-      pass_on();
-  }
+  for (std::size_t i = 1; i < parents.size(); ++i)
+    if (const auto& other = parents[i].state()) result.ctx.state()->join(*other.get());
   return result;
 }
 
@@ -97,14 +86,7 @@ cancellable_context with_stop_token(const context& parent, std::stop_token token
 }
 
 std::stop_token stop_token_of(const context& ctx) {
-  std::stop_source source;
-  if (const auto& state = ctx.state()) {
-    const auto callback =
-        std::make_shared<detail::context_callback>([source]() mutable { source.request_stop(); });
-    state->keep(callback);
-    if (!state->add(*callback)) source.request_stop();
-  }
-  return source.get_token();
+  return ctx.state() ? ctx.state()->stop_token() : std::stop_source().get_token();
 }
 
 }  // namespace sluice

@@ -11,14 +11,18 @@
 
 namespace sluice::detail {
 
-void context_link::cancel(const error_code& e, const std::exception_ptr& cause) {
-  context_ref target;
-  {
-    const std::lock_guard guard(lock_);
-    if (!state_ || !state_->try_retain()) return;
-    target = context_ref::adopt(*state_);
-  }
-  target->cancel(e, cause);
+context_ref context_link::lock() noexcept {
+  const std::lock_guard guard(lock_);
+  if (!state_ || !state_->try_retain()) return {};
+  return context_ref::adopt(*state_);
+}
+
+void context_link::cancel(const error_code& e, const std::exception_ptr& cause) noexcept {
+  if (const context_ref target = lock()) target->cancel(e, cause);
+}
+
+void context_link::expire() noexcept {
+  if (const context_ref target = lock()) target->expire();
 }
 
 void context_link::clear() noexcept {
@@ -32,7 +36,7 @@ context_state& context_state::make(context_state* parent) {
   parent->retain();
   {
     const std::lock_guard guard(parent->lock_);
-    child.deadline_ = parent->deadline_;
+    child.limit(parent->deadline_, parent->whose_deadline_);
     if (!parent->done_.load(std::memory_order_relaxed)) {
       child.next_sibling_ = parent->first_child_;
       if (child.next_sibling_) child.next_sibling_->previous_sibling_ = &child;
@@ -41,7 +45,7 @@ context_state& context_state::make(context_state* parent) {
       return child;
     }
   }
-  child.cancel(parent->err(), parent->cause());
+  child.cancel(parent->error_, parent->cause_);
   return child;
 }
 
@@ -72,47 +76,53 @@ void context_state::unlink_child(context_state& c) noexcept {
   if (c.next_sibling_) c.next_sibling_->previous_sibling_ = c.previous_sibling_;
 }
 
-void context_state::cancel(error_code e, std::exception_ptr cause) {
+// Every context is marked before it is linked, so one that several threads or several ways of a
+// merged tree come to at the same time is in one list only; and everything that a function of a
+// context can see of its children is told in a loop, because a chain of contexts may be long.
+void context_state::cancel(const error_code& e, const std::exception_ptr& cause) noexcept {
+  if (!mark_done(e, cause)) return;
   retain();
-  context_state* todo = nullptr;
+  context_state* last = this;
   for (context_state* s = this; s;) {
-    s->cancel_one(e, cause, todo);
+    s->tell(last);
     if (s->parent_) s->parent_->unlink_child(*s);
+    context_state* const next = s->next_to_tell_;
     s->release();
-    s = todo;
-    if (s) todo = s->next_to_cancel_;
+    s = next;
   }
 }
 
-void context_state::cancel_one(const error_code& e, const std::exception_ptr& cause,
-                               context_state*& todo) {
+bool context_state::mark_done(const error_code& e, const std::exception_ptr& cause) noexcept {
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed)) return false;
+  error_ = e;
+  cause_ = cause;
+  done_.store(true, std::memory_order_release);
+  return true;
+}
+
+// It is marked, so nothing is added any more.
+void context_state::tell(context_state*& last) noexcept {
   wake_list woken;
   std::shared_ptr<one_shot> timer;
   std::vector<std::shared_ptr<void>> kept;
+  std::optional<std::stop_source> stop;
   {
     const std::lock_guard guard(lock_);
-    if (done_.load(std::memory_order_relaxed)) return;
-    error_ = e;
-    cause_ = cause;
-    done_.store(true, std::memory_order_release);
     timer = std::move(timer_);
     kept.swap(kept_);
+    stop.swap(stop_source_);
     while (waiter* const w = pop_claimed(waiters_)) {
       w->outcome = waiter::state::done;
       woken.add(*w);
     }
-    for (context_state* c = first_child_; c; c = c->next_sibling_) {
-      c->linked_ = false;
-      if (!c->try_retain()) continue;
-      c->next_to_cancel_ = todo;
-      todo = c;
-    }
-    first_child_ = nullptr;
   }
   if (timer) timer->stop();
   woken.wake_all();
+  if (stop) stop->request_stop();
   for (;;) {
     std::function<void()> f;
+    std::shared_ptr<context_link> target;
     {
       const std::lock_guard guard(lock_);
       context_callback* const c = callbacks_;
@@ -121,9 +131,32 @@ void context_state::cancel_one(const error_code& e, const std::exception_ptr& ca
       if (callbacks_) callbacks_->previous_ = nullptr;
       c->registered_ = false;
       f.swap(c->function_);
+      target.swap(c->target_);
     }
-    f();
+    if (target)
+      append_if_marked(target->lock(), last);
+    else
+      f();
   }
+  while (context_ref child = take_child()) append_if_marked(std::move(child), last);
+}
+
+context_ref context_state::take_child() noexcept {
+  const std::lock_guard guard(lock_);
+  while (context_state* const c = first_child_) {
+    first_child_ = c->next_sibling_;
+    if (first_child_) first_child_->previous_sibling_ = nullptr;
+    c->linked_ = false;
+    if (c->try_retain()) return context_ref::adopt(*c);
+  }
+  return {};
+}
+
+// Its reference goes into the list.
+void context_state::append_if_marked(context_ref c, context_state*& last) noexcept {
+  if (!c || !c->mark_done(error_, cause_)) return;
+  last->next_to_tell_ = c.get();
+  last = c.detach();
 }
 
 bool context_state::add(context_callback& c) noexcept {
@@ -147,18 +180,18 @@ bool context_state::remove(context_callback& c) noexcept {
   return true;
 }
 
-void context_state::set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t) {
+void context_state::set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t,
+                                 std::exception_ptr cause) {
+  const auto self = link();
   {
     const std::lock_guard guard(lock_);
     if (deadline_ && *deadline_ <= t) return;
     deadline_ = t;
+    whose_deadline_ = self;
+    deadline_cause_ = std::move(cause);
   }
-  if (t <= scheduler::now()) {
-    cancel(asio::error::timed_out, nullptr);
-    return;
-  }
-  auto timer = std::make_shared<one_shot>(
-      where->owner(), [target = link()] { target->cancel(asio::error::timed_out, nullptr); });
+  if (t <= scheduler::now()) return expire();
+  auto timer = std::make_shared<one_shot>(where->owner(), [self] { self->expire(); });
   timer->start(t);
   {
     const std::lock_guard guard(lock_);
@@ -170,12 +203,65 @@ void context_state::set_deadline(const target_ptr& where, std::chrono::steady_cl
   timer->stop();
 }
 
-error_code context_state::err() const noexcept {
+void context_state::expire() noexcept {
+  std::exception_ptr cause;
+  {
+    const std::lock_guard guard(lock_);
+    cause = deadline_cause_;
+  }
+  cancel(error::deadline_exceeded, cause);
+}
+
+void context_state::limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
+                          const std::shared_ptr<context_link>& whose) noexcept {
+  if (!deadline || (deadline_ && *deadline_ <= *deadline)) return;
+  deadline_ = deadline;
+  whose_deadline_ = whose;
+}
+
+void context_state::join(context_state& other) {
+  struct registration {
+    registration(context_state& s, std::shared_ptr<context_link> target) noexcept
+        : of(s), callback(std::move(target)) {
+      of.retain();
+    }
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+    ~registration() {
+      of.remove(callback);
+      of.release();
+    }
+    context_state& of;
+    context_callback callback;
+  };
+  const auto r = std::make_shared<registration>(other, link());
+  keep(r);
+  if (!other.add(r->callback)) return cancel(other.error_, other.cause_);
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::shared_ptr<context_link> whose;
+  {
+    const std::lock_guard guard(other.lock_);
+    deadline = other.deadline_;
+    whose = other.whose_deadline_;
+  }
+  const std::lock_guard guard(lock_);
+  limit(deadline, whose);
+}
+
+error_code context_state::err() noexcept {
+  std::shared_ptr<context_link> late;
+  {
+    const std::lock_guard guard(lock_);
+    if (error_ || !deadline_ || *deadline_ > scheduler::now()) return error_;
+    late = whose_deadline_;
+  }
+  late->expire();
   const std::lock_guard guard(lock_);
   return error_;
 }
 
-std::exception_ptr context_state::cause() const noexcept {
+std::exception_ptr context_state::cause() noexcept {
+  static_cast<void>(err());
   const std::lock_guard guard(lock_);
   if (cause_ || !error_) return cause_;
   return std::make_exception_ptr(system_error(error_, "sluice: context"));
@@ -190,6 +276,17 @@ std::shared_ptr<context_link> context_state::link() {
   const std::lock_guard guard(lock_);
   if (!link_) link_ = std::make_shared<context_link>(*this);
   return link_;
+}
+
+std::stop_token context_state::stop_token() {
+  std::stop_source source;
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed)) {
+    source.request_stop();
+    return source.get_token();
+  }
+  if (!stop_source_) stop_source_ = std::move(source);
+  return stop_source_->get_token();
 }
 
 void context_state::keep(std::shared_ptr<void> what) {

@@ -20,8 +20,16 @@ class category final : public boost::system::error_category {
         return "called outside a goroutine";
       case error::move_failed:
         return "moving the element threw";
+      case error::deadline_exceeded:
+        return "context deadline exceeded";
     }
     return "unknown sluice error";
+  }
+
+  boost::system::error_condition default_error_condition(int value) const noexcept override {
+    if (static_cast<error>(value) == error::deadline_exceeded)
+      return boost::system::errc::make_error_condition(boost::system::errc::timed_out);
+    return {value, *this};
   }
 };
 

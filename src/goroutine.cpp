@@ -153,6 +153,20 @@ goroutine& current_goroutine(const char* caller) {
   return *g;
 }
 
+bool handling_own_cancellation() noexcept {
+  const goroutine* const g = this_goroutine_or_null();
+  if (!g || !g->cancel) return false;
+  const auto outcome = g->cancel->outcome();
+  if (outcome == waiter::state::waiting) return false;
+  try {
+    throw;
+  } catch (const system_error& x) {
+    return x.code() == outcome_error(outcome) || x.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
 void run_here(scheduler& s, ready_node& node) {
   if (worker* const w = innermost; w && &w->owner == &s) {
     node.run(node, w);

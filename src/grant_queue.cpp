@@ -82,7 +82,15 @@ grant_waiter* grant_queue::first_undecided() noexcept {
   return nullptr;
 }
 
-void grant_queue::grant(grant_waiter& w) noexcept {
+// The one that is to be let in next.
+grant_waiter* grant_queue::first_candidate() noexcept {
+  if (!orphaned_) return first_undecided();
+  for (waiter* w = waiters_.front(); w; w = waiters_.after(*w))
+    if (of(*w).comes_back) return &of(*w);
+  return nullptr;
+}
+
+void grant_queue::give(grant_waiter& w) noexcept {
   held_ = held_ + w.weight;
   w.tied = tie::granted;
   w.outcome = waiter::state::done;
@@ -91,14 +99,13 @@ void grant_queue::grant(grant_waiter& w) noexcept {
 bool grant_queue::grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept {
   waiter_list::remove(w);
   if (!claim(w)) return false;
-  grant(w);
+  give(w);
   woken.add(w);
   return true;
 }
 
 void grant_queue::admit(wake_list& woken) noexcept {
-  if (orphaned_) return;
-  while (grant_waiter* const w = first_undecided()) {
+  while (grant_waiter* const w = first_candidate()) {
     if (!fits(w->weight)) return;
     static_cast<void>(grant_if_claimed(*w, woken));
   }
@@ -119,9 +126,9 @@ void grant_queue::change(Change c) noexcept {
 }
 
 bool grant_queue::attempt(grant_waiter& w) noexcept {
-  if (first_undecided() || !fits(w.weight)) return false;
+  if (first_candidate() || !fits(w.weight)) return false;
   ++ties_;
-  grant(w);
+  give(w);
   return true;
 }
 
@@ -172,6 +179,12 @@ void grant_queue::release(std::size_t weight) noexcept {
     held_ = held_ - weight;
     --ties_;
   });
+}
+
+grant grant_queue::keep() noexcept {
+  const std::lock_guard guard(lock_);
+  ++ties_;
+  return {*this, 0};
 }
 
 void grant_queue::detach(std::size_t weight) noexcept {

@@ -48,6 +48,10 @@ void scheduler::unlink(goroutine& g) noexcept {
   --count_;
 }
 
+void scheduler::one_fails() noexcept {
+  if (ends_with_failure_) ends_with_failure_->stop();
+}
+
 void scheduler::set_name(goroutine& g, std::string name) {
   const std::lock_guard guard(registry_lock_);
   names_[&g].swap(name);

@@ -30,7 +30,9 @@ std::size_t default_threads() {
 }  // namespace
 
 runtime::runtime(std::size_t threads)
-    : threads_(threads == 0 ? default_threads() : threads), context_(static_cast<int>(threads_)) {}
+    : threads_(threads == 0 ? default_threads() : threads), context_(static_cast<int>(threads_)) {
+  detail::scheduler::of(context_).end_with_first_failure(context_);
+}
 
 runtime::~runtime() = default;
 

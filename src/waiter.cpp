@@ -19,7 +19,7 @@ error_code outcome_error(waiter::state outcome) noexcept {
     case waiter::state::aborted:
       return asio::error::operation_aborted;
     case waiter::state::timed_out:
-      return asio::error::timed_out;
+      return error::deadline_exceeded;
     case waiter::state::failed:
       return error::move_failed;
     case waiter::state::idle:

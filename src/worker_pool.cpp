@@ -158,7 +158,7 @@ void job_queue::begin(const std::shared_ptr<job>& j, const context& ctx) {
     j->goroutine_ = g;
   }
   if (j->limit_ != clock::duration::max())
-    ctx.state()->set_deadline(place_.where, add_saturated(clock::now(), j->limit_));
+    ctx.state()->set_deadline(place_.where, add_saturated(clock::now(), j->limit_), nullptr);
   g->make_ready();
 }
 
@@ -185,7 +185,7 @@ void job_queue::end(job& j, std::exception_ptr failure) {
       // It was told when its time ran out or the pool was cancelled.
     } else if (!failure) {
       ++done_;
-    } else if (tree->ctx.err() == asio::error::timed_out) {
+    } else if (tree->ctx.err() == error::deadline_exceeded) {
       ++timed_out_;
       failure = failure_of(asio::error::timed_out);
     } else if (j.cancel_requested_ && is_cancellation(failure)) {
@@ -235,7 +235,7 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
 void job_queue::time_out(const std::shared_ptr<job>& j) {
   {
     const std::lock_guard guard(mutex_);
-    if (j->told_ || j->tree_->ctx.err() != asio::error::timed_out) return;
+    if (j->told_ || j->tree_->ctx.err() != error::deadline_exceeded) return;
     j->told_ = true;
     ++timed_out_;
   }

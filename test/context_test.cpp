@@ -67,7 +67,7 @@ std::string text_of_cause(const context& ctx) {
     std::rethrow_exception(cause);
   } catch (const sluice::system_error& e) {
     if (e.code() == aborted) return "cancelled";
-    if (e.code() == timed_out) return "timed out";
+    if (e.code() == deadline_exceeded) return "timed out";
     return e.code().message();
   } catch (const std::runtime_error& e) {
     return e.what();
@@ -326,7 +326,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(a_deadline)
 
 // Source: TestDeadline, TestTimeout; net_test.go: DeadlineExceeded is a timeout
-BOOST_AUTO_TEST_CASE(makes_a_context_done_with_timed_out_and_never_early) {
+BOOST_AUTO_TEST_CASE(makes_a_context_done_with_deadline_exceeded_and_never_early) {
   asio::io_context io;
   const stopwatch watch;
   const auto tree = with_timeout(io, context::background(), 2ms);
@@ -339,8 +339,8 @@ BOOST_AUTO_TEST_CASE(makes_a_context_done_with_timed_out_and_never_early) {
   });
   run(io);
   BOOST_TEST((took >= 2ms));
-  BOOST_TEST(tree.ctx.err() == timed_out);
-  BOOST_TEST(child.ctx.err() == timed_out);
+  BOOST_TEST(tree.ctx.err() == deadline_exceeded);
+  BOOST_TEST(child.ctx.err() == deadline_exceeded);
   BOOST_TEST((tree.ctx.err() == boost::system::errc::timed_out));
   BOOST_TEST((tree.ctx.err() != boost::system::errc::operation_canceled));
 }
@@ -350,11 +350,11 @@ BOOST_AUTO_TEST_CASE(that_has_passed_needs_no_timer) {
   asio::io_context io;
   for (const auto t : {clock::now(), clock::now() - 24h, clock::time_point::min()}) {
     const auto tree = with_deadline(io, context::background(), t);
-    BOOST_TEST(tree.ctx.err() == timed_out);
+    BOOST_TEST(tree.ctx.err() == deadline_exceeded);
     BOOST_TEST((tree.ctx.deadline() == t));
   }
   for (const auto d : {0ns, -1ns, std::chrono::nanoseconds::min()})
-    BOOST_TEST(with_timeout(io, context::background(), d).ctx.err() == timed_out);
+    BOOST_TEST(with_timeout(io, context::background(), d).ctx.err() == deadline_exceeded);
   BOOST_TEST(io.poll() == 0u);
 }
 
@@ -388,7 +388,7 @@ BOOST_AUTO_TEST_CASE(of_the_parent_or_the_child_counts_whichever_is_earlier) {
     parent.cancel();
   });
   run(io);
-  BOOST_TEST(much_later.ctx.err() == timed_out);
+  BOOST_TEST(much_later.ctx.err() == deadline_exceeded);
   BOOST_TEST(later.ctx.err() == aborted);
 }
 
@@ -417,7 +417,7 @@ BOOST_AUTO_TEST_CASE(needs_a_goroutine_or_a_place) {
     co_await tree.ctx.done();
     in_goroutine = tree.ctx.err();
   });
-  BOOST_TEST(in_goroutine == timed_out);
+  BOOST_TEST(in_goroutine == deadline_exceeded);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -493,7 +493,7 @@ BOOST_AUTO_TEST_CASE(is_found_through_any_number_of_layers_before_and_after_they
     const bool by_timeout = seed % 2 == 0;
     if (by_timeout) {
       const auto tree = with_deadline(io, ctx, clock::now());
-      BOOST_TEST(tree.ctx.err() == timed_out);
+      BOOST_TEST(tree.ctx.err() == deadline_exceeded);
       BOOST_TEST(!done(ctx));
     }
     cancels[random.below(cancels.size())]();

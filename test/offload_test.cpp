@@ -269,7 +269,7 @@ BOOST_AUTO_TEST_CASE(while_it_waits_for_a_thread_keeps_the_function_from_being_c
     poll(io);
     if (!by_deadline) parent.cancel();
     run(io);
-    BOOST_TEST(queued.value() == (by_deadline ? timed_out : aborted));
+    BOOST_TEST(queued.value() == (by_deadline ? deadline_exceeded : aborted));
     BOOST_TEST(!called.load());
   }
 }

@@ -52,7 +52,7 @@ std::string text_of_failure(Body body, const context& parent = background,
     try {
       static_cast<void>(co_await with_task_group(parent, body, policy));
     } catch (const sluice::system_error& e) {
-      text = e.code() == aborted ? "cancelled" : e.code() == timed_out ? "timed out" : e.what();
+      text = e.code() == aborted ? "cancelled" : e.code() == deadline_exceeded ? "timed out" : e.what();
     } catch (const std::exception& e) {
       text = e.what();
     }
@@ -323,7 +323,7 @@ BOOST_AUTO_TEST_CASE(by_a_deadline_is_seen_as_that) {
     };
     child = co_await error_of(with_task_group(tree.ctx, body));
   });
-  BOOST_TEST(child.value() == timed_out);
+  BOOST_TEST(child.value() == deadline_exceeded);
 }
 
 BOOST_AUTO_TEST_CASE(the_goroutine_that_waits_cancels_the_group_and_waits_for_all) {

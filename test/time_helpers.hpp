@@ -26,6 +26,7 @@
 namespace sluice_test {
 
 inline const error_code timed_out = asio::error::timed_out;
+inline const error_code deadline_exceeded = sluice::error::deadline_exceeded;
 
 /// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
 template <class Main>

@@ -314,6 +314,26 @@ BOOST_AUTO_TEST_CASE(that_throws_is_done_and_its_exception_leaves_run) {
   BOOST_TEST(ended == 1);
 }
 
+// Source: golang/go#76126: main must not go on, and perhaps end well, before the program fails.
+BOOST_AUTO_TEST_CASE(that_throws_lets_nobody_go_on_before_run_fails) {
+  const watchdog dog;
+  for (std::size_t i = 0; i < rounds(2000); ++i) {
+    bool went_on = false;
+    const auto main = [&]() -> task<> {
+      wait_group wg;
+      for (int k = 0; k < 2; ++k)
+        wg.go([k]() -> task<> {
+          co_await yield();
+          if (k) throw std::runtime_error("member");
+        });
+      co_await wg.wait();
+      went_on = true;
+    };
+    BOOST_REQUIRE_THROW(sluice::run(main, 2), std::runtime_error);
+    BOOST_REQUIRE(!went_on);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(that_is_destroyed_with_its_context_is_done) {
   asio::io_context live;
   wait_group wg;

@@ -42,8 +42,9 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
 
   /// What the operation's error is because of the context.
   [[nodiscard]] error_code error_for(const error_code& e) const noexcept {
-    return e == asio::error::operation_aborted && ctx_.err() == asio::error::timed_out ? ctx_.err()
-                                                                                       : e;
+    if (e != asio::error::operation_aborted) return e;
+    const error_code reason = ctx_.err();
+    return reason == error::deadline_exceeded ? reason : e;
   }
 
  private:
@@ -167,10 +168,10 @@ class context_binder {
 
 /// Makes a token with which an Asio operation is cancelled when `ctx` is done.
 /**
- * The operation then ends with `asio::error::operation_aborted`, or `timed_out` if it is a deadline
- * that has passed. Cancellation of every type that the operation supports is emitted on the
- * handler's executor, by default that of the I/O object, which therefore is a strand where several
- * threads run the context. A cancellation slot of the token works beside it.
+ * The operation then ends with `asio::error::operation_aborted`, or `error::deadline_exceeded` if
+ * it is a deadline that has passed. Cancellation of every type that the operation supports is
+ * emitted on the handler's executor, by default that of the I/O object, which therefore is a strand
+ * where several threads run the context. A cancellation slot of the token works beside it.
  *
  * @code
  * const auto [ctx, cancel] = sluice::with_timeout(io, parent, 5s);

@@ -17,7 +17,8 @@ namespace sluice {
  * After `std::condition_variable_any`; it works with any guard of `mutex` or `shared_mutex`. Nobody
  * is woken without a notification, and waiters are notified in the order in which they began to
  * wait, only those who had begun before. It may be destroyed as soon as all waiters have been
- * notified; others stay parked.
+ * notified; others stay parked. So may the mutex: whoever comes back then has a guard of a lock
+ * that nobody else asks for any more.
  *
  * @par Thread safety
  * Safe. What happened before a notification happened before the return of the wait that it ends.
@@ -39,8 +40,8 @@ class condition {
    * A task: await it, or start it with a token, `go(where, c.wait(guard), token)`.
    *
    * @par Errors
-   * `asio::error::operation_aborted` or `timed_out` if cancelled; std::logic_error if the guard
-   * does not own a lock.
+   * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled; std::logic_error
+   * if the guard does not own a lock.
    *
    * @par Cancellation
    * A cancelled wait has taken no notification. It holds the lock again, and waiting for that is

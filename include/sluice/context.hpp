@@ -128,7 +128,12 @@ class context {
   [[nodiscard]] done_operation done() const noexcept { return done_operation(state_); }
 
   /// Why it is done: no error while it is not, `asio::error::operation_aborted` if it was
-  /// cancelled, `asio::error::timed_out` if its deadline has passed.
+  /// cancelled, `error::deadline_exceeded`, which equals `std::errc::timed_out`, if its deadline
+  /// has passed.
+  /**
+   * It looks at the clock, so `while (!ctx.err())` ends at the deadline although its goroutine
+   * never waits: a context that is found late becomes done by this call.
+   */
   [[nodiscard]] error_code err() const noexcept { return state_ ? state_->err() : error_code(); }
 
   /// The cause given to the cancel function, or the error as a `system_error`; null while not done.
@@ -166,7 +171,8 @@ class context {
   detail::context_value::pointer values_;
 };
 
-/// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak.
+/// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak,
+/// and so does assigning over it.
 /** Go's CancelFunc and CancelCauseFunc. Calling it again does nothing. Thread safe. */
 class [[nodiscard]] cancel_function {
  public:
@@ -174,14 +180,18 @@ class [[nodiscard]] cancel_function {
   explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
   cancel_function(cancel_function&& other) noexcept = default;
   cancel_function& operator=(cancel_function&& other) noexcept {
-    std::swap(state_, other.state_);
+    if (this == &other) return *this;
+    (*this)();
+    state_ = std::move(other.state_);
     return *this;
   }
   ~cancel_function() { (*this)(); }
 
   /// Cancels with `cause`; null means that the error is the cause.
-  void operator()(std::exception_ptr cause = nullptr) const {
-    if (state_) state_->cancel(asio::error::operation_aborted, std::move(cause));
+  /** What the program has registered with the context runs in this call: callbacks of stop tokens,
+   * which may not throw. */
+  void operator()(std::exception_ptr cause = nullptr) const noexcept {
+    if (state_) state_->cancel(asio::error::operation_aborted, cause);
   }
 
  private:
@@ -200,26 +210,46 @@ struct cancellable_context {
 /** @throws std::bad_alloc */
 [[nodiscard]] cancellable_context with_cancel(const context& parent);
 
-/// The same, done with `asio::error::timed_out` at `t` at the latest.
+/// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
  * The timer runs on `where`; without one on the running goroutine's scheduler.
+ * @param cause What `cause()` then gives; null means that the error is the cause. Go's
+ * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */
-[[nodiscard]] cancellable_context with_deadline(const context& parent, clock::time_point t);
+[[nodiscard]] cancellable_context with_deadline(const context& parent, clock::time_point t,
+                                                std::exception_ptr cause = nullptr);
 template <detail::place_to_start Where>
 [[nodiscard]] cancellable_context with_deadline(Where&& where, const context& parent,
-                                                clock::time_point t);
+                                                clock::time_point t,
+                                                std::exception_ptr cause = nullptr);
 
-/// The same with a deadline `d` from now.
+/// The same with a deadline `d` from now. Go's `WithTimeout` and `WithTimeoutCause`.
+/**
+ * A loop that tries again asks the context whether to:
+ * @code
+ * while (!ctx.err()) {
+ *   try {
+ *     co_return co_await sluice::timeout(attempt(), 100ms);
+ *   } catch (const sluice::system_error& e) {
+ *     if (e.code() != asio::error::timed_out) throw;  // the context's deadline says another error
+ *   }
+ * }
+ * @endcode
+ */
 template <class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(const context& parent,
-                                               std::chrono::duration<Rep, Period> d) {
-  return with_deadline(parent, detail::add_saturated(clock::now(), detail::saturate(d)));
+                                               std::chrono::duration<Rep, Period> d,
+                                               std::exception_ptr cause = nullptr) {
+  return with_deadline(parent, detail::add_saturated(clock::now(), detail::saturate(d)),
+                       std::move(cause));
 }
 template <detail::place_to_start Where, class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(Where&& where, const context& parent,
-                                               std::chrono::duration<Rep, Period> d) {
-  return with_deadline(where, parent, detail::add_saturated(clock::now(), detail::saturate(d)));
+                                               std::chrono::duration<Rep, Period> d,
+                                               std::exception_ptr cause = nullptr) {
+  return with_deadline(where, parent, detail::add_saturated(clock::now(), detail::saturate(d)),
+                       std::move(cause));
 }
 
 /// A context with a value that hides the parent's of the same key.
@@ -280,7 +310,11 @@ class context_after_func {
 
 /// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
 /// `context.AfterFunc`.
-/** @param where Where the goroutine runs; without one, on the running goroutine's scheduler. */
+/**
+ * @param where Where the goroutine runs; without one, on the running goroutine's scheduler.
+ * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
+ * when the context is done the process ends.
+ */
 template <detail::startable F>
 context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
   if (!ctx.state()) return context_after_func(nullptr);
@@ -288,9 +322,10 @@ context_after_func after_func(detail::start_place place, const context& ctx, F&&
     std::shared_ptr<detail::context_registration> self;
   };
   auto keep = std::make_shared<shared>();
-  auto start = [place, keep, what = std::make_shared<std::decay_t<F>>(std::forward<F>(f))] {
+  using body = decltype(detail::make_task(std::forward<F>(f)));
+  auto start = [place, keep, what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
     keep->self.reset();
-    detail::start(place, detail::make_task(std::move(*what)), detail::starts_serial<F>,
+    detail::start(place, std::move(*what), detail::starts_serial<F>,
                   std::source_location::current());
   };
   auto registration = std::make_shared<detail::context_registration>(ctx, start);
@@ -307,8 +342,8 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
   return after_func(detail::place_of(where), ctx, std::forward<F>(f));
 }
 
-/// A context that is done when any of several is, with that one's error and cause, and values of
-/// the first.
+/// A context that is done when any of several is, with that one's error and cause, the earliest of
+/// their deadlines, and values of the first.
 [[nodiscard]] cancellable_context merge(const std::vector<context>& parents);
 
 /// A context that is cancelled when `slot` is emitted to, with any type.
@@ -318,14 +353,17 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 /// A context that is cancelled when a stop is requested of `token`.
 [[nodiscard]] cancellable_context with_stop_token(const context& parent, std::stop_token token);
 
-/// A stop token that is requested to stop when `ctx` is done.
+/// A stop token that is requested to stop when `ctx` is done. A context has one source for all of
+/// them.
 [[nodiscard]] std::stop_token stop_token_of(const context& ctx);
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.
 /**
  * As `go(where, what[, token])` and `go(what)`. Every operation that it awaits, Asio's included,
- * ends with `asio::error::operation_aborted`, or `timed_out` if a deadline made the context done;
- * operations begun later end at once. A token's cancellation slot works beside the context.
+ * ends with `asio::error::operation_aborted`, or `error::deadline_exceeded` if a deadline made the
+ * context done; operations begun later end at once. A goroutine that masks cancellation
+ * (`reset_cancellation_state`) and unmasks it later still finds its context done. A token's
+ * cancellation slot works beside the context.
  */
 template <detail::place_to_start Where, detail::startable What>
 void go(const context& ctx, Where&& where, What&& what,
@@ -357,9 +395,10 @@ requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto g
 }
 
 template <detail::place_to_start Where>
-cancellable_context with_deadline(Where&& where, const context& parent, clock::time_point t) {
+cancellable_context with_deadline(Where&& where, const context& parent, clock::time_point t,
+                                  std::exception_ptr cause) {
   auto result = with_cancel(parent);
-  result.ctx.state()->set_deadline(detail::place_of(where).where, t);
+  result.ctx.state()->set_deadline(detail::place_of(where).where, t, std::move(cause));
   return result;
 }
 

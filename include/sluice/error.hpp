@@ -25,6 +25,9 @@ enum class error {
   /// Moving the element of a channel operation threw; with a token the exception itself cannot be
   /// given.
   move_failed,
+  /// The deadline of a context has passed; equal to `std::errc::timed_out`. A `timeout`'s own limit
+  /// says `asio::error::timed_out`, so that who tries again on one ends on the other.
+  deadline_exceeded,
 };
 
 /// The category of `sluice::error`; its name is "sluice". Thread safe.

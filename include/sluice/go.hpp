@@ -5,6 +5,7 @@
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/outstanding_work.hpp>
 #include <sluice/detail/post_by.hpp>
+#include <sluice/detail/scheduler.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
@@ -15,6 +16,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <concepts>
@@ -158,6 +160,17 @@ void start(start_place place, task<T> what, bool serial, std::source_location wh
   goroutine* const g =
       detail::make_goroutine(std::move(place), std::move(what), serial, where_started);
   if (g) g->make_ready();
+}
+
+/// The running goroutine is about to end with an exception that leaves `run()`: calls `last` when
+/// the context has its next turn after that.
+/** For a context that ends with the first failure, as `sluice::run`'s, that is never; `last` is
+ * destroyed with it. Posted behind the end of such a context, so no thread runs it before. */
+template <class F>
+void after_failure(F last) {
+  scheduler& home = *current_goroutine("sluice").home;
+  home.one_fails();
+  if (const auto event_loop = home.event_loop_executor()) asio::post(event_loop, std::move(last));
 }
 
 /// Passes requests for cancellation on to a goroutine.

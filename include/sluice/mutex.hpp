@@ -12,7 +12,7 @@ namespace sluice {
  * sent through a channel and unlock elsewhere.
  *
  * A mutex may be destroyed before those who hold it or wait for it: waiters stay parked, guards
- * unlock nothing.
+ * unlock nothing; those who come back from a `condition` still take turns.
  *
  * @par Thread safety
  * Safe. What happened before an unlock happened before the next lock.
@@ -49,7 +49,8 @@ class mutex {
    * its own. As a case of a select that loses it has not locked.
    *
    * @par Errors
-   * `asio::error::operation_aborted` or `timed_out` if cancelled, also if the lock is free.
+   * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled, also if the lock
+   * is free.
    *
    * @par Cancellation
    * A cancelled wait has left the queue and holds nothing.

@@ -144,8 +144,8 @@ task<T> offload_here(F f) {
  * has ended.
  *
  * @par Errors
- * What `f` throws. `asio::error::operation_aborted` or `timed_out` if cancelled while it waits for
- * a thread: `f` has not been called.
+ * What `f` throws. `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled
+ * while it waits for a thread: `f` has not been called.
  *
  * @par Cancellation
  * Before `f` has begun it never does. Afterwards its stop token is requested to stop, and the

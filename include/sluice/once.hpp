@@ -5,21 +5,35 @@
 #include <sluice/mutex.hpp>
 #include <sluice/task.hpp>
 
-#include <boost/asio/error.hpp>
-
 #include <atomic>
 #include <concepts>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace sluice {
 
+namespace detail {
+
+/// What a `once` and the calls of it share: one may still be in the function when the object goes.
+struct once_state {
+  mutex turn;
+  std::atomic<bool> done{false};
+  std::exception_ptr failure;
+};
+
+}  // namespace detail
+
 /// Does something once, whoever comes first. Go's `sync.Once`.
 /**
  * The nearest in the standard library is `std::call_once`; unlike there an exception counts as done
- * and is thrown to later callers, too, as Go's `OnceFunc` panics again.
+ * and is thrown to later callers, too, as Go's `OnceFunc` panics again. A caller that was cancelled
+ * in the function, or destroyed in it, has not done it: the next one tries.
+ *
+ * It may be destroyed while calls are under way.
  *
  * @par Thread safety
  * Safe. What the function did happened before every `call` returns.
@@ -31,7 +45,8 @@ namespace sluice {
  */
 class once {
  public:
-  once() = default;
+  /// @throws std::bad_alloc
+  once() : state_(std::make_shared<detail::once_state>()) {}
   once(const once&) = delete;
   once& operator=(const once&) = delete;
 
@@ -42,12 +57,14 @@ class once {
    * it is destroyed before the call returns. Calling `call` from `f` on the same object never ends.
    *
    * @par Errors
-   * What `f` threw, for every caller. `asio::error::operation_aborted`: for every caller if the
-   * goroutine that called `f` was destroyed in it; or this one was cancelled while it waited.
+   * What `f` threw, for every caller. `asio::error::operation_aborted` or
+   * `error::deadline_exceeded` if this one was cancelled, in `f` or while it waited; others are not
+   * told of that.
    *
    * @par Cancellation
    * A call that is cancelled while it waits for another has had no effect. One that is cancelled in
-   * `f` ends as `f` does.
+   * `f` ends as `f` does; if that is with the error of its cancellation, the next caller calls its
+   * own function.
    */
   template <class F>
   requires std::invocable < std::decay_t<F>
@@ -57,49 +74,34 @@ class once {
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
         "and "
         "destroys it twice: capture by reference, or name the closure first and pass the name");
-    return call_first<std::decay_t<F>>(std::forward<F>(f));
+    return call_first<std::decay_t<F>>(state_, std::forward<F>(f));
   }
 
  private:
-  /// Sets a flag, also if its goroutine is destroyed.
-  class at_end {
-   public:
-    explicit at_end(std::atomic<bool>& flag) noexcept : flag_(flag) {}
-    at_end(const at_end&) = delete;
-    at_end& operator=(const at_end&) = delete;
-    ~at_end() { flag_.store(true, std::memory_order_release); }
-
-   private:
-    std::atomic<bool>& flag_;
-  };
-
   template <class F>
-  task<> call_first(F f) {
-    if (!done_.load(std::memory_order_acquire)) {
-      const auto turn = co_await mutex_.lock();
-      if (!done_.load(std::memory_order_relaxed)) {
-        failure_ =
-            std::make_exception_ptr(system_error(asio::error::operation_aborted, "sluice: once"));
-        const at_end done(done_);
+  static task<> call_first(std::shared_ptr<detail::once_state> state, F f) {
+    if (!state->done.load(std::memory_order_acquire)) {
+      const auto turn = co_await state->turn.lock();
+      if (!state->done.load(std::memory_order_relaxed)) {
         try {
           static_cast<void>(co_await detail::make_task(std::move(f)));
-          failure_ = nullptr;
         } catch (...) {
-          failure_ = std::current_exception();
+          if (detail::handling_own_cancellation()) throw;
+          state->failure = std::current_exception();
         }
+        state->done.store(true, std::memory_order_release);
       }
     }
-    if (failure_) std::rethrow_exception(failure_);
+    if (state->failure) std::rethrow_exception(state->failure);
   }
 
-  mutex mutex_;
-  std::atomic<bool> done_{false};
-  std::exception_ptr failure_;
+  const std::shared_ptr<detail::once_state> state_;
 };
 
 /// A value that is computed when it is first asked for. Go's `sync.OnceValue`.
 /**
- * `F` is as for `once::call`, and its result is kept. It is called once and then destroyed.
+ * `F` is as for `once::call`, and its result is kept. It is called until a call has not been
+ * cancelled, and then destroyed.
  *
  * @par Thread safety
  * Safe.
@@ -114,26 +116,40 @@ class once_value {
  public:
   using value_type = detail::result_of_start_t<F>;
 
-  explicit once_value(F f) : function_(std::move(f)) {}
+  explicit once_value(F f) : state_(std::make_shared<state>(std::move(f))) {}
   once_value(const once_value&) = delete;
   once_value& operator=(const once_value&) = delete;
 
-  /// The value. A task, with the errors and the cancellation of `once::call`.
-  [[nodiscard]] task<const value_type&> operator()() {
-    co_await once_.call([this] { return compute(); });
-    co_return *value_;
-  }
+  /// The value, which lives as long as this object. A task, with the errors and the cancellation of
+  /// `once::call`.
+  [[nodiscard]] task<const value_type&> operator()() { return get(state_); }
 
  private:
-  task<> compute() {
-    F f(std::move(*function_));
-    function_.reset();
-    value_.emplace(co_await detail::make_task(std::move(f)));
+  struct state {
+    explicit state(F f) : function(std::move(f)) {}
+    once first;
+    std::optional<F> function;
+    std::optional<value_type> value;
+  };
+
+  static task<const value_type&> get(std::shared_ptr<state> s) {
+    const auto compute_value = [p = s.get()] { return compute(p); };
+    co_await s->first.call(compute_value);
+    co_return *s->value;
   }
 
-  once once_;
-  std::optional<F> function_;
-  std::optional<value_type> value_;
+  static task<> compute(state* s) {
+    const auto call = [s]() -> decltype(auto) { return std::invoke(*s->function); };
+    try {
+      s->value.emplace(co_await detail::make_task(call));
+    } catch (...) {
+      if (!detail::handling_own_cancellation()) s->function.reset();
+      throw;
+    }
+    s->function.reset();
+  }
+
+  const std::shared_ptr<state> state_;
 };
 
 }  // namespace sluice

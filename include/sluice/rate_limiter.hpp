@@ -134,7 +134,7 @@ class rate_limiter {
    * request for more than `burst` only ends when it is cancelled.
    *
    * @par Errors
-   * `asio::error::operation_aborted` or `timed_out` if cancelled.
+   * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled.
    *
    * @par Cancellation
    * A cancelled wait, or one that loses a select, has taken nothing; those behind it move up.

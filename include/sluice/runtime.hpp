@@ -57,7 +57,9 @@ class work_guard {
 
   work_guard(work_guard&&) noexcept = default;
   work_guard& operator=(work_guard&& other) noexcept {
-    std::swap(where_, other.where_);
+    if (this == &other) return *this;
+    reset();
+    where_ = std::exchange(other.where_, {});
     return *this;
   }
   ~work_guard() { reset(); }

@@ -54,7 +54,8 @@ class semaphore {
    * its own. As a case of a select that loses it has acquired nothing.
    *
    * @par Errors
-   * `asio::error::operation_aborted` or `timed_out` if cancelled, also if the units are there.
+   * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled, also if the units
+   * are there.
    *
    * @par Cancellation
    * A cancelled acquire has left the queue and holds nothing; those that it held up are let in.

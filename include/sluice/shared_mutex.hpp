@@ -70,7 +70,8 @@ class shared_mutex {
    * its own. As a case of a select that loses it has not locked.
    *
    * @par Errors
-   * `asio::error::operation_aborted` or `timed_out` if cancelled, also if the lock is free.
+   * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled, also if the lock
+   * is free.
    *
    * @par Cancellation
    * A cancelled wait has left the queue and holds nothing; readers that it held up are let in.

@@ -268,9 +268,10 @@ struct task_promise<void> final : task_promise_base {
  *
  * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`;
  * `reset_cancellation_state(filter)` forgets what was asked for and sets which types are looked at
- * from now on (at first terminal only); while cancellation is asked for, every operation ends with
- * its error at once, and with `throw_if_cancelled(true)` awaiting a task or an awaitable throws
- * too.
+ * from now on (at first terminal only). That the goroutine's context is done is not forgotten: with
+ * a filter that lets any type through it ends the next wait; while cancellation is asked for, every
+ * operation ends with its error at once, and with `throw_if_cancelled(true)` awaiting a task or an
+ * awaitable throws too.
  *
  * g++ 12 makes a frame that cannot be resumed when a loop's or an if's condition contains
  * `co_await`, declares nothing, and the body has no local variable around it, in any coroutine:

@@ -54,14 +54,7 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
     return wait_.start(g, own_, sorted_, foreign_);
   }
 
-  value_type await_resume() {
-    const bool in_time = taken_at_once_ || (wait_.finish() == the_operation &&
-                                            wait_.outcome() != waiter::state::timed_out);
-    if constexpr (std::is_void_v<value_type>)
-      static_cast<void>(in_time ? case_.take() : case_.take_after_timeout());
-    else
-      return in_time ? case_.take() : case_.take_after_timeout();
-  }
+  value_type await_resume() { return static_cast<value_type>(take()); }
 
   /// For the token form.
   [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
@@ -74,6 +67,16 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
 
  private:
+  // Its own limit and the deadline of a context that cancelled it say different things.
+  typename Case::value_type take() {
+    if (taken_at_once_) return case_.take();
+    if (wait_.finish() == the_timer) return case_.take_after_timeout();
+    if constexpr (Case::is_foreign)
+      if (wait_.outcome() == waiter::state::timed_out)
+        return case_.take_cancelled(error::deadline_exceeded);
+    return case_.take();
+  }
+
   static constexpr std::uint32_t the_operation = 0, the_timer = 1;
   static constexpr std::size_t own_count = Case::is_foreign ? 1 : 2;
 
@@ -101,7 +104,9 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  * Awaited: what `op` gives. With a token: `void(error_code[, value])`.
  *
  * @par Errors
- * `asio::error::timed_out` if the time ran out; otherwise those of `op`.
+ * `asio::error::timed_out` if the time ran out; otherwise those of `op`. The deadline of the
+ * goroutine's context says `error::deadline_exceeded`, so a loop that tries again after its own
+ * limit ends with its context; one that tries again after every error asks `ctx.err()`.
  *
  * @code
  * const auto v = co_await sluice::timeout(ch.receive(), 50ms);

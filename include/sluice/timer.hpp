@@ -201,9 +201,12 @@ class timer {
   timer(Where&& where, std::chrono::duration<Rep, Period> d)
       : timer(detail::place_of(where).where, detail::saturate(d)) {}
   timer(timer&&) noexcept = default;
+  /// The timer that it was is stopped first.
   timer& operator=(timer&& other) noexcept {
-    std::swap(state_, other.state_);
-    std::swap(values_, other.values_);
+    if (this == &other) return *this;
+    if (state_) state_->stop();
+    state_ = std::move(other.state_);
+    values_ = std::move(other.values_);
     return *this;
   }
   ~timer() {
@@ -247,9 +250,12 @@ class ticker {
   ticker(Where&& where, std::chrono::duration<Rep, Period> period)
       : ticker(detail::place_of(where).where, detail::saturate(period)) {}
   ticker(ticker&&) noexcept = default;
+  /// The timer that it was is stopped first.
   ticker& operator=(ticker&& other) noexcept {
-    std::swap(state_, other.state_);
-    std::swap(values_, other.values_);
+    if (this == &other) return *this;
+    if (state_) state_->stop();
+    state_ = std::move(other.state_);
+    values_ = std::move(other.values_);
     return *this;
   }
   ~ticker() {

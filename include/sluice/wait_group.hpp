@@ -111,6 +111,11 @@ class wait_group {
 
   /// Starts a goroutine as `sluice::go(what)` does and counts it until it has ended, however it
   /// ends.
+  /**
+   * One that throws is counted until its exception is about to leave `run()`: those who wait go on
+   * only if `run()` is called again or other threads run the context, and under `sluice::run`
+   * never.
+   */
   template <detail::startable What>
   void go(What&& what, std::source_location location = std::source_location::current()) {
     go_at(detail::current_place("sluice::wait_group::go"), std::forward<What>(what), location);
@@ -135,13 +140,23 @@ class wait_group {
       if (state_) state_->add(-1);
     }
 
+    /// It fails: it is counted until the context has its next turn after that.
+    void fails() {
+      detail::after_failure([last = std::move(*this)] {});
+    }
+
    private:
     std::shared_ptr<detail::wait_group_state> state_;
   };
 
   template <class T>
-  static task<> run_member(task<T> what, member) {
-    co_await std::move(what);
+  static task<> run_member(task<T> what, member counted) {
+    try {
+      co_await std::move(what);
+    } catch (...) {
+      counted.fails();
+      throw;
+    }
   }
 
   template <class What>

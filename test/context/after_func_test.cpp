@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(runs_after_a_timeout) {
   error_code seen;
   after_func(io, tree.ctx, [&] { seen = tree.ctx.err(); });
   run(io);
-  BOOST_TEST(seen == timed_out);
+  BOOST_TEST(seen == deadline_exceeded);
 }
 
 // Source: TestAfterFuncCalledImmediately
@@ -183,6 +183,34 @@ BOOST_AUTO_TEST_CASE(that_throws_makes_run_throw) {
 }
 
 // Source: CA07; lewissbaker/cppcoro#221, facebookexperimental/libunifex#670
+// The exception would leave the call that cancels, in the middle of the tree.
+BOOST_AUTO_TEST_CASE(that_could_not_be_moved_any_more_keeps_nobody_from_ending) {
+  static bool fragile, ran;
+  struct function {
+    function() = default;
+    function(const function&) {
+      if (fragile) throw std::runtime_error("copied");
+    }
+    void operator()() const { ran = true; }
+  };
+  fragile = ran = false;
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  const auto child = with_cancel(tree.ctx);
+  error_code of_child;
+  const function f;
+  after_func(io, tree.ctx, f);
+  sluice::go(child.ctx, io,
+             [&]() -> task<> { of_child = co_await error_of(sluice::sleep_for(24h)); });
+  poll(io);
+  fragile = true;
+  tree.cancel();
+  BOOST_TEST(child.ctx.err() == aborted);
+  run(io);
+  BOOST_TEST(of_child == aborted);
+  BOOST_TEST(ran);
+}
+
 BOOST_AUTO_TEST_CASE(can_be_stopped_under_a_lock_that_it_takes_itself) {
   asio::io_context io;
   std::mutex m;

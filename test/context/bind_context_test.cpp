@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_SUITE(an_operation_bound_to_a_context)
 
 BOOST_AUTO_TEST_CASE(ends_when_the_context_is_done_for_every_kind_of_token) {
   for (const bool by_deadline : {false, true}) {
-    const error_code expected = by_deadline ? timed_out : aborted;
+    const error_code expected = by_deadline ? deadline_exceeded : aborted;
     asio::io_context io;
     const auto parent = with_cancel(context::background());
     const auto tree =

@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(ends_each_of_its_waits_when_the_context_is_cancelled) {
     BOOST_TEST((bound.errors[i] == aborted), waits[i].name);
 }
 
-BOOST_AUTO_TEST_CASE(ends_each_of_its_waits_with_timed_out_when_the_deadline_comes) {
+BOOST_AUTO_TEST_CASE(ends_each_of_its_waits_with_deadline_exceeded_when_the_deadline_comes) {
   asio::io_context io;
   endless_waits where(io);
   const auto waits = where.all();
@@ -195,7 +195,7 @@ BOOST_AUTO_TEST_CASE(ends_each_of_its_waits_with_timed_out_when_the_deadline_com
   const bound_waits bound(io, tree.ctx, waits);
   run(io);
   for (std::size_t i = 0; i < waits.size(); ++i)
-    BOOST_TEST((bound.errors[i] == timed_out),
+    BOOST_TEST((bound.errors[i] == deadline_exceeded),
                waits[i].name << ": " << bound.errors[i].value_or(no_error).message());
 }
 

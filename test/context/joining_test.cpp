@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(with_one_that_is_done_is_born_done) {
   const auto a = with_cancel(context::background());
   const auto b = with_timeout(io, context::background(), 0s);
   const auto m = merge({a.ctx, b.ctx});
-  BOOST_TEST(m.ctx.err() == timed_out);
+  BOOST_TEST(m.ctx.err() == deadline_exceeded);
   BOOST_TEST(!a.ctx.err());
   BOOST_TEST(a.ctx.child_count() == 0u);
 }
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(ends_at_the_deadline_of_any_parent) {
     a.cancel();
   });
   run(io);
-  BOOST_TEST(m.ctx.err() == timed_out);
+  BOOST_TEST(m.ctx.err() == deadline_exceeded);
 }
 
 // Source: CX01

@@ -101,6 +101,18 @@ BOOST_AUTO_TEST_CASE(of_children_is_not_kept_by_a_parent_that_lives_on) {
   BOOST_TEST(root.ctx.child_count() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(of_stop_tokens_is_not_kept_by_their_context) {
+  const auto root = with_cancel(context::background());
+  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::stop_token_of(root.ctx)); }) <= 0);
+  BOOST_TEST(
+      growth_of([&] { static_cast<void>(sluice::stop_token_of(with_cancel(root.ctx).ctx)); }) <= 0);
+  const auto token = sluice::stop_token_of(root.ctx);
+  BOOST_TEST(token.stop_possible());
+  root.cancel();
+  BOOST_TEST(token.stop_requested());
+  BOOST_TEST(sluice::stop_token_of(root.ctx).stop_requested());
+}
+
 BOOST_AUTO_TEST_CASE(of_goroutines_that_have_ended_is_not_kept_by_their_context) {
   asio::io_context io;
   const auto root = with_cancel(context::background());

@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(launches_nothing_if_it_is_cancelled_before_it_begins) {
   BOOST_TEST(ready.size() == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(ends_with_timed_out_if_a_deadline_did_it) {
+BOOST_AUTO_TEST_CASE(ends_with_deadline_exceeded_if_a_deadline_did_it) {
   asio::io_context io;
   const auto quiet = make_channel<int>();
   controlled_operation op(types::terminal);
@@ -181,8 +181,8 @@ BOOST_AUTO_TEST_CASE(ends_with_timed_out_if_a_deadline_did_it) {
     with_asio = co_await error_of(select(quiet.receive(), op.async_wait(asio::deferred)));
   });
   run(io);
-  BOOST_TEST(plain == timed_out);
-  BOOST_TEST(with_asio == timed_out);
+  BOOST_TEST(plain == deadline_exceeded);
+  BOOST_TEST(with_asio == deadline_exceeded);
   BOOST_TEST(is_left(quiet));
 }
 

@@ -290,7 +290,7 @@ BOOST_AUTO_TEST_CASE(by_a_context_it_says_why) {
       poll(io);
       if (!by_deadline) limited.cancel();
       run(io);
-      BOOST_TEST(e == (by_deadline ? timed_out : aborted));
+      BOOST_TEST(e == (by_deadline ? deadline_exceeded : aborted));
     }
 }
 

@@ -103,23 +103,23 @@ struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
   }
 };
 
-/// Has completion arguments say `timed_out` where they say `operation_aborted`.
+/// Has completion arguments say `why` where they say `operation_aborted`.
 template <class... Rest>
-void say_timed_out(std::tuple<std::exception_ptr, Rest...>& all) {
+void explain_abort(std::tuple<std::exception_ptr, Rest...>& all, const error_code& why) {
   std::exception_ptr& failure = std::get<0>(all);
   if (!failure) return;
   try {
     std::rethrow_exception(failure);
   } catch (const system_error& x) {
     if (x.code() == asio::error::operation_aborted)
-      failure = std::make_exception_ptr(system_error(asio::error::timed_out, "sluice"));
+      failure = std::make_exception_ptr(system_error(why, "sluice"));
   } catch (...) {
   }
 }
 template <class Arguments>
-void say_timed_out(Arguments& all) {
+void explain_abort(Arguments& all, const error_code& why) {
   error_code* const e = error_argument<Arguments>::get(all);
-  if (e && *e == asio::error::operation_aborted) *e = asio::error::timed_out;
+  if (e && *e == asio::error::operation_aborted) *e = why;
 }
 
 /// Whether the first completion argument is an `error_code`.
@@ -183,7 +183,7 @@ class handler_wait : private cancellable {
 
   /// Whether it was cancelled before it was launched.
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
-  /// Whether a deadline has cancelled it.
+  /// Whether the deadline of its goroutine's context has cancelled it.
   [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
   /// What it fails with if it was not launched.
   [[nodiscard]] error_code cancelled_error() const noexcept;
@@ -314,7 +314,7 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
       else
         throw system_error(reason, "sluice: co_await");
     }
-    if (wait_.timed_out()) detail::say_timed_out(*result_);
+    if (wait_.timed_out()) detail::explain_abort(*result_, error::deadline_exceeded);
     return value::get(std::move(*result_));
   }
 

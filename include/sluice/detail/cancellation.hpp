@@ -44,6 +44,11 @@ class cancellation {
   void request(asio::cancellation_type type,
                waiter::state reason = waiter::state::aborted) noexcept;
 
+  /// The context that the goroutine is bound to is done, for good. Thread safe.
+  /** Unlike a request it is not forgotten: it is looked at, through the filter in force, at once
+   * and at every reset. */
+  void context_done(waiter::state reason) noexcept;
+
   /// Held while a wait is registered, so that a request comes before the registration or after it.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   /// Under the lock: begins a wait, unless cancellation has been asked for.
@@ -58,7 +63,8 @@ class cancellation {
   [[nodiscard]] waiter::state outcome() noexcept;
 
   [[nodiscard]] asio::cancellation_type requested() noexcept;
-  /// Forgets what has been asked for, and from now on looks only at the types in `filter`.
+  /// Forgets what has been asked for, but not that the context is done, and from now on looks only
+  /// at the types in `filter`.
   void reset(asio::cancellation_type filter) noexcept;
 
   /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
@@ -93,6 +99,8 @@ class cancellation {
   asio::cancellation_type requested_ = asio::cancellation_type::none;
   asio::cancellation_type filter_ = asio::cancellation_type::terminal;
   waiter::state outcome_ = waiter::state::waiting;
+  /// `waiting` until the context that it is bound to is done, then the outcome of its waits.
+  waiter::state context_outcome_ = waiter::state::waiting;
   bool throws_ = false;
   std::shared_ptr<void> source_;
   std::atomic<std::uint32_t> references_{1};

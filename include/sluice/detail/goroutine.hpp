@@ -160,6 +160,10 @@ class goroutine final : public ready_node, public party {
 /** @throws system_error `error::not_in_goroutine` */
 [[nodiscard]] goroutine& current_goroutine(const char* caller);
 
+/// Whether the exception that is being handled is what the running goroutine's waits end with
+/// because cancellation is asked for.
+[[nodiscard]] bool handling_own_cancellation() noexcept;
+
 /// Keeps a goroutine's block alive.
 class ticket {
  public:

@@ -13,6 +13,7 @@
 
 namespace sluice::detail {
 
+class grant;
 class grant_queue;
 
 /// A wait for a grant; the queue is null if the grant can never be given.
@@ -33,6 +34,8 @@ struct grant_waiter : waiter {
   grant_queue* queue = nullptr;
   std::size_t weight = 0;
   relaxed<tie> tied = tie::none;
+  /// It had the lock and gave it up to wait for a condition.
+  bool comes_back = false;
 };
 
 extern const waiter_functions mutex_functions;
@@ -47,7 +50,7 @@ extern const waiter_functions condition_functions;
  *
  * The queue outlives its owner until the last waiter and the last grant have left, because
  * goroutines and handlers may be destroyed after what they wait for or hold. Nobody is granted
- * anything any more then.
+ * anything any more then, but those who come back from a condition, which they have been promised.
  */
 class grant_queue {
  public:
@@ -75,6 +78,8 @@ class grant_queue {
   [[nodiscard]] bool try_acquire(std::size_t weight) noexcept;
   /// Ends a grant.
   void release(std::size_t weight) noexcept;
+  /// Keeps the queue, by a grant of nothing, for somebody who holds a grant and will come back.
+  [[nodiscard]] grant keep() noexcept;
 
   /// Ends a grant, but its units stay out until `release_detached`.
   void detach(std::size_t weight) noexcept;
@@ -106,8 +111,9 @@ class grant_queue {
   [[nodiscard]] bool fits(std::size_t weight) const noexcept {
     return held_ <= capacity_ && weight <= capacity_ - held_;
   }
+  [[nodiscard]] grant_waiter* first_candidate() noexcept;
   [[nodiscard]] grant_waiter* first_undecided() noexcept;
-  void grant(grant_waiter& w) noexcept;
+  void give(grant_waiter& w) noexcept;
   [[nodiscard]] bool grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept;
   void admit(wake_list& woken) noexcept;
 

@@ -74,6 +74,11 @@ class scheduler final : public asio::execution_context::service, public target {
   /// Remembers an executor to wait for timers on, for a context whose own executor is not known.
   void use_for_timers(const asio::any_io_executor& ex);
 
+  /// The first exception that leaves a goroutine ends the run of its context.
+  void end_with_first_failure(asio::io_context& context) noexcept { ends_with_failure_ = &context; }
+  /// An exception is about to leave a goroutine.
+  void one_fails() noexcept;
+
   [[nodiscard]] bool shutting_down() const noexcept {
     return shutting_down_.load(std::memory_order_acquire);
   }
@@ -152,6 +157,7 @@ class scheduler final : public asio::execution_context::service, public target {
   std::unique_ptr<alarm> timer_alarm_;
   std::unique_ptr<alarm> watch_alarm_;
   asio::any_io_executor foreign_executor_;
+  asio::io_context* ends_with_failure_ = nullptr;
   std::atomic<bool> shutting_down_{false};
   std::atomic<std::uint32_t> pins_{0};
 

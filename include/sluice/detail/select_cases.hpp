@@ -173,14 +173,16 @@ class asio_case : public foreign_case {
   }
 
   /// It was cancelled because its time ran out, but may have completed all the same.
-  value_type take_after_timeout() {
+  value_type take_after_timeout() { return take_cancelled(asio::error::timed_out); }
+  /// It was cancelled, which `why` explains, but may have completed all the same.
+  value_type take_cancelled(const error_code& why) {
     if (!result_) {
       if constexpr (error_argument<arguments>::can_be_made)
         *error_argument<arguments>::get(result_.emplace()) = asio::error::operation_aborted;
       else
-        detail::throw_error(asio::error::timed_out, "sluice: timeout");
+        detail::throw_error(why, "sluice: timeout");
     }
-    detail::say_timed_out(*result_);
+    detail::explain_abort(*result_, why);
     return take();
   }
 

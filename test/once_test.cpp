@@ -1,0 +1,216 @@
+#include <sluice/once.hpp>
+
+#include <sluice/channel.hpp>
+#include <sluice/context.hpp>
+#include <sluice/runtime.hpp>
+#include <sluice/timeout.hpp>
+#include <sluice/use_task.hpp>
+
+#include "sync_helpers.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+// Rows of Go's sync/once_test.go and oncefunc_test.go, and what a call that did not do it leaves.
+
+namespace {
+
+using namespace sluice_test;
+using namespace std::chrono_literals;
+using sluice::once;
+using sluice::once_value;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(a_once)
+
+BOOST_AUTO_TEST_CASE(calls_the_first_function_only_and_lets_nobody_go_on_before_it_has_ended) {
+  asio::io_context io;
+  once o;
+  int calls = 0, seen = 0;
+  auto gate = sluice::make_channel<void>();
+  for (int i = 0; i < 10; ++i)
+    sluice::go(io, [&]() -> task<> {
+      co_await o.call([&]() -> task<> {
+        co_await gate.receive();
+        ++calls;
+      });
+      seen += calls;
+    });
+  poll(io);
+  BOOST_TEST(seen == 0);
+  gate.close();
+  run(io);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(seen == 10);
+}
+
+BOOST_AUTO_TEST_CASE(whose_function_throws_is_done_and_tells_every_caller) {
+  asio::io_context io;
+  once o;
+  int calls = 0, told = 0;
+  for (int i = 0; i < 3; ++i)
+    sluice::go(io, [&]() -> task<> {
+      try {
+        co_await o.call([&] {
+          ++calls;
+          throw std::runtime_error("no");
+        });
+      } catch (const std::runtime_error&) {
+        ++told;
+      }
+    });
+  run(io);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(told == 3);
+}
+
+// The caller's limit in time is not the function's failure.
+BOOST_AUTO_TEST_CASE(whose_first_caller_is_cancelled_is_done_by_the_next) {
+  for (const bool by_deadline : {false, true}) {
+    asio::io_context io;
+    once o;
+    int done = 0, others = 0;
+    const auto endless = []() -> task<> { co_await sluice::sleep_for(24h); };
+    const auto parent = sluice::with_cancel(sluice::context::background());
+    const auto tree = sluice::with_timeout(io, parent.ctx, by_deadline ? 1ms : 24h);
+    error_code first;
+    sluice::go(tree.ctx, io, [&]() -> task<> { first = co_await error_of(o.call(endless)); });
+    poll(io);
+    for (int i = 0; i < 2; ++i)
+      sluice::go(io, [&]() -> task<> {
+        co_await o.call([&] { ++done; });
+        ++others;
+      });
+    poll(io);
+    BOOST_TEST(others == 0);
+    if (!by_deadline) parent.cancel();
+    run(io);
+    BOOST_TEST(first == (by_deadline ? deadline_exceeded : aborted));
+    BOOST_TEST(done == 1);
+    BOOST_TEST(others == 2);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(whose_function_ends_with_a_limit_of_its_own_is_done) {
+  run_task([]() -> task<> {
+    once o;
+    const auto limited = []() -> task<> { co_await sluice::timeout(sluice::sleep_for(24h), 1ms); };
+    bool called = false;
+    BOOST_TEST((co_await error_of(o.call(limited))) == timed_out);
+    BOOST_TEST((co_await error_of(o.call([&] { called = true; }))) == timed_out);
+    BOOST_TEST(!called);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(whose_first_caller_is_destroyed_is_done_by_the_next) {
+  asio::io_context live;
+  once o;
+  int done = 0;
+  {
+    asio::io_context io;
+    sluice::go(io, [&]() -> task<> {
+      co_await o.call([]() -> task<> { co_await sluice::sleep_for(24h); });
+    });
+    poll(io);
+    sluice::go(live, [&]() -> task<> { co_await o.call([&] { ++done; }); });
+    poll(live);
+    BOOST_TEST(done == 0);
+  }
+  run(live);
+  BOOST_TEST(done == 1);
+}
+
+// Under the address sanitizer: what the call still uses must not have been in it.
+BOOST_AUTO_TEST_CASE(may_go_while_another_goroutine_is_in_its_function) {
+  int ended = 0;
+  sluice::run(
+      [&]() -> task<> {
+        auto o = std::make_unique<once>();
+        auto v = std::make_unique<once_value<task<int> (*)()>>(+[]() -> task<int> {
+          co_return static_cast<int>((co_await sluice::channel<int>().receive()).value());
+        });
+        sluice::go([&, p = o.get()]() -> task<> {
+          co_await p->call([]() -> task<> { co_await sluice::this_goroutine::yield(); });
+          ++ended;
+        });
+        sluice::go([p = o.get()]() -> task<> {
+          co_await p->call([]() -> task<> { co_await sluice::sleep_for(24h); });
+        });
+        sluice::go([p = v.get()]() -> task<> { static_cast<void>(co_await (*p)()); });
+        for (int i = 0; i < 3; ++i) co_await sluice::this_goroutine::yield();
+      },
+      1);
+  BOOST_TEST(ended == 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(a_once_value)
+
+BOOST_AUTO_TEST_CASE(is_computed_once_and_its_function_is_destroyed_then) {
+  run_task([]() -> task<> {
+    int calls = 0;
+    const auto kept = std::make_shared<int>(7);
+    once_value v([&calls, kept]() -> task<int> {
+      ++calls;
+      co_return *kept;
+    });
+    BOOST_TEST((co_await v()) == 7);
+    BOOST_TEST(kept.use_count() == 1);
+    BOOST_TEST((co_await v()) == 7);
+    BOOST_TEST(calls == 1);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(whose_first_caller_is_cancelled_is_computed_for_the_next) {
+  asio::io_context io;
+  int calls = 0;
+  auto gate = sluice::make_channel<int>();
+  once_value v([&]() -> task<int> {
+    ++calls;
+    co_return *co_await gate.receive();
+  });
+  const auto tree = sluice::with_cancel(sluice::context::background());
+  std::optional<int> second;
+  sluice::go(tree.ctx, io, [&]() -> task<> { static_cast<void>(co_await error_of(v())); });
+  poll(io);
+  sluice::go(io, [&]() -> task<> { second = co_await v(); });
+  poll(io);
+  tree.cancel();
+  poll(io);
+  gate.try_send(5);
+  run(io);
+  BOOST_TEST(second.value() == 5);
+  BOOST_TEST(calls == 2);
+}
+
+BOOST_AUTO_TEST_CASE(whose_function_throws_throws_for_ever_and_keeps_no_function) {
+  run_task([]() -> task<> {
+    const auto kept = std::make_shared<int>(7);
+    int calls = 0;
+    once_value v([&calls, kept]() -> int {
+      ++calls;
+      throw std::runtime_error("no");
+    });
+    for (int i = 0; i < 2; ++i) {
+      bool threw = false;
+      try {
+        static_cast<void>(co_await v());
+      } catch (const std::runtime_error&) {
+        threw = true;
+      }
+      BOOST_TEST(threw);
+    }
+    BOOST_TEST(calls == 1);
+    BOOST_TEST(kept.use_count() == 1);
+  });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
