@@ -176,9 +176,11 @@ class chat_server {
   /// @return Whether all of it could be written.
   sluice::task<bool> write(tcp::socket& socket, std::string text) {
     bool written = false;
-    co_await sluice::select(on(asio::async_write(socket, asio::buffer(text), asio::deferred),
-                               [&](error_code e, std::size_t) { written = !e; }),
-                            on(sluice::sleep_for(slow()), [] {}), on(stopping_.receive(), [] {}));
+    co_await sluice::select(
+        on(
+            asio::async_write(socket, asio::buffer(text), asio::deferred),
+            [&](error_code e, std::size_t) { written = !e; }, sluice::drop_lost),
+        on(sluice::sleep_for(slow()), [] {}), on(stopping_.receive(), [] {}));
     co_return written;
   }
 

@@ -77,6 +77,14 @@ class select_result {
   std::tuple<decltype(std::declval<Cases&>().take_lost())...> lost_;
 };
 
+/// Says, as the third argument of `on`, that what a losing Asio operation did all the same may be
+/// dropped.
+struct drop_lost_t {
+  template <class... Args>
+  void operator()(Args&&...) const noexcept {}
+};
+inline constexpr drop_lost_t drop_lost{};
+
 namespace detail {
 
 /// The counterpart of `select_result` for a range of cases of one type.
@@ -624,10 +632,16 @@ using range_case = typename select_argument<range_case_argument<Range>>::type;
  * @param handler An lvalue is referred to. Under g++ 12 a closure written here must be trivially
  * copyable: capture by reference, or name the object first.
  * @param on_lost Called with the full completion arguments of an Asio operation that lost and did
- * something all the same, or was cancelled.
+ * something all the same, or was cancelled: bytes that a read took from its socket, a connection
+ * that was accepted. It must be written where the operation's result holds more than an error;
+ * `drop_lost` says that it may be dropped.
  */
-template <detail::select_operand Operation, class Handler, class OnLost = detail::ignore_lost>
+template <detail::select_operand Operation, class Handler, class OnLost = detail::no_lost>
 [[nodiscard]] auto on(Operation&& op, Handler&& handler, OnLost&& on_lost = {}) {
+  static_assert(
+      !std::is_same_v<OnLost, detail::no_lost> || !detail::loses_more_than_an_error<Operation>,
+      "an Asio operation that loses may have done something all the same, such as read "
+      "bytes: give `on` a third argument that takes what it did, or sluice::drop_lost");
   static_assert(
       detail::safe_in_co_await_expression<Handler> && detail::safe_in_co_await_expression<OnLost>,
       "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
@@ -699,8 +713,8 @@ auto select_in_order(Cases&&... cases) {
 
 /// A case of any kind, for selects whose cases are put together when the program runs.
 /**
- * Made from what `on` and `otherwise` return, or from an operation whose value is not wanted.
- * Move-only.
+ * Made from what `on` and `otherwise` return, or from an operation whose value is not wanted; an
+ * Asio operation whose result holds more than an error is given by `on`. Move-only.
  *
  * @code
  * std::vector<sluice::select_case> cases;
@@ -714,7 +728,8 @@ class select_case {
   using handler_result = task<>;
 
   template <class Case>
-  requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case>)
+  requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case> &&
+           (detail::case_with_handler<Case> || !detail::loses_more_than_an_error<Case>))
       select_case(Case&& c)
       : case_(std::make_unique<holder<typename detail::select_argument<Case>::type>>(
             std::in_place, detail::select_case_of(std::forward<Case>(c)))) {}

@@ -73,10 +73,11 @@ BOOST_AUTO_TEST_CASE(as_a_read_from_a_socket) {
       static_assert(std::is_same_v<decltype(r.get<1>()), std::size_t&>);
       log.push_back(std::to_string(r.index()) + " " + text(data, r.get<1>()));
     }
-    const auto n =
-        co_await select(on(quiet.receive(), [] {}),
-                        on(asio::async_read(sockets.near, asio::buffer(data, 6), sluice::use_task),
-                           [&](std::size_t size) { log.push_back(text(data, size)); }));
+    const auto n = co_await select(
+        on(quiet.receive(), [] {}),
+        on(
+            asio::async_read(sockets.near, asio::buffer(data, 6), sluice::use_task),
+            [&](std::size_t size) { log.push_back(text(data, size)); }, sluice::drop_lost));
     log.push_back(std::to_string(n));
   });
   asio::write(sockets.far, asio::buffer("one", 3));
@@ -124,8 +125,10 @@ BOOST_AUTO_TEST_CASE(as_a_signal) {
   const auto quiet = make_channel<int>();
   int number = 0;
   sluice::go(io, [&]() -> task<> {
-    co_await select(on(signals.async_wait(asio::deferred), [&](int n) { number = n; }),
-                    on(quiet.receive(), [] {}));
+    co_await select(
+        on(
+            signals.async_wait(asio::deferred), [&](int n) { number = n; }, sluice::drop_lost),
+        on(quiet.receive(), [] {}));
   });
   poll(io);
   std::raise(SIGUSR1);
@@ -171,12 +174,16 @@ BOOST_AUTO_TEST_CASE(with_several_values_as_a_tuple) {
     static_assert(std::is_same_v<decltype(r.get<0>()), std::tuple<int, std::string>&>);
     BOOST_TEST(std::get<1>(r.get<0>()) == "two");
     std::string got;
-    co_await select(on(give(asio::deferred),
-                       [&](int n, const std::string& s) { got = std::to_string(n) + s; }));
+    co_await select(on(
+        give(asio::deferred), [&](int n, const std::string& s) { got = std::to_string(n) + s; },
+        sluice::drop_lost));
     BOOST_TEST(got == "1two");
-    co_await select(on(give(asio::deferred), [&](error_code e, int n, const std::string& s) {
-      got = std::to_string(n) + s + (e ? "!" : "");
-    }));
+    co_await select(on(
+        give(asio::deferred),
+        [&](error_code e, int n, const std::string& s) {
+          got = std::to_string(n) + s + (e ? "!" : "");
+        },
+        sluice::drop_lost));
     BOOST_TEST(got == "1two");
   });
 }
@@ -211,9 +218,10 @@ BOOST_AUTO_TEST_CASE(are_given_as_values_to_a_handler_that_takes_them_and_by_as_
     log.push_back(how + (e == closed ? std::string(" closed ") : " ") + std::to_string(n));
   };
   sluice::go(io, [&]() -> task<> {
-    co_await select(
-        on(op.async_wait(asio::deferred), [&](error_code e, int n) { note("handler", e, n); }),
-        quiet.receive());
+    co_await select(on(
+                        op.async_wait(asio::deferred),
+                        [&](error_code e, int n) { note("handler", e, n); }, sluice::drop_lost),
+                    quiet.receive());
 
     auto r = co_await select(quiet.receive(), op.async_wait(asio::as_tuple(asio::deferred)));
     const auto [e, n] = r.get<1>();
@@ -223,8 +231,8 @@ BOOST_AUTO_TEST_CASE(are_given_as_values_to_a_handler_that_takes_them_and_by_as_
     note("use_task", std::get<0>(s.get<0>()), std::get<1>(s.get<0>()));
 
     bool called = false;
-    const auto thrown =
-        co_await error_of(select(on(op.async_wait(asio::deferred), [&](int) { called = true; })));
+    const auto thrown = co_await error_of(select(on(
+        op.async_wait(asio::deferred), [&](int) { called = true; }, sluice::drop_lost)));
     note("exception", thrown, called);
   });
   for (int i = 1; i <= 4; ++i) {
@@ -322,6 +330,18 @@ BOOST_AUTO_TEST_CASE(give_back_the_bytes_that_they_have_read) {
   });
   run(io);
   BOOST_TEST(done);
+}
+
+BOOST_AUTO_TEST_CASE(do_not_become_cases_of_any_kind_that_drop_what_they_did) {
+  asio::io_context io;
+  asio::signal_set signals(io);
+  asio::steady_timer timer(io);
+  using signal = decltype(signals.async_wait(asio::deferred));
+  using expiry = decltype(timer.async_wait(asio::as_tuple(sluice::use_task)));
+  static_assert(!std::is_constructible_v<sluice::select_case, signal>);
+  static_assert(std::is_constructible_v<sluice::select_case, expiry>);
+  sluice::select_case taken(on(
+      signals.async_wait(asio::deferred), [](int) {}, sluice::drop_lost));
 }
 
 BOOST_AUTO_TEST_CASE(tell_their_own_handlers_what_they_did) {

@@ -290,12 +290,12 @@ BOOST_AUTO_TEST_CASE(composed_operations_on_one_socket_race_nothing) {
           co_await select(
               quiet.receive(),
               on(asio::async_read(socket, asio::buffer(&in[read], size - read), asio::deferred),
-                 did_read));
+                 did_read, did_read));
         } else if (read == size) {
           co_await select(quiet.receive(),
                           on(asio::async_write(socket, asio::buffer(&out[written], size - written),
                                                asio::deferred),
-                             did_write));
+                             did_write, did_write));
         } else {
           co_await select(
               quiet.receive(),

@@ -24,15 +24,23 @@ cat >"$work/select.cpp" <<'END'
 #include <sluice/abandon.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
+#include <sluice/timer.hpp>
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-sluice::task<> use(sluice::channel<int> ch, boost::asio::steady_timer& timer) {
+sluice::task<> use(sluice::channel<int> ch, boost::asio::steady_timer& timer,
+                   [[maybe_unused]] boost::asio::signal_set& signals) {
 #if defined(RIGHT)
   co_await sluice::select(ch.receive(), timer.async_wait(boost::asio::deferred));
   co_await sluice::select(ch.receive(), sluice::otherwise([] {}));
+  co_await sluice::select(sluice::on(timer.async_wait(boost::asio::deferred), [] {}));
+  co_await sluice::select(
+      sluice::on(signals.async_wait(boost::asio::deferred), [](int) {}, sluice::drop_lost));
+#elif defined(NOTHING_SAYS_WHAT_IS_LOST)
+  co_await sluice::select(sluice::on(signals.async_wait(boost::asio::deferred), [](int) {}));
 #elif defined(ASIO_BESIDE_OTHERWISE)
   co_await sluice::select(timer.async_wait(boost::asio::deferred), sluice::otherwise([] {}));
 #elif defined(TWO_OTHERWISES)
@@ -62,5 +70,6 @@ expect() {
 expect RIGHT
 expect ASIO_BESIDE_OTHERWISE "whether an Asio operation is ready is known only by launching it"
 expect TWO_OTHERWISES "a select has at most one otherwise"
+expect NOTHING_SAYS_WHAT_IS_LOST "an Asio operation that loses may have done something all the same"
 expect ABANDONED_WITHOUT_ERROR "sluice::abandon takes an operation that can say operation_aborted"
 exit "$failed"

@@ -268,11 +268,30 @@ inline constexpr bool safe_in_co_await_expression =
 template <class F>
 using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::decay_t<F>>;
 
-/// Does nothing with what a losing Asio case did.
-struct ignore_lost {
+/// The third argument of `on` that was not written.
+struct no_lost {
   template <class... Args>
   void operator()(Args&&...) const noexcept {}
 };
+
+/// Whether an operation's result is an error and nothing else, or nothing at all: then a case that
+/// loses has nothing to lose.
+template <class Arguments>
+inline constexpr bool only_an_error = false;
+template <>
+inline constexpr bool only_an_error<std::tuple<>> = true;
+template <>
+inline constexpr bool only_an_error<std::tuple<error_code>> = true;
+template <>
+inline constexpr bool only_an_error<std::tuple<std::exception_ptr>> = true;
+template <class... Elements>
+inline constexpr bool only_an_error<std::tuple<std::tuple<Elements...>>> =
+    only_an_error<std::tuple<Elements...>>;
+
+/// An Asio operation whose losing would drop more than an error.
+template <class Argument>
+concept loses_more_than_an_error = case_for<Argument>::type::is_foreign &&
+    !only_an_error<typename case_for<Argument>::type::arguments>;
 
 /// A case with a handler: what `on` returns.
 template <class Case, class Handler, class OnLost>
