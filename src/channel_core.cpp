@@ -15,30 +15,6 @@ namespace sluice::detail {
 
 namespace {
 
-waiter* pop(waiter*& first) noexcept {
-  waiter* const w = first;
-  if (w) first = static_cast<waiter*>(w->previous);
-  return w;
-}
-void push(waiter*& first, waiter& w) noexcept {
-  w.previous = nullptr;
-  if (!first) {
-    first = &w;
-    return;
-  }
-  waiter_link* last = first;
-  while (last->previous) last = last->previous;
-  last->previous = &w;
-}
-
-/// Partners to be woken once the lock is free: one, and senders whose elements could not be moved.
-struct wake_at_end {
-  ~wake_at_end() {
-    while (waiter* const w = pop(first)) wake(*w);
-  }
-  waiter* first = nullptr;
-};
-
 std::size_t alignment_of(const element_type& e) noexcept {
   return std::max(e.alignment, alignof(channel_core));
 }
@@ -76,25 +52,13 @@ class withdrawal {
   static inline constinit std::atomic<std::size_t> under_way_{0};
 };
 
-template <bool (channel_core::*attempt)(waiter&, waiter*&)>
-bool attempt_in_channel(waiter& w, wake_list& woken) {
-  struct add_at_end {
-    wake_list& woken;
-    waiter* first = nullptr;
-    ~add_at_end() {
-      while (waiter* const w = pop(first)) woken.add(*w);
-    }
-  } at_end{woken};
-  return (core_of(w)->*attempt)(w, at_end.first);
-}
-
 }  // namespace
 
 const waiter_functions send_functions{
     "send",
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_send(); },
-    &attempt_in_channel<&channel_core::attempt_send>,
+    [](waiter& w, wake_list& woken) noexcept { return core_of(w)->attempt_send(w, woken); },
     [](waiter& w) { core_of(w)->enlist_sender(w); },
     &withdraw_from_channel,
 };
@@ -103,7 +67,7 @@ const waiter_functions receive_functions{
     "receive",
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_receive(); },
-    &attempt_in_channel<&channel_core::attempt_receive>,
+    [](waiter& w, wake_list& woken) noexcept { return core_of(w)->attempt_receive(w, woken); },
     [](waiter& w) { core_of(w)->enlist_receiver(w); },
     &withdraw_from_channel,
 };
@@ -121,6 +85,11 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
 }
 
 channel_core::~channel_core() {
+  while (returned_) {
+    const boxed_ptr first(returned_);
+    returned_ = first->next;
+    count_ = count_ - 1;
+  }
   for (; count_ != 0; drop_first())
     if (element_.destroy) element_.destroy(slot(head_));
 }
@@ -133,9 +102,9 @@ void channel_core::destroy() noexcept {
   ::operator delete(this, alignment);
 }
 
-void channel_core::move_element(void* to, void* from, void (*move)(void*, void*)) {
+void channel_core::move_element(void* to, void* from) noexcept {
   if (!element_.trivial)
-    move(to, from);
+    element_.move(to, from);
   else if (element_.size == sizeof(std::uint64_t))
     std::memcpy(to, from, sizeof(std::uint64_t));
   else if (element_.size == sizeof(std::uint32_t))
@@ -144,56 +113,39 @@ void channel_core::move_element(void* to, void* from, void (*move)(void*, void*)
     std::memcpy(to, from, element_.size);
 }
 
-// A waiter alone goes back to the head of the line if the move throws. The claim of a select cannot
-// be taken back: its case has failed.
-void channel_core::put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept {
-  if (w.shared_claim) {
-    element_.fail(w);
-    push(woken, w);
-  } else {
-    line.push_front(w);
-    unpin(*w.who);
-  }
+// The receiver stays in the line until the element is there, so whoever cancels it meanwhile waits
+// for the lock and finds it still to be had or done, and nothing in between. A waiter alone keeps
+// its place if the element cannot be made; the claim of a select cannot be taken back.
+void channel_core::refuse(waiter& receiver, wake_list& woken) noexcept {
+  if (!receiver.shared_claim) return unpin(*receiver.who);
+  take_out(receiver);
+  static_cast<failing_channel_waiter&>(receiver).failure = std::current_exception();
+  receiver.outcome = waiter::state::failed;
+  woken.add(receiver);
 }
 
-void channel_core::hand_over(waiter& receiver, void* from, waiter*& woken) {
-  try {
-    move_element(receiver.slot, from, element_.deliver);
-  } catch (...) {
-    put_back(receiver, receivers_, woken);
-    throw;
-  }
-  receiver.outcome = waiter::state::done;
-  push(woken, receiver);
-}
-
-// Senders wait only while the ring is full, so the slot of the first element, which has been taken,
-// is also the place of the next. One whose element cannot be moved is told, and the next has its
-// turn.
-bool channel_core::refill_first(waiter*& woken) noexcept {
-  while (waiter* const sender = next_claimed(senders_)) {
-    push(woken, *sender);
-    try {
-      move_element(slot(head_), sender->slot, element_.move);
-    } catch (...) {
-      element_.fail(*sender);
-      continue;
-    }
-    sender->outcome = waiter::state::done;
-    return true;
-  }
-  return false;
-}
-
-bool channel_core::attempt_send(waiter& w, waiter*& woken) {
+template <class Make>
+bool channel_core::attempt_send_made(waiter& w, wake_list& woken, Make make) {
   if (closed_.load(std::memory_order_relaxed)) {
     w.outcome = waiter::state::closed;
     return true;
   }
-  if (waiter* const receiver = next_claimed(receivers_)) {
-    hand_over(*receiver, w.slot, woken);
+  if (waiter* const receiver = first_claimed(receivers_)) {
+    if constexpr (!noexcept(make())) {
+      try {
+        make();
+      } catch (...) {
+        refuse(*receiver, woken);
+        throw;
+      }
+    }
+    take_out(*receiver);
+    move_element(receiver->slot, w.slot);
+    receiver->outcome = waiter::state::done;
+    woken.add(*receiver);
   } else if (count_ < capacity_) {
-    move_element(slot(tail()), w.slot, element_.move);
+    make();
+    move_element(slot(tail(count_ - returned_count_)), w.slot);
     count_ = count_ + 1;
   } else {
     return false;
@@ -202,26 +154,53 @@ bool channel_core::attempt_send(waiter& w, waiter*& woken) {
   return true;
 }
 
-bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
-  if (count_ != 0) {
-    std::byte* const first = slot(head_);
-    move_element(w.slot, first, element_.deliver);
-    if (element_.destroy) element_.destroy(first);
-    // The count stays what it is if a sender follows: who looks without the lock must not find a
-    // channel empty that is not.
-    if (!senders_.empty() && refill_first(woken))
-      advance_head();
-    else
-      drop_first();
-  } else if (waiter* const sender = next_claimed(senders_)) {
-    try {
-      move_element(w.slot, sender->slot, element_.deliver);
-    } catch (...) {
-      put_back(*sender, senders_, woken);
-      throw;
+bool channel_core::attempt_send(waiter& w, wake_list& woken) noexcept {
+  return attempt_send_made(w, woken, []() noexcept {});
+}
+
+void channel_core::complete_from(waiter& sender, void* to, wake_list& woken) noexcept {
+  take_out(sender);
+  move_element(to, sender.slot);
+  sender.outcome = waiter::state::done;
+  woken.add(sender);
+}
+
+// While boxes that came back fill the ring's share, the ring itself may have room.
+void channel_core::receive_returned(void* to, wake_list& woken) noexcept {
+  boxed_ptr first(returned_);
+  returned_ = std::exchange(first->next, nullptr);
+  --returned_count_;
+  ::new (to) boxed_ptr(std::move(first));
+  if (count_ <= capacity_)
+    if (waiter* const sender = first_claimed(senders_)) {
+      complete_from(*sender, slot(tail(count_ - 1 - returned_count_)), woken);
+      return;
     }
-    sender->outcome = waiter::state::done;
-    push(woken, *sender);
+  count_ = count_ - 1;
+}
+
+bool channel_core::attempt_receive(waiter& w, wake_list& woken) noexcept {
+  if (count_ != 0) {
+    if (returned_) [[unlikely]] {
+      receive_returned(w.slot, woken);
+      w.outcome = waiter::state::done;
+      return true;
+    }
+    std::byte* const first = slot(head_);
+    move_element(w.slot, first);
+    if (element_.destroy) element_.destroy(first);
+    // Senders wait only while the ring is full, so the slot of the first element is also the place
+    // of the next. The count stays what it is if a sender follows: who looks without the lock must
+    // not find a channel empty that is not.
+    waiter* const sender = senders_.empty() ? nullptr : first_claimed(senders_);
+    if (sender) {
+      complete_from(*sender, first, woken);
+      advance_head();
+    } else {
+      drop_first();
+    }
+  } else if (waiter* const sender = first_claimed(senders_)) {
+    complete_from(*sender, w.slot, woken);
   } else if (closed_.load(std::memory_order_relaxed)) {
     w.outcome = waiter::state::closed;
     return true;
@@ -232,16 +211,33 @@ bool channel_core::attempt_receive(waiter& w, waiter*& woken) {
   return true;
 }
 
-template <bool (channel_core::*attempt)(waiter&, waiter*&), void (channel_core::*enlist)(waiter&)>
+void channel_core::give_back(boxed_ptr b) noexcept {
+  wake_list woken;
+  const std::lock_guard guard(lock_);
+  if (waiter* const receiver = first_claimed(receivers_)) {
+    take_out(*receiver);
+    ::new (receiver->slot) boxed_ptr(std::move(b));
+    receiver->outcome = waiter::state::done;
+    woken.add(*receiver);
+    return;
+  }
+  b->next = returned_;
+  returned_ = b.release();
+  ++returned_count_;
+  count_ = count_ + 1;
+}
+
+template <bool (channel_core::*attempt)(waiter&, wake_list&) noexcept,
+          void (channel_core::*enlist)(waiter&) noexcept>
 bool channel_core::wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f) {
   if (g.cancel) [[unlikely]]
     return await_waiter(g, w, f);
   w.begin(g);
   g.waiting_on = f.name;
   {
-    wake_at_end woken;
+    wake_list woken;
     const std::lock_guard guard(lock_);
-    if (!(this->*attempt)(w, woken.first)) {
+    if (!(this->*attempt)(w, woken)) {
       (this->*enlist)(w);
       return true;
     }
@@ -258,32 +254,48 @@ bool channel_core::receive_for(goroutine& g, channel_waiter& w) {
       g, w, receive_functions);
 }
 
-channel_core::result channel_core::try_send(void* value) {
+namespace {
+
+channel_core::result result_of(const waiter& w) noexcept {
+  return w.outcome == waiter::state::done ? channel_core::result::done
+                                          : channel_core::result::closed;
+}
+
+}  // namespace
+
+channel_core::result channel_core::try_send(void* value) noexcept {
   if (!may_send()) return result::would_block;
   waiter w;
   w.slot = value;
-  wake_at_end woken;
+  wake_list woken;
   const std::lock_guard guard(lock_);
-  if (!attempt_send(w, woken.first)) return result::would_block;
-  return w.outcome == waiter::state::done ? result::done : result::closed;
+  return attempt_send(w, woken) ? result_of(w) : result::would_block;
 }
 
-void channel_core::offer(void* value, wake_list& woken) {
+channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), void* from) {
+  if (!may_send()) return result::would_block;
+  boxed_ptr made;
+  waiter w;
+  w.slot = &made;
+  wake_list woken;
+  const std::lock_guard guard(lock_);
+  return attempt_send_made(w, woken, [&] { made = make_box(from); }) ? result_of(w)
+                                                                     : result::would_block;
+}
+
+void channel_core::offer(void* value, wake_list& woken) noexcept {
   waiter w;
   w.slot = value;
-  waiter* first = nullptr;
   const std::lock_guard guard(lock_);
-  static_cast<void>(attempt_send(w, first));
-  while (waiter* const partner = pop(first)) woken.add(*partner);
+  static_cast<void>(attempt_send(w, woken));
 }
 
-channel_core::result channel_core::try_receive(void* to) {
+channel_core::result channel_core::try_receive(void* to) noexcept {
   waiter w;
   w.slot = to;
-  wake_at_end woken;
+  wake_list woken;
   const std::lock_guard guard(lock_);
-  if (!attempt_receive(w, woken.first)) return result::would_block;
-  return w.outcome == waiter::state::done ? result::done : result::closed;
+  return attempt_receive(w, woken) ? result_of(w) : result::would_block;
 }
 
 bool channel_core::close() noexcept {
@@ -293,19 +305,19 @@ bool channel_core::close() noexcept {
     if (closed_.load(std::memory_order_relaxed)) return false;
     closed_.store(true, std::memory_order_release);
     for (waiter_list* list : {&receivers_, &senders_})
-      while (waiter* const w = next_claimed(*list)) {
+      while (waiter* const w = first_claimed(*list)) {
+        take_out(*w);
         w->outcome = waiter::state::closed;
         woken.add(*w);
       }
   }
-  woken.wake_all();
   return true;
 }
 
 // A case of a select that was decided elsewhere keeps the channel, until its select goes on and
 // withdraws it.
-waiter* channel_core::next_claimed(waiter_list& line) noexcept {
-  return pop_claimed(line, [this] {
+waiter* channel_core::first_claimed(waiter_list& line) noexcept {
+  return detail::first_claimed(line, [this] {
     retain();
     orphaned_ = false;
   });

@@ -20,7 +20,7 @@ const waiter_functions context_functions{
     "context",
     [](waiter& w) noexcept -> byte_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
     [](const waiter& w) noexcept { return state_of(w) && state_of(w)->done(); },
-    [](waiter& w, wake_list&) {
+    [](waiter& w, wake_list&) noexcept {
       if (!state_of(w)->done()) return false;
       w.outcome = waiter::state::done;
       return true;

@@ -57,7 +57,7 @@ constexpr waiter_functions functions_of(const char* name) noexcept {
       name,
       [](waiter& w) noexcept { return of(w).queue ? &of(w).queue->lock() : nullptr; },
       [](const waiter& w) noexcept { return of(w).queue && of(w).queue->ready(of(w).weight); },
-      [](waiter& w, wake_list&) { return of(w).queue->attempt(of(w)); },
+      [](waiter& w, wake_list&) noexcept { return of(w).queue->attempt(of(w)); },
       [](waiter& w) { of(w).queue->enlist(of(w)); },
       // The queue may be gone if the waiter has never been in it.
       [](waiter& w) noexcept { return of(w).tied != tie::none && of(w).queue->withdraw(of(w)); },

@@ -9,7 +9,7 @@ namespace sluice::detail {
 struct range_select_wait::state {
   std::uint32_t otherwise = select_wait::none;
   std::vector<select_entry> own;
-  std::vector<std::uint32_t> sorted;
+  std::vector<std::uint32_t> candidates;
   std::vector<foreign_case*> foreign;
   std::optional<select_wait> wait;
 };
@@ -41,18 +41,14 @@ bool range_select_wait::start(goroutine& g, select_wait::order order) {
   const bool has_otherwise = s.otherwise != select_wait::none;
   if (has_otherwise && !s.foreign.empty())
     throw std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise");
-  s.sorted.resize(s.own.size());
+  s.candidates.resize(s.own.size());
   s.wait.emplace(order, has_otherwise);
-  return s.wait->start(g, s.own, s.sorted, s.foreign);
+  return s.wait->start(g, s.own, s.candidates, s.foreign);
 }
 
 std::size_t range_select_wait::finish() {
   const auto winner = state_->wait->finish();
   return winner == select_wait::none ? state_->otherwise : winner;
-}
-
-bool range_select_wait::move_failed() const noexcept {
-  return state_ && state_->wait && state_->wait->move_failed();
 }
 
 }  // namespace sluice::detail

@@ -42,7 +42,7 @@ const waiter_functions rate_functions{
     [](const waiter& w) noexcept {
       return of(w).state->possible(of(w).weight) && of(w).state->ready(of(w).weight);
     },
-    [](waiter& w, wake_list&) {
+    [](waiter& w, wake_list&) noexcept {
       if (!of(w).state->take(of(w).weight)) return false;
       w.outcome = waiter::state::done;
       return true;

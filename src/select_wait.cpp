@@ -14,13 +14,11 @@
 
 namespace sluice::detail {
 
-/// All locks of a select's entries, each once, in address order.
+/// All locks of a select's entries, each once, in address order, in which the entries are put.
 class select_wait::locks {
  public:
-  explicit locks(const select_wait& s) noexcept : wait_(s) {
-    const auto address = [&](std::uint32_t i) { return s.entries_[i].lock; };
-    for (std::uint32_t i = 0; i < s.sorted_.size(); ++i) s.sorted_[i] = i;
-    std::ranges::sort(s.sorted_, std::less<>(), address);
+  explicit locks(const select_wait& s) noexcept : entries_(s.entries_) {
+    std::ranges::sort(entries_, std::less<>(), &select_entry::lock);
     for_each([](byte_lock& l) { l.lock(); });
   }
   ~locks() {
@@ -33,30 +31,30 @@ class select_wait::locks {
   template <class F>
   void for_each(F f) const noexcept {
     byte_lock* last = nullptr;
-    for (const auto i : wait_.sorted_) {
-      byte_lock* const l = wait_.entries_[i].lock;
-      if (l && l != last) f(*l);
-      last = l;
+    for (const auto& e : entries_) {
+      if (e.lock && e.lock != last) f(*e.lock);
+      last = e.lock;
     }
   }
 
-  const select_wait& wait_;
+  const std::span<select_entry> entries_;
 };
 
 // Nobody can claim a case from now on; one that was claimed may be in the middle of its completion.
 void select_wait::forget() noexcept {
-  if (enlisted_) {
+  if (goroutine_->cancel) goroutine_->cancel->end();
+  if (enlisted_ != 0) {
     static_cast<void>(claim_.claim(cancelled));
     if (!withdraw_losers()) goroutine_->home->wait_for_pins();
   }
   for (const auto& e : entries_) e.w->who = nullptr;
 }
 
+// Those that were enlisted, and no others: a place is not asked for what it never had.
 bool select_wait::withdraw_losers() noexcept {
-  enlisted_ = false;
   const auto winner = claim_.winner();
   bool all_withdrawn = true;
-  for (const auto& e : entries_)
+  for (const auto& e : entries_.first(std::exchange(enlisted_, 0)))
     if (e.lock) all_withdrawn &= e.w->index != winner && e.functions->withdraw(*e.w);
   return all_withdrawn;
 }
@@ -84,48 +82,71 @@ std::uint32_t select_wait::ready_case() const noexcept {
 
 // Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
 // whatever the others are; that none is takes all locks to say.
-bool select_wait::try_hinted(wake_list& woken) noexcept {
+bool select_wait::try_hinted() noexcept {
   const auto i = ready_case();
   if (i == none) return false;
   const auto& e = entries_[i];
+  wake_list woken;
   const std::lock_guard guard(*e.lock);
   return attempt(e, woken);
 }
 
-// Under all locks. An attempt fails only when the partners seen were decided elsewhere; it has
-// removed them then.
-bool select_wait::attempt_one(wake_list& woken) noexcept {
-  for (;;) {
-    const auto i = ready_case();
-    if (i == none) return false;
-    if (attempt(entries_[i], woken)) return true;
-  }
-}
-
-// A select whose attempt throws is decided as well: it ends with that exception.
 bool select_wait::attempt(const select_entry& e, wake_list& woken) noexcept {
-  try {
-    if (!e.functions->attempt(*e.w, woken)) return false;
-    winner_ = e.w->index;
-  } catch (...) {
-    failure_ = std::current_exception();
-    move_failed_ = true;
-  }
+  if (!e.functions->attempt(*e.w, woken)) return false;
+  winner_ = e.w->index;
   return true;
 }
 
-void select_wait::enlist_all() {
-  enlisted_ = true;
-  for (auto& e : entries_)
-    if (e.lock) e.functions->enlist(*e.w);
+// Under all locks. An attempt fails only when the partners seen were decided elsewhere; it has
+// removed them then, and nobody can bring others, so one look and one attempt for each entry are
+// enough.
+bool select_wait::attempt_one(wake_list& woken) noexcept {
+  std::size_t left = 0;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const auto& e = entries_[i];
+    if (e.lock && e.functions->ready(*e.w)) candidates_[left++] = i;
+  }
+  const auto candidates = candidates_.first(left);
+  if (order_ == order::written) {
+    std::ranges::sort(candidates, std::less<>(),
+                      [this](std::uint32_t i) { return entries_[i].w->index; });
+    return std::ranges::any_of(candidates,
+                               [&](std::uint32_t i) { return attempt(entries_[i], woken); });
+  }
+  for (; left != 0; --left) {
+    if (left != 1)
+      std::swap(candidates[scheduler::choose(static_cast<std::uint32_t>(left))],
+                candidates[left - 1]);
+    if (attempt(entries_[candidates[left - 1]], woken)) return true;
+  }
+  return false;
+}
+
+// Under all locks, so no case is claimed before all are in their places; if one cannot be put
+// there, the select is decided before it is seen.
+bool select_wait::attempt_or_enlist(wake_list& woken) noexcept {
+  const locks guard(*this);
+  if (attempt_one(woken)) return !shared_ || claim_.claim(winner_);
+  if (has_otherwise_) return true;
+  shared_ = true;
+  try {
+    for (auto& e : entries_) {
+      if (e.lock) e.functions->enlist(*e.w);
+      ++enlisted_;
+    }
+    return false;
+  } catch (...) {
+    failure_ = std::current_exception();
+    return claim_.claim(failed);
+  }
 }
 
 bool select_wait::start(goroutine& g, std::span<select_entry> entries,
-                        std::span<std::uint32_t> sorted, std::span<foreign_case*> foreign) {
+                        std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign) {
   goroutine_ = &g;
   g.waiting_on = "select";
   entries_ = entries;
-  sorted_ = sorted;
+  candidates_ = candidates;
   foreign_ = foreign;
   if (g.cancel) {
     outcome_ = g.cancel->outcome();
@@ -133,12 +154,7 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
   }
   if (foreign.empty() || for_timeout_ || g.passes < most_passes) {
     bind(g);
-    wake_list woken;
-    const bool done = try_hinted(woken);
-    woken.wake_all();
-    if (done) {
-      return g.must_yield();
-    }
+    if (try_hinted()) return g.must_yield();
   }
   if (foreign.empty()) return start_plain();
   strand_party_.home = g.home;
@@ -165,24 +181,18 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
 
 bool select_wait::start_plain() {
   goroutine& g = *goroutine_;
-  wake_list woken;
   bool done = false;
   {
+    wake_list woken;
     std::unique_lock<byte_lock> cancellation_guard;
     if (g.cancel) {
       cancellation_guard = std::unique_lock(g.cancel->lock());
       outcome_ = g.cancel->begin(*this);
       if (outcome_ != waiter::state::waiting) return g.must_yield();
     }
-    const locks guard(*this);
-    done = attempt_one(woken);
-    if (!done && !has_otherwise_) {
-      shared_ = true;
-      enlist_all();
-    }
+    done = attempt_or_enlist(woken);
   }
-  woken.wake_all();
-  if (done || has_otherwise_) return g.must_yield();
+  if (done) return g.must_yield();
   return !claim_.arrive_second() || g.must_yield();
 }
 
@@ -231,19 +241,23 @@ void select_wait::launch(foreign_case& c) {
 void select_wait::give_event_loop_a_turn() {
   goroutine_->passes = 0;
   const auto ex = goroutine_->home->event_loop_executor();
-  asio::post(ex, [this, ex, held = ticket(*goroutine_)]() mutable {
-    asio::post(ex, [this, kept = std::move(held)] {
-      if (!kept->ended()) post_to_strand(&select_wait::register_entries);
+  try {
+    asio::post(ex, [this, ex, held = ticket(*goroutine_)]() mutable {
+      asio::post(ex, [this, kept = std::move(held)] {
+        if (!kept->ended()) post_to_strand(&select_wait::register_entries);
+      });
     });
-  });
+  } catch (...) {
+    register_entries();  // without memory for it there is no turn
+  }
 }
 
 void select_wait::register_entries() {
   goroutine& g = *goroutine_;
   registered_ = true;
-  wake_list woken;
   bool claimed_here = true;
   {
+    wake_list woken;
     std::unique_lock<byte_lock> cancellation_guard;
     if (g.cancel) cancellation_guard = std::unique_lock(g.cancel->lock());
     if (claim_.winner() == none)
@@ -251,21 +265,7 @@ void select_wait::register_entries() {
     else if (claim_.winner() == cancelled)
       claimed_here = false;
   }
-  woken.wake_all();
   if (claimed_here || claim_.arrive_second()) on_claimed();
-}
-
-// Claims for this select itself if a case is ready; otherwise whoever claims arrives later.
-bool select_wait::attempt_or_enlist(wake_list& woken) {
-  const locks guard(*this);
-  try {
-    if (attempt_one(woken)) return claim_.claim(failure_ ? failed : winner_);
-    enlist_all();
-    return false;
-  } catch (...) {
-    failure_ = std::current_exception();
-    return claim_.claim(failed);
-  }
 }
 
 void select_wait::on_claimed() {
@@ -338,7 +338,7 @@ std::uint32_t select_wait::finish() {
   if (shared_) winner_ = claim_.winner();
   if (!foreign_.empty() && !foreign_won_ && !for_timeout_ && goroutine_->passes < most_passes)
     ++goroutine_->passes;
-  if (enlisted_) static_cast<void>(withdraw_losers());
+  static_cast<void>(withdraw_losers());
   for (const auto& e : entries_) e.w->who = nullptr;
   goroutine_ = nullptr;
   if (failure_) std::rethrow_exception(failure_);

@@ -40,7 +40,7 @@ const waiter_functions sleep_functions{
     "sleep",
     [](waiter& w) noexcept { return &w.who->home->timers.lock; },
     [](const waiter& w) noexcept { return over(sleeper(w)); },
-    [](waiter& w, wake_list&) {
+    [](waiter& w, wake_list&) noexcept {
       if (!over(sleeper(w))) return false;
       w.outcome = waiter::state::done;
       return true;

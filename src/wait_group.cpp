@@ -19,7 +19,7 @@ const waiter_functions wait_group_functions{
     "wait_group",
     [](waiter& w) noexcept { return &of(w).lock(); },
     [](const waiter& w) noexcept { return of(w).ready(); },
-    [](waiter& w, wake_list&) {
+    [](waiter& w, wake_list&) noexcept {
       if (!of(w).ready()) return false;
       w.outcome = waiter::state::done;
       return true;

@@ -47,23 +47,31 @@ inline void wake(waiter& w) noexcept {
   if (held) held->unpin();
 }
 
-/// Pops waiters until one can be claimed; for each that was decided elsewhere, and is dropped on
-/// the way, `dropped` is called.
-/** A waiter is pinned before it leaves the list: who finds, without the lock, that it has left it
- * finds the pin as well. */
+/// Takes a claimed waiter out of its list.
+/** It is pinned already: who finds, without the lock, that it has left its list finds the pin as
+ * well. */
+inline void take_out(waiter& w) noexcept {
+  std::atomic_thread_fence(std::memory_order_release);
+  waiter_list::remove(w);
+}
+
+/// Claims the first waiter that can be claimed, which stays in its list until `take_out`; for each
+/// that was decided elsewhere, and is dropped on the way, `dropped` is called.
 template <class Dropped>
-waiter* pop_claimed(waiter_list& line, Dropped dropped) noexcept {
+waiter* first_claimed(waiter_list& line, Dropped dropped) noexcept {
   while (waiter* const w = line.front()) {
-    const bool claimed = claim(*w);
-    std::atomic_thread_fence(std::memory_order_release);
-    waiter_list::remove(*w);
-    if (claimed) return w;
+    if (claim(*w)) return w;
+    take_out(*w);
     dropped();
   }
   return nullptr;
 }
+
+/// Pops waiters until one can be claimed.
 inline waiter* pop_claimed(waiter_list& line) noexcept {
-  return pop_claimed(line, [] {});
+  waiter* const w = first_claimed(line, [] {});
+  if (w) take_out(*w);
+  return w;
 }
 
 }  // namespace sluice::detail

@@ -14,6 +14,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -61,51 +62,38 @@ class channel_ref {
 };
 
 template <class E>
-void move_element(void* to, void* from) {
+void move_element(void* to, void* from) noexcept {
   ::new (to) E(std::move(*static_cast<E*>(from)));
 }
 
-/// Where a receiver has its element put.
-/** Raw memory, or, if moving may throw, the optional that the caller gets: one move fewer that
- * could lose the element. */
+/// What a channel of `E` carries.
 template <class E>
+using carried = std::conditional_t<travels_in_box<E>, boxed_ptr, E>;
+
+/// Where a receiver has its element put: raw memory.
+template <class Carried>
 class landing {
  public:
   [[nodiscard]] void* slot() noexcept { return &bytes_; }
-  static void deliver(void* to, void* from) { ::new (to) E(std::move(*static_cast<E*>(from))); }
 
-  /// The element, for which this was raw memory.
-  void take_into(std::optional<E>& to) noexcept {
+  [[nodiscard]] Carried take() noexcept {
+    Carried taken(std::move(value()));
+    destroy();
+    return taken;
+  }
+  void take_into(std::optional<Carried>& to) noexcept {
     to.emplace(std::move(value()));
     destroy();
   }
   void take_into(bool& to) noexcept { to = true; }
-  [[nodiscard]] std::optional<E> take() noexcept {
-    std::optional<E> taken(std::move(value()));
-    destroy();
-    return taken;
-  }
-  void destroy() noexcept { value().~E(); }
+  void destroy() noexcept { value().~Carried(); }
 
  private:
-  [[nodiscard]] E& value() noexcept { return *std::launder(reinterpret_cast<E*>(&bytes_)); }
-
-  alignas(E) std::byte bytes_[sizeof(E)];
-};
-template <class E>
-requires(!std::is_nothrow_move_constructible_v<E>) class landing<E> {
- public:
-  [[nodiscard]] void* slot() noexcept { return &element_; }
-  static void deliver(void* to, void* from) {
-    static_cast<std::optional<E>*>(to)->emplace(std::move(*static_cast<E*>(from)));
+  [[nodiscard]] Carried& value() noexcept {
+    return *std::launder(reinterpret_cast<Carried*>(&bytes_));
   }
 
-  void take_into(std::optional<E>& to) { to.emplace(std::move(*element_)); }
-  [[nodiscard]] std::optional<E> take() { return std::optional<E>(std::move(*element_)); }
-  void destroy() noexcept { element_.reset(); }
-
- private:
-  std::optional<E> element_;
+  alignas(Carried) std::byte bytes_[sizeof(Carried)];
 };
 
 template <class E>
@@ -115,20 +103,14 @@ template <class E>
 void destroy_element(void* e) noexcept {
   static_cast<E*>(e)->~E();
 }
-inline void fail_channel_waiter(waiter& w) noexcept {
-  static_cast<failing_channel_waiter&>(w).failure = std::current_exception();
-  w.outcome = waiter::state::failed;
-}
 
-template <class E>
+template <class Carried>
 inline constexpr element_type element_type_of{
-    std::is_empty_v<E> && std::is_trivially_copyable_v<E> ? 0 : sizeof(E),
-    alignof(E),
-    std::is_trivially_copyable_v<E>,
-    &move_element<E>,
-    &landing<E>::deliver,
-    std::is_trivially_destructible_v<E> ? nullptr : &destroy_element<E>,
-    std::is_nothrow_move_constructible_v<E> ? nullptr : &fail_channel_waiter,
+    std::is_empty_v<Carried> && std::is_trivially_copyable_v<Carried> ? 0 : sizeof(Carried),
+    alignof(Carried),
+    std::is_trivially_copyable_v<Carried>,
+    &move_element<Carried>,
+    std::is_trivially_destructible_v<Carried> ? nullptr : &destroy_element<Carried>,
 };
 
 [[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
@@ -137,12 +119,13 @@ void close_channel(channel_core* core);
 /// The place of the running goroutine, or none.
 [[nodiscard]] target_ptr current_target_or_none();
 
+template <class T>
+using receiving_waiter =
+    std::conditional_t<travels_in_box<element_of<T>>, failing_channel_waiter, channel_waiter>;
+
 /// What sending and receiving have in common.
-template <class Derived, class T>
-class channel_operation
-    : public operation<Derived,
-                       std::conditional_t<std::is_nothrow_move_constructible_v<element_of<T>>,
-                                          channel_waiter, failing_channel_waiter>> {
+template <class Derived, class Waiter>
+class channel_operation : public operation<Derived, Waiter> {
  public:
   channel_operation(channel_core* c, bool owns) noexcept {
     this->core = c;
@@ -175,8 +158,8 @@ class channel_operation
 
   void throw_unless_done(const char* where) {
     if (this->outcome == waiter::state::done) return;
-    if constexpr (!std::is_nothrow_move_constructible_v<element_of<T>>)
-      if (this->failure) std::rethrow_exception(this->failure);
+    if constexpr (std::is_base_of_v<failing_channel_waiter, Waiter>)
+      if (this->outcome == waiter::state::failed) std::rethrow_exception(this->failure);
     detail::throw_error(detail::outcome_error(this->outcome), where);
   }
 
@@ -199,8 +182,9 @@ class channel_operation
  * moment later.
  */
 template <class T>
-class [[nodiscard]] send_operation : public detail::channel_operation<send_operation<T>, T> {
-  using base = detail::channel_operation<send_operation<T>, T>;
+class [[nodiscard]] send_operation
+    : public detail::channel_operation<send_operation<T>, detail::channel_waiter> {
+  using base = detail::channel_operation<send_operation<T>, detail::channel_waiter>;
 
  public:
   using element = detail::element_of<T>;
@@ -210,16 +194,22 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
   /// Used by the channel's own functions.
   template <class... Args>
   send_operation(detail::channel_core* c, bool owns, std::in_place_t, Args&&... args)
-      : base(c, owns), value_(std::forward<Args>(args)...) {}
+      : base(c, owns), value_(carry(std::forward<Args>(args)...)) {}
 
-  send_operation(send_operation&& other) noexcept(std::is_nothrow_move_constructible_v<element>)
+  send_operation(send_operation&& other) noexcept
       : base(std::move(other)), value_(std::move(other.value_)) {}
 
   // Before the value goes: a receiver may be about to take it.
   ~send_operation() { this->forget(); }
 
   /// What is to be sent; after an error, what was not.
-  [[nodiscard]] element& value() noexcept { return value_; }
+  /** Not to be asked for after a success if moving an element may throw: it has gone as a whole. */
+  [[nodiscard]] element& value() noexcept {
+    if constexpr (in_box)
+      return detail::unboxed<element>(value_);
+    else
+      return value_;
+  }
 
   bool start(detail::goroutine& g) {
     prepare();
@@ -243,8 +233,13 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
     return true;
   }
 
-  void prepare() noexcept { this->slot = std::addressof(value_); }
-  void prepare_for_handler() noexcept {
+  /// @throws std::logic_error if an element that went as a whole is to be sent again.
+  void prepare() noexcept(!in_box) {
+    if constexpr (in_box)
+      if (!value_) throw std::logic_error("sluice: send: its value has been sent");
+    this->slot = std::addressof(value_);
+  }
+  void prepare_for_handler() noexcept(!in_box) {
     prepare();
     this->own_handle();
   }
@@ -254,8 +249,17 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
 
  private:
   static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
+  static constexpr bool in_box = detail::travels_in_box<element>;
 
-  element value_;
+  template <class... Args>
+  [[nodiscard]] static detail::carried<element> carry(Args&&... args) {
+    if constexpr (in_box)
+      return detail::make_box<element>(std::forward<Args>(args)...);
+    else
+      return element(std::forward<Args>(args)...);
+  }
+
+  detail::carried<element> value_;
 };
 
 /// Receiving one value: what `receive` returns.
@@ -269,8 +273,9 @@ class [[nodiscard]] send_operation : public detail::channel_operation<send_opera
  * cancelled a moment later.
  */
 template <class T>
-class [[nodiscard]] receive_operation : public detail::channel_operation<receive_operation<T>, T> {
-  using base = detail::channel_operation<receive_operation<T>, T>;
+class [[nodiscard]] receive_operation
+    : public detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>> {
+  using base = detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>>;
 
  public:
   using element = detail::element_of<T>;
@@ -313,10 +318,18 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
     return true;
   }
 
-  void prepare() noexcept { this->slot = landing_.slot(); }
+  // An element that cannot leave its box goes back to the channel, which must still be there.
+  void prepare() noexcept {
+    if constexpr (in_box) this->own_handle();
+    this->slot = landing_.slot();
+  }
   void prepare_for_handler() noexcept {
     prepare();
     this->own_handle();
+  }
+  /// Whether a value was there that could not be moved.
+  [[nodiscard]] bool move_failed() const noexcept {
+    return this->outcome == detail::waiter::state::failed;
   }
   [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {
     std::tuple<error_code, value_type> all{};
@@ -329,26 +342,48 @@ class [[nodiscard]] receive_operation : public detail::channel_operation<receive
 
  private:
   static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
+  static constexpr bool in_box = detail::travels_in_box<element>;
 
   value_type take_value() {
     if (this->outcome != detail::waiter::state::done) return value_type();
     this->outcome = detail::waiter::state::idle;
-    if constexpr (std::is_void_v<T>)
+    if constexpr (std::is_void_v<T>) {
       return true;
-    else
+    } else if constexpr (in_box) {
+      detail::boxed_ptr b = landing_.take();
+      try {
+        return value_type(std::in_place, std::move(detail::unboxed<element>(b)));
+      } catch (...) {
+        give_back(std::move(b));
+        throw;
+      }
+    } else {
       return landing_.take();
+    }
   }
 
   void take_into(std::tuple<error_code, value_type>& all) noexcept {
     this->outcome = detail::waiter::state::idle;
-    try {
+    if constexpr (in_box) {
+      detail::boxed_ptr b = landing_.take();
+      try {
+        std::get<1>(all).emplace(std::move(detail::unboxed<element>(b)));
+      } catch (...) {
+        give_back(std::move(b));
+        std::get<0>(all) = error::move_failed;
+      }
+    } else {
       landing_.take_into(std::get<1>(all));
-    } catch (...) {
-      std::get<0>(all) = error::move_failed;
     }
   }
 
-  detail::landing<element> landing_;
+  void give_back(detail::boxed_ptr b) noexcept {
+    this->core->give_back(std::move(b));
+    this->failure = std::current_exception();
+    this->outcome = detail::waiter::state::failed;
+  }
+
+  detail::landing<detail::carried<element>> landing_;
 };
 
 namespace detail {
@@ -405,17 +440,27 @@ class sending {
   requires(!std::is_void_v<T> &&
            std::same_as<std::remove_cvref_t<U>, element>) bool try_send(U&& value,
                                                                         error_code& e) const {
-    if constexpr (std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>) {
-      if (!may_send(e)) return false;
+    constexpr bool copies =
+        std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>;
+    if (!may_send(e)) return false;
+    if constexpr (!travels_in_box<element> && copies) {
       element copy(value);
-      return send_now(std::addressof(copy), e);
+      return sent(handle()->try_send(std::addressof(copy)), e);
+    } else if constexpr (!travels_in_box<element>) {
+      return sent(handle()->try_send(std::addressof(value)), e);
+    } else if constexpr (copies) {
+      boxed_ptr copy = detail::make_box<element>(value);
+      return sent(handle()->try_send(&copy), e);
     } else {
-      return send_now(std::addressof(value), e);
+      constexpr auto make = [](void* from) {
+        return detail::make_box<element>(std::move(*static_cast<element*>(from)));
+      };
+      return sent(handle()->try_send_new(make, std::addressof(value)), e);
     }
   }
   bool try_send(error_code& e) const requires(std::is_void_v<T>) {
     element value;
-    return send_now(&value, e);
+    return may_send(e) && sent(handle()->try_send(&value), e);
   }
   /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
   template <class U>
@@ -451,9 +496,7 @@ class sending {
     e = asio::error::would_block;
     return false;
   }
-  bool send_now(void* value, error_code& e) const {
-    if (!may_send(e)) return false;
-    const auto r = handle()->try_send(value);
+  static bool sent(channel_core::result r, error_code& e) noexcept {
     e = channel_error(r);
     return r == channel_core::result::done;
   }
@@ -516,14 +559,21 @@ class receiving {
 
  private:
   channel_core::result receive_now(received& got) const {
-    if constexpr (std::is_nothrow_move_constructible_v<element>) {
-      landing<element> room;
-      const auto r = handle()->try_receive(room.slot());
-      if (r == channel_core::result::done) room.take_into(got);
-      return r;
+    landing<carried<element>> room;
+    const auto r = handle()->try_receive(room.slot());
+    if (r != channel_core::result::done) return r;
+    if constexpr (travels_in_box<element>) {
+      boxed_ptr b = room.take();
+      try {
+        got.emplace(std::move(detail::unboxed<element>(b)));
+      } catch (...) {
+        handle()->give_back(std::move(b));
+        throw;
+      }
     } else {
-      return handle()->try_receive(&got);
+      room.take_into(got);
     }
+    return r;
   }
   [[nodiscard]] const channel_ref& handle() const noexcept {
     return static_cast<const Handle&>(*this).ref();
@@ -565,9 +615,12 @@ class channel_handle {
  * Go's `chan T`. Made by `make_channel`; a default-constructed or moved-from one is Go's nil
  * channel: sending and receiving wait for ever, closing is an error. The state lives as long as a
  * handle or a parked operation refers to it. Elements may be move-only, without default
- * constructor, over-aligned, or throw when moved: then nothing is lost and nobody is stuck, and the
- * exception leaves the operation that moved the element. Element moves run under the channel's lock
- * and must not use the channel.
+ * constructor, over-aligned, or throw when moved: then nothing is lost and nobody is stuck. Such an
+ * element, and one that is copied because it has a destructor and no move constructor, travels in
+ * memory of its own, which is allocated when it is sent. The exception leaves `send`, which has
+ * then sent nothing, or the receiving operation, and then the element is in the channel again as
+ * the next to be received, even beyond its capacity. Other moves run under the channel's lock and
+ * must not use the channel.
  *
  * An operation made from an lvalue handle refers to it: do not keep the operation longer.
  *
@@ -638,16 +691,18 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
  */
 template <class T>
 [[nodiscard]] channel<T> make_channel(std::size_t capacity = 0) {
-  return channel<T>(detail::channel_ref(detail::channel_core::make(
-      detail::element_type_of<detail::element_of<T>>, capacity, detail::current_target_or_none())));
+  return channel<T>(detail::channel_ref(
+      detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
+                                 capacity, detail::current_target_or_none())));
 }
 
 /// The same, with an executor for handlers that have none of their own.
 /** @param where An executor or an execution context. */
 template <class T, detail::place_to_start Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0) {
-  return channel<T>(detail::channel_ref(detail::channel_core::make(
-      detail::element_type_of<detail::element_of<T>>, capacity, detail::place_of(where).where)));
+  return channel<T>(detail::channel_ref(
+      detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
+                                 capacity, detail::place_of(where).where)));
 }
 
 }  // namespace sluice

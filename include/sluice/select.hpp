@@ -10,6 +10,7 @@
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <coroutine>
@@ -186,7 +187,7 @@ class select_cases {
     foreign_case** foreign = foreign_.data();
     std::uint32_t index = 0;
     std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
-    return wait_.start(g, own_, sorted_, foreign_);
+    return wait_.start(g, own_, candidates_, foreign_);
   }
 
   /// The index of the case that happened.
@@ -247,7 +248,10 @@ class select_cases {
     return r;
   }
 
-  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
+  /// Whether the value of a case could not be moved.
+  [[nodiscard]] bool move_failed() const noexcept {
+    return std::apply([](const auto&... c) { return (c.move_failed() || ...); }, cases_);
+  }
 
   /// An executor of one of the cases, for handlers without their own.
   [[nodiscard]] target_ptr handler_target() const {
@@ -303,7 +307,7 @@ class select_cases {
   std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
   std::array<select_entry, own_count> own_;
-  std::array<std::uint32_t, own_count> sorted_;
+  std::array<std::uint32_t, own_count> candidates_;
   std::array<foreign_case*, foreign_count> foreign_;
   select_wait wait_;
 };
@@ -555,7 +559,9 @@ class range_select_cases {
   [[nodiscard]] task<> handler_of(std::size_t winner) { return run_handler(cases_[winner]); }
 
   [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
-  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
+  [[nodiscard]] bool move_failed() const noexcept {
+    return std::ranges::any_of(cases_, [](const Case& c) { return c.move_failed(); });
+  }
 
   [[nodiscard]] target_ptr handler_target() const {
     for (const auto& c : cases_)
@@ -738,6 +744,7 @@ class select_case {
   void bind_any(detail::range_select_wait& wait, std::uint32_t index) { case_->bind(wait, index); }
   [[nodiscard]] task<> call() { return case_->call(); }
   void lose() { case_->lose(); }
+  [[nodiscard]] bool move_failed() const noexcept { return case_->move_failed(); }
   [[nodiscard]] detail::target_ptr handler_target() const { return case_->handler_target(); }
 
  private:
@@ -746,6 +753,7 @@ class select_case {
     virtual void bind(detail::range_select_wait& wait, std::uint32_t index) = 0;
     virtual task<> call() = 0;
     virtual void lose() = 0;
+    [[nodiscard]] virtual bool move_failed() const noexcept = 0;
     [[nodiscard]] virtual detail::target_ptr handler_target() const = 0;
   };
 
@@ -769,6 +777,7 @@ class select_case {
     void lose() override {
       if constexpr (detail::case_with_handler<Case>) held.lose();
     }
+    bool move_failed() const noexcept override { return held.move_failed(); }
     detail::target_ptr handler_target() const override { return held.handler_target(); }
 
     Case held;

@@ -51,13 +51,13 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
     foreign_case** foreign = foreign_.data();
     detail::bind_case(case_, the_operation, own, foreign);
     detail::bind_case(sleep_, the_timer, own, foreign);
-    return wait_.start(g, own_, sorted_, foreign_);
+    return wait_.start(g, own_, candidates_, foreign_);
   }
 
   value_type await_resume() { return static_cast<value_type>(take()); }
 
   /// For the token form.
-  [[nodiscard]] bool move_failed() const noexcept { return wait_.move_failed(); }
+  [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
   /// For the token form: what came beside an error.
   template <class Value>
   void take_beside_error(Value& v) {
@@ -84,7 +84,7 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
   Case case_;
   own_case<sleep_operation> sleep_;
   std::array<select_entry, own_count> own_;
-  std::array<std::uint32_t, own_count> sorted_;
+  std::array<std::uint32_t, own_count> candidates_;
   std::array<foreign_case*, 2 - own_count> foreign_;
   select_wait wait_;
 };

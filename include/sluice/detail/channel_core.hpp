@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/boxed.hpp>
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/relaxed.hpp>
@@ -10,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -17,18 +19,13 @@
 
 namespace sluice::detail {
 
-/// What a channel must know of its element type.
+/// What a channel must know of its element type, or of `boxed_ptr` for elements in boxes.
 struct element_type {
   std::size_t size;
   std::size_t alignment;
   bool trivial;  ///< moved by copying its bytes
-  void (*move)(void* to, void* from);
-  /// Moves an element to where a receiver wants it.
-  void (*deliver)(void* to, void* from);
+  void (*move)(void* to, void* from) noexcept;
   void (*destroy)(void*) noexcept;
-  /// Puts the current exception into the operation of a waiter whose element could not be moved;
-  /// null if moving does not throw.
-  void (*fail)(waiter&) noexcept;
 };
 
 class channel_core;
@@ -40,7 +37,7 @@ struct channel_waiter : waiter {
   bool owns_handle = false;
 };
 
-/// The same for elements whose move may throw.
+/// A wait to receive an element in a box; a `try_send` that has chosen it may fail to make one.
 struct failing_channel_waiter : channel_waiter {
   std::exception_ptr failure;
 };
@@ -52,6 +49,10 @@ extern const waiter_functions receive_functions;
 /**
  * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values
  * are buffered only while no receiver waits; senders wait only while the ring is full.
+ *
+ * Nothing that moves between a waiter and the channel throws. An element whose move may throw
+ * travels in a box, which it enters before its sender waits and leaves when its receiver has gone
+ * on; one that cannot leave it comes back (`give_back`) and is the next to be received.
  */
 class channel_core {
  public:
@@ -73,8 +74,16 @@ class channel_core {
   enum class result : unsigned char { done, closed, would_block };
 
   /// Sends from or receives to `slot` now, or changes nothing.
-  [[nodiscard]] result try_send(void* slot);
-  [[nodiscard]] result try_receive(void* slot);
+  [[nodiscard]] result try_send(void* slot) noexcept;
+  [[nodiscard]] result try_receive(void* slot) noexcept;
+  /// Sends what `make_box(from)` puts into a box, which is called once it is sure that it will be
+  /// sent.
+  /** @throws What `make_box` throws. Nothing has been sent then, but a select that had been chosen
+   * to receive it fails with the same exception, because its choice cannot be taken back. */
+  [[nodiscard]] result try_send_new(boxed_ptr (*make_box)(void* from), void* from);
+
+  /// Takes back a box whose element could not be moved out: it is the next to be received.
+  void give_back(boxed_ptr b) noexcept;
 
   /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
   // Empty and then seen not closed: it was empty and open at the moment of the first look.
@@ -90,7 +99,7 @@ class channel_core {
 
   /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
   /// caller.
-  void offer(void* slot, wake_list& woken);
+  void offer(void* slot, wake_list& woken) noexcept;
 
   /// Sends or receives for a goroutine that is suspending.
   /** @return True if it stays suspended; otherwise the waiter has its outcome. */
@@ -111,7 +120,7 @@ class channel_core {
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
     const std::lock_guard guard(lock_);
     if (!has_plain_room()) return false;
-    std::memcpy(ring(alignof(E)) + tail() * sizeof(E), &value, sizeof(E));
+    std::memcpy(ring(alignof(E)) + tail(count_) * sizeof(E), &value, sizeof(E));
     count_ = count_ + 1;
     return true;
   }
@@ -150,9 +159,8 @@ class channel_core {
   [[nodiscard]] bool may_receive() const noexcept {
     return holds_value() || closed_.load(std::memory_order_acquire);
   }
-  /// @param woken Given whom to wake, linked by `previous`.
-  [[nodiscard]] bool attempt_send(waiter& w, waiter*& woken);
-  [[nodiscard]] bool attempt_receive(waiter& w, waiter*& woken);
+  [[nodiscard]] bool attempt_send(waiter& w, wake_list& woken) noexcept;
+  [[nodiscard]] bool attempt_receive(waiter& w, wake_list& woken) noexcept;
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
@@ -182,23 +190,27 @@ class channel_core {
     advance_head();
     count_ = count_ - 1;
   }
-  [[nodiscard]] std::size_t tail() const noexcept {
-    const auto t = head_ + count_;
+  [[nodiscard]] std::size_t tail(std::size_t in_ring) const noexcept {
+    const auto t = head_ + in_ring;
     return t < capacity_ ? t : t - capacity_;
   }
-  void move_element(void* to, void* from, void (*move)(void*, void*));
-  void put_back(waiter& w, waiter_list& line, waiter*& woken) noexcept;
-  void hand_over(waiter& receiver, void* from, waiter*& woken);
-  [[nodiscard]] bool refill_first(waiter*& woken) noexcept;
-  template <bool (channel_core::*attempt)(waiter&, waiter*&), void (channel_core::*enlist)(waiter&)>
+  void move_element(void* to, void* from) noexcept;
+  template <class Make>
+  [[nodiscard]] bool attempt_send_made(waiter& w, wake_list& woken, Make make);
+  void refuse(waiter& receiver, wake_list& woken) noexcept;
+  void complete_from(waiter& sender, void* to, wake_list& woken) noexcept;
+  void receive_returned(void* to, wake_list& woken) noexcept;
+  template <bool (channel_core::*attempt)(waiter&, wake_list&) noexcept,
+            void (channel_core::*enlist)(waiter&) noexcept>
   [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
-  [[nodiscard]] waiter* next_claimed(waiter_list& line) noexcept;
+  [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
   void last_handle_gone() noexcept;
   void destroy() noexcept;
 
   byte_lock lock_;
   std::atomic<bool> closed_{false};
+  /// How many values there are to receive: those in the ring and those that came back.
   relaxed<std::size_t> count_ = 0;
   std::size_t head_ = 0;
   waiter_list receivers_;
@@ -206,6 +218,8 @@ class channel_core {
   const element_type& element_;
   const std::size_t capacity_;
   const target_ptr where_;
+  boxed* returned_ = nullptr;
+  std::size_t returned_count_ = 0;
   std::shared_ptr<void> owned_;
   std::atomic<std::size_t> handles_{1};
   /// No handle is left, but waiters are.

@@ -27,7 +27,6 @@ class range_select_wait {
   [[nodiscard]] bool start(goroutine& g, select_wait::order order);
   /// As `select_wait::finish`, with the index of `otherwise` where that happened.
   [[nodiscard]] std::size_t finish();
-  [[nodiscard]] bool move_failed() const noexcept;
 
  private:
   struct state;

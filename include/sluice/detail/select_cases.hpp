@@ -86,7 +86,7 @@ class own_case {
     return operation_.do_at_once();
   }
 
-  void bind(select_entry& entry, std::uint32_t index) noexcept {
+  void bind(select_entry& entry, std::uint32_t index) {
     operation_.prepare();
     operation_.index = index;
     entry.w = &operation_;
@@ -124,6 +124,14 @@ class own_case {
       return std::optional(std::move(operation_.value()));
     else
       return std::optional<std::monostate>();
+  }
+
+  /// Whether its value could not be moved.
+  [[nodiscard]] bool move_failed() const noexcept {
+    if constexpr (requires { operation_.move_failed(); })
+      return operation_.move_failed();
+    else
+      return false;
   }
 
   [[nodiscard]] target_ptr handler_target() const { return operation_.handler_target(); }
@@ -195,6 +203,7 @@ class asio_case : public foreign_case {
       if (result_) v = beside_error(std::move(*result_));
   }
 
+  [[nodiscard]] static bool move_failed() noexcept { return false; }
   [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
 
  private:
@@ -310,7 +319,7 @@ class handled_case {
         on_lost_(std::forward<L>(on_lost)) {}
 
   template <class Entry>
-  void bind(Entry& entry, std::uint32_t index) noexcept {
+  void bind(Entry& entry, std::uint32_t index) {
     case_.bind(entry, index);
   }
   [[nodiscard]] readiness look() const noexcept requires can_be_looked_at { return case_.look(); }
@@ -321,6 +330,7 @@ class handled_case {
     if constexpr (Case::is_foreign)
       if (auto lost = case_.take_lost()) std::apply(on_lost_, *std::move(lost));
   }
+  [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
 
  private:
@@ -347,6 +357,7 @@ class otherwise_case {
 
   decltype(auto) call() { return std::invoke(handler_); }
   static void lose() noexcept {}
+  [[nodiscard]] static bool move_failed() noexcept { return false; }
   [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
 
  private:

@@ -66,16 +66,17 @@ class select_wait : private cancellable {
     if (goroutine_) forget();
   }
 
-  /// Begins to wait. `entries`, `sorted` (as long as entries) and `foreign` live as long as the
-  /// wait.
+  /// Begins to wait. `entries`, whose order changes, `candidates` (as long as entries) and
+  /// `foreign` live as long as the wait.
   /** @return True if the goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, std::span<select_entry> entries,
-                           std::span<std::uint32_t> sorted, std::span<foreign_case*> foreign);
+                           std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign);
 
   /// Ends the wait: the losing waiters leave no trace.
   /**
    * @return The index of the case that happened; `none` for `otherwise`.
-   * @throws system_error if it was cancelled; what launching an Asio operation threw.
+   * @throws system_error if it was cancelled; what launching an Asio operation or putting a case
+   * into its place threw.
    */
   std::uint32_t finish();
 
@@ -86,8 +87,6 @@ class select_wait : private cancellable {
   [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
   /// How a wait that was cancelled as a whole has ended; `waiting` if it was not.
   [[nodiscard]] waiter::state outcome() const noexcept { return outcome_; }
-  /// Whether it has failed because moving an element threw.
-  [[nodiscard]] bool move_failed() const noexcept { return move_failed_; }
 
  private:
   static constexpr std::uint32_t cancelled = none - 1;
@@ -106,17 +105,16 @@ class select_wait : private cancellable {
   void forget() noexcept;
   void bind(party& p) noexcept;
   [[nodiscard]] std::uint32_t ready_case() const noexcept;
-  [[nodiscard]] bool try_hinted(wake_list& woken) noexcept;
+  [[nodiscard]] bool try_hinted() noexcept;
   [[nodiscard]] bool attempt_one(wake_list& woken) noexcept;
   [[nodiscard]] bool attempt(const select_entry& e, wake_list& woken) noexcept;
-  void enlist_all();
   [[nodiscard]] bool start_plain();
   void post_to_strand(void (select_wait::*step)());
   void launch_foreign();
   void launch(foreign_case& c);
   void give_event_loop_a_turn();
   void register_entries();
-  [[nodiscard]] bool attempt_or_enlist(wake_list& woken);
+  [[nodiscard]] bool attempt_or_enlist(wake_list& woken) noexcept;
   void on_claimed();
   void cancel_foreign();
   void go_on_if_finished();
@@ -125,7 +123,7 @@ class select_wait : private cancellable {
   selection claim_;
   strand_party strand_party_{{&wake_on_strand, nullptr}};
   std::span<select_entry> entries_;
-  std::span<std::uint32_t> sorted_;
+  std::span<std::uint32_t> candidates_;
   std::span<foreign_case*> foreign_;
   goroutine* goroutine_ = nullptr;
   foreign_case* launching_ = nullptr;
@@ -133,16 +131,15 @@ class select_wait : private cancellable {
   std::uint32_t winner_ = none;
   std::uint32_t rescued_ = none;
   std::uint32_t outstanding_ = 0;
+  std::uint32_t enlisted_ = 0;  ///< how many entries are in their waiting places
   const order order_;
   const bool has_otherwise_;
   const bool for_timeout_;
   bool shared_ = false;      ///< others may claim: the winner is in the claim
-  bool enlisted_ = false;    ///< the entries are in their waiting places
   bool registered_ = false;  ///< the entries have been looked at after the launch
   bool claim_seen_ = false;  ///< the strand knows that a case has been claimed
   bool busy_ = false;        ///< launching or cancelling: completions may come from inside
   bool foreign_won_ = false;
-  bool move_failed_ = false;
   bool abandoned_ = false;
   bool resumed_ = false;
   waiter::state outcome_ = waiter::state::waiting;

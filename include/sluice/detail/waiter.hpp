@@ -64,7 +64,7 @@ struct waiter : waiter_link {
     waiting,    ///< enlisted
     done,       ///< it has happened
     closed,     ///< the channel is closed
-    failed,     ///< moving the element threw; the operation holds the exception
+    failed,     ///< moving the element threw
     aborted,    ///< cancelled; nothing has happened
     timed_out,  ///< cancelled because a deadline has passed; nothing has happened
   };
@@ -140,12 +140,14 @@ class waiter_list {
   waiter_link root_;
 };
 
-/// Claimed waiters to be woken once no lock is held.
+/// Claimed waiters, woken when it is destroyed: declare it before the guard of the lock.
+/** So they are woken once no lock is held, also if an exception passes. */
 class wake_list {
  public:
   wake_list() noexcept = default;
   wake_list(const wake_list&) = delete;
   wake_list& operator=(const wake_list&) = delete;
+  ~wake_list() { wake_all(); }
 
   void add(waiter& w) noexcept {
     w.previous = nullptr;
@@ -164,10 +166,12 @@ class wake_list {
   void wake_from_head() noexcept;
 
   waiter* head_ = nullptr;
-  waiter* tail_ = nullptr;
+  waiter* tail_;  // set with `head_`
 };
 
 /// What a kind of operation gives to `select`, to cancellation and to token calls.
+/** A party that was claimed is woken, whatever happens next: whoever claims puts it into a
+ * `wake_list` that was declared before the lock's guard, and nowhere else. */
 struct waiter_functions {
   /// What it waits on, for reports.
   const char* name;
@@ -178,8 +182,8 @@ struct waiter_functions {
   bool (*ready)(const waiter&) noexcept;
   /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
   /// be woken after unlocking.
-  bool (*attempt)(waiter&, wake_list&);
-  /// Under the lock: registers the waiter.
+  bool (*attempt)(waiter&, wake_list&) noexcept;
+  /// Under the lock: registers the waiter, or throws and has not.
   void (*enlist)(waiter&);
   /// Takes the lock and unregisters the waiter; false if it had been taken already. Called for
   /// every case of a select that was enlisted and does not happen, once.
