@@ -1,5 +1,7 @@
 #include <sluice/go.hpp>
 
+#include "waking.hpp"
+
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/scheduler.hpp>
 
@@ -10,19 +12,39 @@ start_place current_place(const char* caller) {
   return {g.start_target(), g.counts_as_work()};
 }
 
-goroutine* make_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root,
-                          bool serial, std::source_location where_started) {
-  struct destroy_unless_started {
+new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root,
+                             bool serial, std::source_location where_started) {
+  struct destroy_unless_taken {
     std::coroutine_handle<> frame;
-    ~destroy_unless_started() {
+    ~destroy_unless_taken() {
       if (frame) frame.destroy();
     }
   } guard{frame};
-  if (place.where->owner().shutting_down()) return nullptr;
   if (serial) place.where = serial_target(std::move(place.where));
   goroutine& g = goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
   guard.frame = nullptr;
-  return &g;
+  pin(g);
+  if (g.enter()) {
+    g_ = &g;
+    return;
+  }
+  unpin(g);
+  g.destroy_frames();
+  g.release();
+}
+
+void new_goroutine::start() noexcept {
+  goroutine& g = *std::exchange(g_, nullptr);
+  scheduler* const pinned = to_pin(g);
+  g.make_ready();
+  if (pinned) pinned->unpin();
+}
+
+void new_goroutine::give_up() noexcept {
+  g_->leave();
+  unpin(*g_);
+  g_->destroy_frames();
+  g_->release();
 }
 
 }  // namespace sluice::detail

@@ -14,6 +14,8 @@
 
 namespace sluice::detail {
 
+static_assert(sizeof(void*) != 8 || sizeof(goroutine) <= 104, "a program may have a million");
+
 goroutine::goroutine(target_ptr t, promise_base& root, bool counts,
                      std::source_location started_at) noexcept
     : ready_node(&run_node),
@@ -30,9 +32,18 @@ goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_
   auto& g = *::new (allocate_recycled(sizeof(goroutine)))
                 goroutine(std::move(where), root, counts_as_work, started_at);
   root.g = &g;
-  g.home->add(g);
-  if (g.counted_ == counted::by_target) g.where->work_started();
   return g;
+}
+
+bool goroutine::enter() noexcept {
+  if (!home->try_add(*this)) return false;
+  if (counted_ == counted::by_target) where->work_started();
+  return true;
+}
+
+void goroutine::leave() noexcept {
+  home->remove(*this);
+  if (counted_ == counted::by_target) where->work_finished();
 }
 
 void goroutine::destroy_block() noexcept {
@@ -80,10 +91,11 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
 }
 
+// Its executor has ended, perhaps because its whole context is about to. Whoever has woken it may
+// hold pins and wake others: nothing of it is destroyed here. The scheduler ends it, on a thread of
+// its context, or if it knows none when the context ends.
 void goroutine::drop() {
-  if (home->shutting_down()) return;
-  if (!home->has_native_executor()) return finish();
-  // Its executor has ended, perhaps because its whole context is about to: the scheduler ends it.
+  if (home->shutting_down() || !home->has_native_executor()) return;
   abandoned_ = true;
   home->schedule(*this);
 }
@@ -96,8 +108,7 @@ void goroutine::abandon() noexcept {
 void goroutine::finish() {
   const std::exception_ptr escaped = std::move(at->exception);
   destroy_frames();
-  home->remove(*this);
-  if (counted_ == counted::by_target) where->work_finished();
+  leave();
   release();
   if (escaped) std::rethrow_exception(escaped);
 }

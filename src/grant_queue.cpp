@@ -138,8 +138,6 @@ void grant_queue::enlist(grant_waiter& w) noexcept {
   waiters_.push_back(w);
 }
 
-// In a shutdown the caller may hold the lock of a registry, which waking needs: the waiter, which
-// is about to be destroyed, lets those behind it in when it leaves.
 bool grant_queue::withdraw(grant_waiter& w) noexcept {
   const woken_at_end woken;
   bool withdrawn = false;
@@ -148,7 +146,6 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
     const std::lock_guard guard(lock_);
     if (w.tied == tie::granted) return false;
     withdrawn = waiter_list::remove_if_linked(w);
-    if (w.who->home && w.who->home->shutting_down()) return withdrawn;
     w.tied = tie::none;
     --ties_;
     admit(woken.list());

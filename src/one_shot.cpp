@@ -6,48 +6,42 @@
 namespace sluice::detail {
 
 one_shot::one_shot(scheduler& s, std::function<void()> f)
-    : party(&fire, &s),
-      parked_handler{&withdraw_parked, &destroy_parked},
-      function_(std::move(f)) {}
+    : party(&fire, &s), parked_handler(&end_parked), home_link_(s.link()), function_(std::move(f)) {
+  waiter_.begin(*this);
+}
 
 void one_shot::start(std::chrono::steady_clock::time_point at) {
-  if (home->shutting_down()) {
-    function_ = nullptr;
-    return;
-  }
-  waiter_.begin(*this);
   waiter_.deadline = at;
-  const std::lock_guard guard(home->timers.lock);
-  sleep_functions.enlist(waiter_);
-  kept_ = shared_from_this();
-  home->add(static_cast<parked_handler&>(*this));
+  {
+    const std::lock_guard guard(home->timers.lock);
+    sleep_functions.enlist(waiter_);
+    if (home->try_add(static_cast<parked_handler&>(*this))) {
+      kept_ = shared_from_this();
+      return;
+    }
+    home->timers.remove(waiter_);
+  }
+  function_ = nullptr;
 }
 
-bool one_shot::stop() noexcept {
-  if (!waiter_.who || !withdraw()) return false;
-  home->remove(static_cast<parked_handler&>(*this));
-  const auto last = std::move(kept_);
-  return true;
-}
-
-bool one_shot::withdraw() noexcept {
-  return sleep_functions.withdraw(waiter_);
+// The function may own anything, also its own context: it is destroyed when nothing is pinned.
+void one_shot::stop() noexcept {
+  std::shared_ptr<one_shot> last;
+  if (const pinned_scheduler s{*home_link_})
+    if (sleep_functions.withdraw(waiter_) && s->remove(static_cast<parked_handler&>(*this)))
+      last = std::move(kept_);
 }
 
 void one_shot::fire(party& p) noexcept {
   auto& self = static_cast<one_shot&>(p);
-  self.home->remove(static_cast<parked_handler&>(self));
+  if (!self.home->remove(static_cast<parked_handler&>(self))) return;
   const auto last = std::move(self.kept_);
   self.function_();
 }
 
-bool one_shot::withdraw_parked(parked_handler& h) noexcept {
-  return static_cast<one_shot&>(h).withdraw();
-}
-
-void one_shot::destroy_parked(parked_handler& h) noexcept {
+void one_shot::end_parked(parked_handler& h) noexcept {
   auto& self = static_cast<one_shot&>(h);
-  self.waiter_.who = nullptr;  // its scheduler is about to go
+  forget_waiter(self.waiter_, sleep_functions);
   const auto function = std::move(self.function_);
   const auto last = std::move(self.kept_);
 }

@@ -3,6 +3,7 @@
 #include "alarm.hpp"
 #include "native_executor.hpp"
 
+#include <sluice/detail/test_point.hpp>
 #include <sluice/detail/waiter.hpp>
 
 #include <map>
@@ -25,27 +26,45 @@ void scheduler::work_finished() noexcept {
   if (--work_ == 0) native().drop_work();
 }
 
-void scheduler::add(goroutine& g) noexcept {
+bool scheduler::try_add(goroutine& g) noexcept {
+  test_point("register");
   const std::lock_guard guard(registry_lock_);
-  g.older = youngest_;
-  if (youngest_) youngest_->younger = &g;
-  youngest_ = &g;
+  if (shutting_down()) return false;
+  goroutines_.add(g);
   ++count_;
   if (g.counted_ == goroutine::counted::by_scheduler && work_++ == 0) native().hold_work();
+  return true;
 }
 
 void scheduler::remove(goroutine& g) noexcept {
   decltype(names_)::node_type name;
   const std::lock_guard guard(registry_lock_);
-  unlink(g);
+  goroutines_.remove(g);
+  --count_;
   if (g.has_name_) name = names_.extract(&g);
   if (g.counted_ == goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
 }
 
-void scheduler::unlink(goroutine& g) noexcept {
-  (g.younger ? g.younger->older : youngest_) = g.older;
-  if (g.older) g.older->younger = g.younger;
-  --count_;
+bool scheduler::try_add(parked_handler& h) noexcept {
+  test_point("register");
+  const std::lock_guard guard(registry_lock_);
+  if (shutting_down()) return false;
+  handlers_.add(h);
+  return true;
+}
+
+bool scheduler::remove(parked_handler& h) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  if (shutting_down()) return false;
+  handlers_.remove(h);
+  return true;
+}
+
+registered* scheduler::take_youngest(registered_list& list) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  registered* const r = list.youngest();
+  if (r) list.remove(*r);
+  return r;
 }
 
 void scheduler::one_fails() noexcept {
@@ -63,31 +82,34 @@ std::size_t scheduler::goroutine_count() const noexcept {
   return count_;
 }
 
-void scheduler::add(parked_handler& h) noexcept {
-  const std::lock_guard guard(registry_lock_);
-  h.previous = nullptr;
-  h.next = handlers_;
-  if (handlers_) handlers_->previous = &h;
-  handlers_ = &h;
-}
-
-void scheduler::remove(parked_handler& h) noexcept {
-  const std::lock_guard guard(registry_lock_);
-  unlink(h);
-}
-
-void scheduler::unlink(parked_handler& h) noexcept {
-  (h.previous ? h.previous->next : handlers_) = h.next;
-  if (h.next) h.next->previous = h.previous;
-}
-
 void scheduler::wait_for_pins() const noexcept {
   while (pins_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
-// Called twice by an io_context: the second call finds nothing.
+scheduler* scheduler_link::pin() noexcept {
+  const std::lock_guard guard(lock_);
+  if (scheduler_) scheduler_->pin();
+  return scheduler_;
+}
+
+void scheduler_link::clear() noexcept {
+  const std::lock_guard guard(lock_);
+  scheduler_ = nullptr;
+}
+
+void pinned_scheduler::unpin() noexcept {
+  scheduler_->unpin();
+}
+
+// Called twice by an io_context: the second call finds nothing. Once the pins of those are gone who
+// registered before "shutting down" was set, whatever is listed stays listed, and no thread of
+// another context has more of it than a claimed waiter, under a pin.
 void scheduler::shutdown() noexcept {
-  shutting_down_.store(true, std::memory_order_seq_cst);
+  {
+    const std::lock_guard guard(registry_lock_);
+    shutting_down_.store(true, std::memory_order_seq_cst);
+  }
+  link_->clear();
   wait_for_pins();
   ready_list left;
   {
@@ -96,33 +118,16 @@ void scheduler::shutdown() noexcept {
     left.append(shared_);
   }
   while (ready_node* node = left.pop_front()) node->run(*node, nullptr);
-  for (;;) {
-    goroutine* g = nullptr;
-    {
-      const std::lock_guard guard(registry_lock_);
-      g = youngest_;
-      if (g) unlink(*g);
-    }
-    if (!g) break;
-    g->destroy_frames();
-    g->release();
+  while (registered* const r = take_youngest(goroutines_)) {
+    auto& g = static_cast<goroutine&>(*r);
+    g.destroy_frames();
+    g.release();
   }
-  for (;;) {
-    parked_handler* h = nullptr;
-    bool withdrawn = false;
-    {
-      const std::lock_guard guard(registry_lock_);
-      h = handlers_;
-      if (!h) break;
-      withdrawn = h->withdraw(*h);
-      if (withdrawn) unlink(*h);
-    }
-    if (withdrawn)
-      h->destroy(*h);
-    else
-      wait_for_pins();
+  while (registered* const r = take_youngest(handlers_)) {
+    auto& h = static_cast<parked_handler&>(*r);
+    h.end(h);
   }
-  wait_for_pins();  // of those who have taken a handler out and are about to be done with it
+  wait_for_pins();  // of those who have found that a handler is the end's, and are about to go
   timer_alarm_->close();
   watch_alarm_->close();
   foreign_executor_ = {};
@@ -149,9 +154,11 @@ std::string scheduler::describe_goroutines() {
   std::map<std::tuple<std::string, std::string, unsigned, std::string>, std::size_t> kinds;
   {
     const std::lock_guard guard(registry_lock_);
-    for (const goroutine* g = youngest_; g; g = g->older)
+    for (const registered* r = goroutines_.youngest(); r; r = r->older) {
+      const auto* const g = static_cast<const goroutine*>(r);
       ++kinds[{g->waiting_on, g->location.file_name(), g->location.line(),
                g->has_name_ ? names_[g] : std::string()}];
+    }
   }
   std::string text;
   for (const auto& [wait, count] : kinds) {

@@ -75,7 +75,8 @@ scheduler::scheduler(asio::execution_context& context)
     : service(context),
       target(*this, kind::native),
       timer_alarm_(std::make_unique<alarm>([this] { on_alarm(); })),
-      watch_alarm_(std::make_unique<alarm>([this] { on_watch(); })) {}
+      watch_alarm_(std::make_unique<alarm>([this] { on_watch(); })),
+      link_(std::make_shared<scheduler_link>(*this)) {}
 
 scheduler::~scheduler() = default;
 

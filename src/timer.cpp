@@ -69,10 +69,11 @@ timer_state::~timer_state() {
 
 bool timer_state::set(clock::duration d, clock::duration period) {
   std::shared_ptr<one_shot> was;
+  const pinned_scheduler home(*home_);
   const std::lock_guard guard(lock_);
   const bool was_set = unset(was);
   period_ = period;
-  arm(add_saturated(scheduler::now(), std::max(d, clock::duration::zero())));
+  if (home) arm(*home, add_saturated(scheduler::now(), std::max(d, clock::duration::zero())));
   return was_set;
 }
 
@@ -91,14 +92,12 @@ bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
   return was || undone;
 }
 
-void timer_state::arm(clock::time_point at) {
+void timer_state::arm(scheduler& s, clock::time_point at) {
   deadline_ = at;
-  auto shot = std::make_shared<one_shot>(where_->owner(),
-                                         [self = weak_from_this(), generation = generation_,
-                                          kept = keeps_itself() ? shared_from_this() : nullptr] {
-                                           if (const auto state = self.lock())
-                                             state->on_shot(generation);
-                                         });
+  auto shot = std::make_shared<one_shot>(s, [self = weak_from_this(), generation = generation_,
+                                             kept = keeps_itself() ? shared_from_this() : nullptr] {
+    if (const auto state = self.lock()) state->on_shot(generation);
+  });
   shot->start(at);
   shot_ = std::move(shot);
 }
@@ -108,13 +107,14 @@ void timer_state::on_shot(std::uint64_t generation) {
   wake_list woken;
   std::shared_ptr<one_shot> was;
   {
+    const pinned_scheduler home(*home_);
     const std::lock_guard guard(lock_);
-    if (generation != generation_) return;
+    if (generation != generation_ || !home) return;
     was = std::move(shot_);
     const auto now = scheduler::now();
     if (period_ > clock::duration::zero()) {
       const auto missed = (now - deadline_) / period_;
-      arm(add_saturated(add_saturated(deadline_, missed * period_), period_));
+      arm(*home, add_saturated(add_saturated(deadline_, missed * period_), period_));
     }
     go_off(now, woken);
   }

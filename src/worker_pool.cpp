@@ -138,8 +138,8 @@ void job_queue::start_jobs() {
 }
 
 void job_queue::begin(const std::shared_ptr<job>& j, const context& ctx) {
-  goroutine* const g = make_goroutine(place_, run_job(run_of_job(shared_from_this(), j)), false,
-                                      std::source_location::current());
+  new_goroutine g(place_, run_job(run_of_job(shared_from_this(), j)), false,
+                  std::source_location::current());
   if (!g) return;
   bind_to_context(*g, ctx);
   if (j->limit_ != clock::duration::max()) {
@@ -155,11 +155,11 @@ void job_queue::begin(const std::shared_ptr<job>& j, const context& ctx) {
   }
   {
     const std::lock_guard guard(mutex_);
-    j->goroutine_ = g;
+    j->goroutine_ = &*g;
   }
   if (j->limit_ != clock::duration::max())
     ctx.state()->set_deadline(place_.where, add_saturated(clock::now(), j->limit_), nullptr);
-  g->make_ready();
+  g.start();
 }
 
 task<> job_queue::run_job(run_of_job r) {

@@ -288,6 +288,16 @@ class context_registration {
 /// Makes every wait of a goroutine end when `ctx` is done.
 void bind_to_context(goroutine& g, const context& ctx);
 
+/// Starts a goroutine that is bound to `ctx`.
+template <class T>
+void start_in_context(const context& ctx, start_place place, task<T> what, bool serial,
+                      std::source_location where_started) {
+  new_goroutine g(std::move(place), std::move(what), serial, where_started);
+  if (!g) return;
+  detail::bind_to_context(*g, ctx);
+  g.start();
+}
+
 }  // namespace detail
 
 /// A function that runs in a goroutine of its own when a context is done: what `after_func`
@@ -368,22 +378,16 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 template <detail::place_to_start Where, detail::startable What>
 void go(const context& ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
-  if (auto* const g = detail::make_goroutine(detail::place_of(where),
-                                             detail::make_task(std::forward<What>(what)),
-                                             detail::starts_serial<What>, location)) {
-    detail::bind_to_context(*g, ctx);
-    g->make_ready();
-  }
+  detail::start_in_context(ctx, detail::place_of(where),
+                           detail::make_task(std::forward<What>(what)), detail::starts_serial<What>,
+                           location);
 }
 template <detail::startable What>
 void go(const context& ctx, What&& what,
         std::source_location location = std::source_location::current()) {
-  if (auto* const g = detail::make_goroutine(detail::current_place("sluice::go"),
-                                             detail::make_task(std::forward<What>(what)),
-                                             detail::starts_serial<What>, location)) {
-    detail::bind_to_context(*g, ctx);
-    g->make_ready();
-  }
+  detail::start_in_context(ctx, detail::current_place("sluice::go"),
+                           detail::make_task(std::forward<What>(what)), detail::starts_serial<What>,
+                           location);
 }
 template <detail::place_to_start Where, detail::startable What, class Token>
 requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(

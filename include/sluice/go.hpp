@@ -140,26 +140,51 @@ template <class Where>
 /// The place of the goroutine that is running.
 [[nodiscard]] start_place current_place(const char* caller);
 
-/// Makes a goroutine that is not ready yet; null, and the frame destroyed, if its context is
-/// shutting down.
-[[nodiscard]] goroutine* make_goroutine(start_place place, std::coroutine_handle<> frame,
-                                        promise_base& root, bool serial,
-                                        std::source_location where_started);
+/// A goroutine that is made and not started yet. It ends with this unless it is started.
+/** Until then the end of its context waits. Used by one thread, in one function. */
+class new_goroutine {
+ public:
+  /// Takes over the frame. Empty, and the frame destroyed, if its context is ending.
+  /** @throws std::bad_alloc; the frame is destroyed then. */
+  new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root, bool serial,
+                std::source_location where_started);
+  /// @throws std::bad_alloc; std::invalid_argument for a task that was moved from
+  template <class T>
+  new_goroutine(start_place place, task<T> what, bool serial, std::source_location where_started)
+      : new_goroutine(std::move(place), what.release(), serial, where_started) {}
+  new_goroutine(const new_goroutine&) = delete;
+  new_goroutine& operator=(const new_goroutine&) = delete;
+  ~new_goroutine() {
+    if (g_) give_up();
+  }
 
-template <class T>
-[[nodiscard]] goroutine* make_goroutine(start_place place, task<T> what, bool serial,
-                                        std::source_location where_started) {
-  if (!what) throw std::invalid_argument("sluice: go with a task that was moved from");
-  const auto frame = what.release();
-  return detail::make_goroutine(std::move(place), frame, frame.promise(), serial, where_started);
-}
+  explicit operator bool() const noexcept { return g_ != nullptr; }
+  [[nodiscard]] goroutine& operator*() const noexcept { return *g_; }
 
-/// Starts a goroutine; a context that is shutting down destroys it instead.
+  /// Makes it ready. It may have ended when this returns.
+  void start() noexcept;
+
+ private:
+  template <class Promise>
+  new_goroutine(start_place place, std::coroutine_handle<Promise> frame, bool serial,
+                std::source_location where_started)
+      : new_goroutine(std::move(place), frame, promise_of(frame), serial, where_started) {}
+
+  template <class Promise>
+  [[nodiscard]] static Promise& promise_of(std::coroutine_handle<Promise> frame) {
+    if (!frame) throw std::invalid_argument("sluice: go with a task that was moved from");
+    return frame.promise();
+  }
+
+  void give_up() noexcept;
+
+  goroutine* g_ = nullptr;
+};
+
+/// Starts a goroutine; a context that is ending destroys it instead.
 template <class T>
 void start(start_place place, task<T> what, bool serial, std::source_location where_started) {
-  goroutine* const g =
-      detail::make_goroutine(std::move(place), std::move(what), serial, where_started);
-  if (g) g->make_ready();
+  if (new_goroutine g(std::move(place), std::move(what), serial, where_started); g) g.start();
 }
 
 /// The running goroutine is about to end with an exception that leaves `run()`: calls `last` when
@@ -333,13 +358,13 @@ auto start_with_token(start_place place, What&& what, Token&& token,
                    auto slot = box.slot();
                    auto body = detail::run_for_handler<result>(
                        detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
-                   goroutine* const g = detail::make_goroutine(std::move(p), std::move(body),
-                                                               starts_serial<What>, where_started);
+                   new_goroutine g(std::move(p), std::move(body), starts_serial<What>,
+                                   where_started);
                    if (!g) return;
                    if (slot.is_connected())
-                     slot.template emplace<goroutine_canceller>(g->become_cancellable());
+                     slot.template emplace<goroutine_canceller>((*g).become_cancellable());
                    prepare(*g);
-                   g->make_ready();
+                   g.start();
                  }),
       token, std::move(place), std::forward<What>(what));
 }

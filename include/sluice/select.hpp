@@ -392,16 +392,15 @@ class select_with_token {
     start_place place{detail::target_of(ex)};
     boxed_handler<Handler> box(std::move(handler), executor(place.where));
     auto slot = box.slot();
-    goroutine* const g =
-        detail::make_goroutine(std::move(place), run<Handler>(std::move(box), std::move(op)), false,
-                               std::source_location::current());
+    new_goroutine g(std::move(place), run<Handler>(std::move(box), std::move(op)), false,
+                    std::source_location::current());
     if (!g) return;
     if (slot.is_connected()) {
-      const auto cancel = g->become_cancellable();
+      const auto cancel = (*g).become_cancellable();
       cancel->reset(asio::cancellation_type::all);
       slot.template emplace<goroutine_canceller>(cancel);
     }
-    g->make_ready();
+    g.start();
   }
 
   // Rethrows what is not for the completion handler.

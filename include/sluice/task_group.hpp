@@ -178,11 +178,11 @@ class task_group {
       throw std::invalid_argument("sluice: task_group::go with a task that was moved from");
     auto body =
         detail::run_in_group(std::move(work), detail::group_member(state_), std::move(slot));
-    auto* const g = detail::make_goroutine(state_->place(), std::move(body),
-                                           detail::starts_serial<What>, location);
+    detail::new_goroutine g(state_->place(), std::move(body), detail::starts_serial<What>,
+                            location);
     if (!g) return;
     detail::bind_to_context(*g, ctx());
-    g->make_ready();
+    g.start();
   }
 
   const std::shared_ptr<detail::group_state> state_;

@@ -109,13 +109,14 @@ namespace detail {
 /// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
 class timer_state : public std::enable_shared_from_this<timer_state> {
  public:
-  explicit timer_state(const target_ptr& where) noexcept : where_(where) {}
+  explicit timer_state(const target_ptr& where) noexcept : home_(where->owner().link()) {}
   timer_state(const timer_state&) = delete;
   timer_state& operator=(const timer_state&) = delete;
   virtual ~timer_state();
 
   /// Sets it to go off `d` from now and then every `period`, if that is positive.
-  /** @return Whether it was set, or what it did last can still be undone and has been. */
+  /** Does no more than `stop` if its context has ended.
+   * @return Whether it was set, or what it did last can still be undone and has been. */
   bool set(clock::duration d, clock::duration period);
   /// The same without setting it again: afterwards it does nothing.
   bool stop() noexcept;
@@ -134,10 +135,10 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 
  private:
   [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
-  void arm(clock::time_point at);
+  void arm(scheduler& s, clock::time_point at);
   void on_shot(std::uint64_t generation);
 
-  const target_ptr where_;
+  const std::shared_ptr<scheduler_link> home_;
   std::shared_ptr<one_shot> shot_;
   std::uint64_t generation_ = 0;
   clock::time_point deadline_;

@@ -13,7 +13,8 @@
 
 namespace sluice_test {
 
-/// An execution context that has nothing in common with Asio's own: a queue and one thread.
+/// An execution context that has nothing in common with Asio's own: a queue and one thread. What it
+/// is given after its end it destroys at once, as Asio's strands do.
 class own_context : public boost::asio::execution_context {
  public:
   class executor_type;
@@ -47,6 +48,7 @@ class own_context : public boost::asio::execution_context {
     auto shared = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
     {
       const std::lock_guard guard(mutex_);
+      if (ended_) return;
       queue_.push_back([shared] { std::move (*shared)(); });
     }
     changed_.notify_one();

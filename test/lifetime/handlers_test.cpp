@@ -227,6 +227,61 @@ BOOST_AUTO_TEST_CASE(may_act_when_they_are_destroyed) {
   BOOST_TEST(calls == 1);
 }
 
+// Each is destroyed by the loop of the context's end, not inside the destructor that wakes it.
+BOOST_AUTO_TEST_CASE(may_wake_each_other_when_they_are_destroyed_however_many_they_are) {
+  const watchdog dog;
+  constexpr int many = 10'000;
+  int closed = 0;
+  on_stack_of(small_stack, [&] {
+    asio::io_context io;
+    sluice::channel<int> previous = make_channel<int>();
+    for (int i = 0; i < many; ++i) {
+      const auto close = [&closed, previous] {
+        previous.close();
+        ++closed;
+      };
+      const auto end = std::make_shared<at_exit<decltype(close)>>(close);
+      auto ch = make_channel<int>();
+      ch.async_receive(asio::bind_executor(io, [end](error_code, std::optional<int>) {}));
+      previous = ch;
+    }
+  });
+  BOOST_TEST(closed == many);
+}
+
+// A handler of the context that ends is woken together with a goroutine of the context that it
+// owns.
+BOOST_AUTO_TEST_CASE(may_own_a_context_whose_goroutines_wait_for_the_same) {
+  const watchdog dog;
+  for (const bool goroutine_first : {false, true}) {
+    auto ch = make_channel<int>();
+    std::atomic<int> alive = 0;
+    auto inner = std::make_shared<asio::io_context>();
+    const auto receive = [&]() -> task<> {
+      const witness here(alive);
+      static_cast<void>(co_await ch.receive());
+    };
+    const auto park = [&] {
+      sluice::go(*inner, receive());
+      poll(*inner);
+    };
+    {
+      asio::io_context outer;
+      if (goroutine_first) park();
+      ch.async_receive(asio::bind_executor(outer, [inner](error_code, std::optional<int>) {}));
+      if (!goroutine_first) park();
+      inner.reset();
+      sluice::go(outer, [&]() -> task<> {
+        const at_exit close([&] { ch.close(); });
+        co_await sluice::channel<void>().send();
+      });
+      poll(outer);
+      BOOST_TEST(alive == 1);
+    }
+    BOOST_TEST(alive == 0);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(thread_pools)
@@ -357,6 +412,62 @@ BOOST_AUTO_TEST_CASE(of_the_users_own_making_destroy_their_goroutines_as_well) {
   BOOST_TEST(!ch.try_send(1, e));
 }
 
+// What is woken then is destroyed by the context's end, not by the thread that wakes it: that one
+// may be in the middle of waking others.
+BOOST_AUTO_TEST_CASE(of_the_users_own_making_may_destroy_what_comes_after_their_end) {
+  const watchdog dog;
+  for (int kind = 0; kind < 7; ++kind) {
+    auto ch = make_channel<int>();
+    sluice::wait_group wg;
+    wg.add();
+    auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+    sluice::mutex m;
+    auto held = m.try_lock();
+    std::atomic<int> alive = 0;
+    std::atomic<bool> there = false;
+    bool resumed = false;
+    {
+      own_context context;
+      const auto body = [&]() -> task<> {
+        const witness here(alive);
+        there = true;
+        if (kind == 1) {
+          co_await wg.wait();
+        } else if (kind == 3) {
+          static_cast<void>(co_await m.lock());
+        } else if (kind == 5) {
+          static_cast<void>(co_await sluice::select(ch.receive(), wg.wait()));
+        } else {
+          static_cast<void>(co_await ch.receive());
+        }
+        resumed = true;
+      };
+      if (kind == 2)
+        sluice::go(ctx, context, body);
+      else
+        sluice::go(context, body);
+      while (!there) std::this_thread::yield();
+      context.join();
+      error_code e;
+      if (kind == 1)
+        wg.done();
+      else if (kind == 2)
+        cancel();
+      else if (kind == 3)
+        held = {};
+      else if (kind == 4)
+        ch.close();
+      else if (kind == 6)
+        sluice::go(context, body);  // another one, that never begins
+      else
+        ch.try_send(1, e);
+      BOOST_TEST(alive == 1);
+    }
+    BOOST_TEST(alive == 0);
+    BOOST_TEST(!resumed);
+  }
+}
+
 // Nothing is left of the timers but their handles.
 BOOST_AUTO_TEST_CASE(that_end_leave_timers_that_do_nothing) {
   std::optional<sluice::timer> timer;
@@ -375,8 +486,11 @@ BOOST_AUTO_TEST_CASE(that_end_leave_timers_that_do_nothing) {
   error_code e;
   BOOST_TEST(!after.try_receive(e));
   BOOST_TEST(!timer_channel.try_receive(e));
-  static_cast<void>(timer->stop());
+  BOOST_TEST(timer->stop());
+  BOOST_TEST(!timer->reset(0ms));
+  ticker->reset(1ms);
   ticker->stop();
+  static_cast<void>(function->reset(0ms));
   static_cast<void>(function->stop());
   deadline->cancel();
   BOOST_TEST(deadline->ctx.err() == aborted);

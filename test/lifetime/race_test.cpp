@@ -289,4 +289,40 @@ BOOST_AUTO_TEST_CASE(of_a_wait_group_with_the_member_that_lets_its_waiter_go_on)
   BOOST_TEST(done == 2 * n);
 }
 
+// Its timers are stopped, set again, or dropped with what holds them.
+BOOST_AUTO_TEST_CASE(with_a_thread_that_uses_its_timers) {
+  const watchdog dog;
+  constexpr int many = 100;
+  random_numbers random(7);
+  std::size_t round = 0;
+  std::vector<sluice::cancellable_context> deadlines;
+  std::vector<sluice::receiver<sluice::clock::time_point>> afters;
+  std::vector<sluice::timer> timers;
+  std::unique_ptr<asio::io_context> io;
+  const std::size_t fought = duel::fight(
+      rounds(4000, 400),
+      [&] {
+        ++round;
+        timers.clear();
+        io = std::make_unique<asio::io_context>(2);
+        for (int i = 0; i < many; ++i) {
+          if (round % 4 == 0)
+            deadlines.push_back(with_timeout(*io, sluice::context::background(), 1h));
+          else if (round % 4 == 1)
+            afters.push_back(sluice::after(*io, 1h));
+          else
+            timers.emplace_back(*io, 1h);
+        }
+      },
+      [&] { io.reset(); },
+      [&] {
+        for (auto k = random.below(30); k != 0; --k) random.pause();
+        deadlines.clear();
+        afters.clear();
+        for (auto& t : timers) round % 4 == 2 ? t.stop() : t.reset(1h);
+      },
+      [] {});
+  BOOST_TEST(fought > 0u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,6 +3,7 @@
 #include <sluice/detail/cancellation.hpp>
 #include <sluice/detail/party.hpp>
 #include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/registered.hpp>
 #include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/worker.hpp>
@@ -39,14 +40,19 @@ struct promise_base {
  * Its scheduler's registry owns the frames; Asio handlers hold tickets, which keep only this block.
  * While it runs, only its own thread touches it; while it is parked, whoever claimed its waiter.
  */
-class goroutine final : public ready_node, public party {
+class goroutine final : public ready_node, public party, public registered {
  public:
-  /// Takes over `root`, a suspended task that nobody awaits. Starts nothing.
+  /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
   static goroutine& make(target_ptr where, promise_base& root, bool counts_as_work,
                          std::source_location started_at);
 
   goroutine(const goroutine&) = delete;
   goroutine& operator=(const goroutine&) = delete;
+
+  /// Registers it with its scheduler and counts its work; false if its context is ending.
+  [[nodiscard]] bool enter() noexcept;
+  /// Undoes that.
+  void leave() noexcept;
 
   /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
   /// does.
@@ -117,8 +123,6 @@ class goroutine final : public ready_node, public party {
   cancellation_ref cancel;
   const char* waiting_on = "its start";
   std::source_location location;
-  goroutine* older = nullptr;
-  goroutine* younger = nullptr;
 
  private:
   friend class scheduler;

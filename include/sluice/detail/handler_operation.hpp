@@ -105,7 +105,7 @@ class handler_operation final : public party, private parked_handler {
 
   handler_operation(Operation&& op, Handler&& handler, const executor& fallback)
       : party(&wake_party, nullptr),
-        parked_handler{&withdraw_parked, &destroy_parked},
+        parked_handler(&end_parked),
         handler_(std::move(handler)),
         executor_(executor_for(handler_, fallback)),
         operation_(std::move(op)) {
@@ -126,20 +126,17 @@ class handler_operation final : public party, private parked_handler {
   }
 
   void begin() {
-    if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
-      slot.template emplace<canceller>(this);
-    if (home) home->add(*static_cast<parked_handler*>(this));
     bool parked = false;
     try {
+      if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+        slot.template emplace<canceller>(this);
       parked = start_waiting();
     } catch (...) {
-      if (home) home->remove(*static_cast<parked_handler*>(this));
       clear_slot();
       free();
       throw;
     }
     if (parked) return;
-    if (home) home->remove(*static_cast<parked_handler*>(this));
     if (!has_executor())
       delivery{*this}();
     else if constexpr (has_execution_context<handler_executor>)
@@ -148,20 +145,26 @@ class handler_operation final : public party, private parked_handler {
       detail::post_by(fallback_, executor_, delivery(*this));
   }
 
-  /// @return True if it waits; it may have been completed by then.
+  /// @return False if it completed at once; otherwise it may be gone by then.
   bool start_waiting() {
     const auto& f = Operation::functions;
     operation_.begin(*this);
     operation_.prepare_for_handler();
+    bool waits = false;
     byte_lock* const lock = f.lock(operation_);
-    if (!lock) return true;
     wake_list woken;
     {
-      const std::lock_guard guard(*lock);
-      if (!f.attempt(operation_, woken)) {
-        f.enlist(operation_);
-        return true;
+      const auto guard = lock ? std::unique_lock(*lock) : std::unique_lock<byte_lock>();
+      if (!lock || !f.attempt(operation_, woken)) {
+        if (lock) f.enlist(operation_);
+        if (!home || home->try_add(static_cast<parked_handler&>(*this))) return true;
+        waits = true;
       }
+    }
+    if (waits) {
+      clear_slot();
+      end_parked(*this);
+      return true;
     }
     woken.wake_all();
     return false;
@@ -169,10 +172,7 @@ class handler_operation final : public party, private parked_handler {
 
   static void wake_party(party& p) noexcept {
     auto& self = static_cast<handler_operation&>(p);
-    if (self.home) {
-      self.home->remove(static_cast<parked_handler&>(self));
-      if (self.home->shutting_down()) return self.free();
-    }
+    if (self.home && !self.home->remove(static_cast<parked_handler&>(self))) return;
     if (self.has_executor())
       detail::post_by(self.fallback_, self.executor_, delivery(self));
     else
@@ -191,11 +191,10 @@ class handler_operation final : public party, private parked_handler {
     return !std::exchange(withdrawn_, true);
   }
 
-  static bool withdraw_parked(parked_handler& h) noexcept {
-    return static_cast<handler_operation&>(h).withdraw();
-  }
-  static void destroy_parked(parked_handler& h) noexcept {
-    static_cast<handler_operation&>(h).free();
+  static void end_parked(parked_handler& h) noexcept {
+    auto& self = static_cast<handler_operation&>(h);
+    forget_waiter(self.operation_, Operation::functions);
+    self.free();
   }
 
   void clear_slot() noexcept {

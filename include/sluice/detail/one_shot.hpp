@@ -14,26 +14,25 @@
 namespace sluice::detail {
 
 /// Calls a function at an instant, once, on a thread of a scheduler and under no lock.
-/** While it is queued it keeps itself and is outstanding work; the context's shutdown drops it. */
+/** While it is queued it keeps itself and is outstanding work; the context's end drops it. */
 class one_shot : public std::enable_shared_from_this<one_shot>,
                  private party,
                  private parked_handler {
  public:
   one_shot(scheduler& s, std::function<void()> f);
 
-  /// Queues it. Called once. @throws std::bad_alloc
+  /// Queues it, unless its context is ending: then it drops its function. Called once, by somebody
+  /// who knows that the scheduler is there. @throws std::bad_alloc
   void start(std::chrono::steady_clock::time_point at);
 
-  /// Takes it out of the queue; false if it is being called, has been called, or was not queued.
-  bool stop() noexcept;
+  /// Takes it out of the queue, if it still is there. Its scheduler may have gone.
+  void stop() noexcept;
 
  private:
-  [[nodiscard]] bool withdraw() noexcept;
-
   static void fire(party& p) noexcept;
-  static bool withdraw_parked(parked_handler& h) noexcept;
-  static void destroy_parked(parked_handler& h) noexcept;
+  static void end_parked(parked_handler& h) noexcept;
 
+  const std::shared_ptr<scheduler_link> home_link_;
   std::function<void()> function_;
   sleep_waiter waiter_;
   std::shared_ptr<one_shot> kept_;

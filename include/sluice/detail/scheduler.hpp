@@ -3,7 +3,9 @@
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/ready_list.hpp>
+#include <sluice/detail/registered.hpp>
 #include <sluice/detail/relaxed.hpp>
+#include <sluice/detail/scheduler_link.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/timer_queue.hpp>
 #include <sluice/detail/worker.hpp>
@@ -23,15 +25,6 @@ namespace sluice::detail {
 
 class alarm;
 class native_executor;
-
-/// Something outside goroutines that a context's shutdown destroys: a handler parked in a channel.
-struct parked_handler {
-  /// Takes it out of its waiting place; false if somebody is about to wake it.
-  bool (*withdraw)(parked_handler&) noexcept;
-  void (*destroy)(parked_handler&) noexcept;
-  parked_handler* previous = nullptr;
-  parked_handler* next = nullptr;
-};
 
 /// The ready lists, goroutines and timers of one execution context. A service of that context.
 /**
@@ -83,16 +76,24 @@ class scheduler final : public asio::execution_context::service, public target {
     return shutting_down_.load(std::memory_order_acquire);
   }
 
-  void add(goroutine& g) noexcept;
+  /// A reference for those who may outlive this.
+  [[nodiscard]] const std::shared_ptr<scheduler_link>& link() const noexcept { return link_; }
+
+  /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its place.
+  /** @return False if this context is ending: the caller takes it back and destroys it. */
+  [[nodiscard]] bool try_add(goroutine& g) noexcept;
+  [[nodiscard]] bool try_add(parked_handler& h) noexcept;
+  /// Takes back what was registered. For a goroutine that runs here, or whose maker has pinned
+  /// this.
   void remove(goroutine& g) noexcept;
+  /// For a handler whose waiter was claimed or withdrawn, by a thread that has pinned this.
+  /** @return False if this context is ending, which then alone destroys it. */
+  [[nodiscard]] bool remove(parked_handler& h) noexcept;
   /// Gives it the name that `describe_goroutines` calls it by.
   void set_name(goroutine& g, std::string name);
   [[nodiscard]] std::size_t goroutine_count() const noexcept;
   /// One line for each kind of wait: how many, on what, since where.
   [[nodiscard]] std::string describe_goroutines();
-
-  void add(parked_handler& h) noexcept;
-  void remove(parked_handler& h) noexcept;
 
   void pin() noexcept { pins_.fetch_add(1, std::memory_order_acq_rel); }
   void unpin() noexcept { pins_.fetch_sub(1, std::memory_order_acq_rel); }
@@ -127,8 +128,7 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] asio::any_io_executor timer_executor() const;
 
   void shutdown() noexcept override;
-  void unlink(goroutine& g) noexcept;
-  void unlink(parked_handler& h) noexcept;
+  [[nodiscard]] registered* take_youngest(registered_list& list) noexcept;
 
   void run_posted_drain();
   [[nodiscard]] bool needs_drain() noexcept;
@@ -158,6 +158,7 @@ class scheduler final : public asio::execution_context::service, public target {
   std::unique_ptr<alarm> watch_alarm_;
   asio::any_io_executor foreign_executor_;
   asio::io_context* ends_with_failure_ = nullptr;
+  const std::shared_ptr<scheduler_link> link_;
   std::atomic<bool> shutting_down_{false};
   std::atomic<std::uint32_t> pins_{0};
 
@@ -168,11 +169,11 @@ class scheduler final : public asio::execution_context::service, public target {
   std::size_t drains_posted_ = 0;
 
   alignas(64) mutable byte_lock registry_lock_;
-  goroutine* youngest_ = nullptr;
+  registered_list goroutines_;
+  registered_list handlers_;
   std::size_t count_ = 0;
   std::unordered_map<const goroutine*, std::string> names_;
   std::size_t work_ = 0;
-  parked_handler* handlers_ = nullptr;
 
   alignas(64) byte_lock workers_lock_;
   /// The workers in whose lists something has waited.

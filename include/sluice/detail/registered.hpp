@@ -1,0 +1,50 @@
+#pragma once
+
+namespace sluice::detail {
+
+/// What belongs to a context and ends with it at the latest: a goroutine, a handler that is parked
+/// somewhere, the function of a timer.
+/**
+ * One protocol for all of them. It is listed under its scheduler's registry lock, which also
+ * carries "shutting down": the context's end finds it, or it is refused, and whoever registers
+ * destroys it again. Whoever takes it back, to resume or to stop it, takes it off the list, which
+ * is refused from the moment that the end has begun: then the end alone destroys it. The end takes
+ * it off the list under the lock, and withdraws and destroys it under none; whoever has claimed its
+ * waiter before holds a pin until he is done with it, and the end waits for that.
+ */
+struct registered {
+  registered* older = nullptr;
+  registered* younger = nullptr;
+};
+
+/// The registered of one kind, youngest first.
+class registered_list {
+ public:
+  [[nodiscard]] registered* youngest() const noexcept { return youngest_; }
+
+  void add(registered& r) noexcept {
+    r.older = youngest_;
+    if (youngest_) youngest_->younger = &r;
+    youngest_ = &r;
+  }
+
+  void remove(registered& r) noexcept {
+    (r.younger ? r.younger->older : youngest_) = r.older;
+    if (r.older) r.older->younger = r.younger;
+  }
+
+ private:
+  registered* youngest_ = nullptr;
+};
+
+/// A registered one outside goroutines: a handler parked in a channel, the function of a timer.
+struct parked_handler : registered {
+  using function = void(parked_handler&) noexcept;
+
+  explicit parked_handler(function* f) noexcept : end(f) {}
+
+  /// Takes it out of its waiting place and destroys it. Called when its context ends.
+  function* end;
+};
+
+}  // namespace sluice::detail
