@@ -4,6 +4,7 @@
 #include <sluice/context.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
@@ -15,6 +16,9 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/test/unit_test.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -223,6 +227,113 @@ BOOST_AUTO_TEST_CASE(that_is_destroyed_waits_for_what_runs) {
   }
   BOOST_TEST(ended.load());
   run(io);
+}
+
+// Each waits for nothing but its stop token.
+BOOST_AUTO_TEST_CASE(is_asked_to_stop_by_the_end_of_a_context_which_waits_for_it) {
+  const watchdog dog;
+  for (const bool own_pool : {false, true}) {
+    const int many = own_pool ? 2 : 1;  // the context's has as many threads as processors
+    offload_pool pool(2);
+    std::atomic<int> told = 0;
+    std::atomic<int> alive = 0;
+    std::latch begun(many);
+    auto io = std::make_unique<asio::io_context>();
+    for (int i = 0; i < many; ++i)
+      sluice::go(*io, [&]() -> task<> {
+        const witness here(alive);
+        const auto function = [&](std::stop_token stop) {
+          begun.count_down();
+          while (!stop.stop_requested()) std::this_thread::yield();
+          if (alive == many) ++told;
+        };
+        if (own_pool)
+          co_await offload(pool, function);
+        else
+          co_await offload(function);
+      });
+    poll(*io);
+    begun.wait();
+    io.reset();
+    BOOST_TEST(told == many);  // while the frames that it refers to were there
+    BOOST_TEST(alive == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(is_asked_to_stop_when_the_main_goroutine_returns) {
+  const watchdog dog;
+  std::atomic<bool> told = false;
+  sluice::run([&]() -> task<> {
+    std::atomic<bool> begun = false;
+    sluice::go([&]() -> task<> {
+      co_await offload([&](std::stop_token stop) {
+        begun = true;
+        while (!stop.stop_requested()) std::this_thread::yield();
+        told = true;
+      });
+    });
+    while (!begun) co_await sluice::this_goroutine::yield();
+  });
+  BOOST_TEST(told.load());
+}
+
+namespace {
+
+/// Forks as Asio's documentation has it, and gives what `f()` says in the child.
+template <class F>
+bool in_child(asio::io_context& io, offload_pool& pool, F f) {
+  io.notify_fork(asio::execution_context::fork_prepare);
+  pool.notify_fork(asio::execution_context::fork_prepare);
+  const ::pid_t child = ::fork();
+  const auto which =
+      child == 0 ? asio::execution_context::fork_child : asio::execution_context::fork_parent;
+  pool.notify_fork(which);
+  io.notify_fork(which);
+  if (child == 0) {
+    ::alarm(20);
+    ::_exit(f() ? 0 : 1);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  return status == 0;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(works_after_a_fork_in_parent_and_child) {
+  if (sanitized) return;  // the thread sanitizer lets no thread be started in such a child
+  auto io = std::make_unique<asio::io_context>();
+  offload_pool pool(1);
+  int ended = 0;
+  const auto work = [&]() -> task<> {
+    ended += co_await offload([] { return 1; });
+    ended += co_await offload(pool, [] { return 1; });
+  };
+  sluice::go(*io, work);
+  io->run();
+  BOOST_TEST(ended == 2);
+
+  // This one is on its thread when the process is doubled, and ends in both.
+  std::latch begun(1);
+  sluice::go(*io, [&]() -> task<> {
+    ended += co_await offload([&] {
+      begun.count_down();
+      std::this_thread::sleep_for(1ms);
+      return 1;
+    });
+  });
+  poll(*io);
+  begun.wait();
+  BOOST_TEST(in_child(*io, pool, [&] {
+    sluice::go(*io, work);
+    io->restart();
+    io->run();
+    io.reset();
+    return ended == 5;
+  }));
+  sluice::go(*io, work);
+  run(*io);
+  BOOST_TEST(ended == 5);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_context_is_joined_when_that_is_destroyed) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/registered.hpp>
 #include <sluice/detail/select_cases.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -9,6 +10,7 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -17,6 +19,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <type_traits>
@@ -32,19 +35,29 @@ class offload_pool {
   explicit offload_pool(std::size_t threads);
   offload_pool(const offload_pool&) = delete;
   offload_pool& operator=(const offload_pool&) = delete;
-  /// Waits for the functions that are running. The goroutines that wait for them must not have been
-  /// destroyed together with their context before.
+  /// Waits for the functions that are running.
   ~offload_pool();
+
+  /// To be called before and after a fork, as Asio's contexts have it, for a pool that goes on.
+  /**
+   * Before it, it waits for the functions that are running; afterwards parent and child have
+   * threads of their own. The pool of a context is told by `context.notify_fork`, which also waits
+   * for the context's functions on other pools. Not to be called by such a function, nor while
+   * another thread uses the pool.
+   * @throws std::system_error if the threads cannot be started again
+   */
+  void notify_fork(asio::execution_context::fork_event event);
 
   /// One unit for each thread; whoever has none waits in line.
   [[nodiscard]] semaphore& free_threads() noexcept { return free_; }
   [[nodiscard]] asio::thread_pool::executor_type get_executor() noexcept {
-    return threads_.get_executor();
+    return threads_->get_executor();
   }
 
  private:
   semaphore free_;
-  asio::thread_pool threads_;
+  const std::size_t size_;
+  std::optional<asio::thread_pool> threads_;
 };
 
 namespace detail {
@@ -92,18 +105,50 @@ template <class T, class F>
   return r;
 }
 
+class offload_service;
+
+/// A function that is on a thread of a pool, or on its way there, from when it is launched until it
+/// is destroyed. The end of its context asks it to stop and waits for that.
+class offloaded_function : registered {
+ public:
+  explicit offloaded_function(offload_service& s);
+  offloaded_function(const offloaded_function&) = delete;
+  offloaded_function& operator=(const offloaded_function&) = delete;
+  ~offloaded_function();
+
+  /// False if its context is ending: it is not to be called.
+  [[nodiscard]] bool registered_in_time() const noexcept { return in_time_; }
+  [[nodiscard]] const std::stop_source& stop() const noexcept { return stop_; }
+
+ private:
+  friend class offload_service;
+
+  offload_service& service_;
+  std::stop_source stop_;
+  bool told_ = false;
+  const bool in_time_;
+};
+
+/// The functions of the running goroutine's context.
+[[nodiscard]] offload_service& offload_service_of_this_goroutine();
+
 /// Runs `f`, which it takes, on `pool` and calls a handler with its result: an Asio operation.
 template <class T, class F>
-[[nodiscard]] auto run_on_thread(asio::thread_pool::executor_type pool, F& f) {
+[[nodiscard]] auto run_on_thread(asio::thread_pool::executor_type pool, offload_service& service,
+                                 F& f) {
   return asio::async_initiate<const use_task_t, void(offload_result<T>)>(
-      [pool](auto handler, F function) {
-        std::stop_source source;
+      [pool, &service](auto handler, F function) {
+        auto place = std::make_unique<offloaded_function>(service);
+        if (!place->registered_in_time()) return;
         if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
-          slot.assign([source](asio::cancellation_type) mutable { source.request_stop(); });
+          slot.assign(
+              [source = place->stop()](asio::cancellation_type) mutable { source.request_stop(); });
         auto work = asio::make_work_guard(asio::get_associated_executor(handler, pool));
-        asio::post(pool, [f = std::move(function), stop = source.get_token(),
-                          work = std::move(work), h = std::move(handler)]() mutable {
-          auto complete = [h = std::move(h), r = call_offloaded<T>(f, stop)]() mutable {
+        // The place is destroyed last: the context's end waits for all of it.
+        asio::post(pool, [place = std::move(place), f = std::move(function), work = std::move(work),
+                          h = std::move(handler)]() mutable {
+          auto complete = [h = std::move(h),
+                           r = call_offloaded<T>(f, place->stop().get_token())]() mutable {
             if (auto slot = asio::get_associated_cancellation_slot(h); slot.is_connected())
               slot.clear();
             std::move(h)(std::move(r));
@@ -117,7 +162,7 @@ template <class T, class F>
 template <class T, class F>
 task<T> offload_to(offload_pool& pool, F f) {
   const auto thread = co_await pool.free_threads().acquire();
-  auto r = co_await run_on_thread<T>(pool.get_executor(), f);
+  auto r = co_await run_on_thread<T>(pool.get_executor(), offload_service_of_this_goroutine(), f);
   if (r.failure) std::rethrow_exception(r.failure);
   if constexpr (!std::is_void_v<T>) co_return *std::move(r.value);
 }
@@ -139,6 +184,9 @@ task<T> offload_here(F f) {
  * has ended and then has its result. As many run at a time as there are threads; others wait in
  * line. Without `pool` the context has one of its own, with as many threads as processors, begun
  * when it is first used and joined when the context is destroyed.
+ *
+ * The end of the context asks the functions of its goroutines to stop, by their stop tokens, and
+ * waits for them on every pool, before it destroys the goroutines.
  *
  * @param f A callable without arguments, or one that takes a `std::stop_token`. It is kept until it
  * has ended.
