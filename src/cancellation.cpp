@@ -1,5 +1,6 @@
 #include <sluice/detail/cancellation.hpp>
 
+#include "put_off.hpp"
 #include "waking.hpp"
 
 #include <sluice/detail/goroutine.hpp>
@@ -12,6 +13,7 @@ namespace sluice::detail {
 void cancellation::request(asio::cancellation_type type, waiter::state reason) noexcept {
   goroutine* to_wake = nullptr;
   scheduler* held = nullptr;
+  const put_off ends;
   {
     const std::lock_guard guard(lock_);
     type = type & filter_;

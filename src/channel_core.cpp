@@ -1,5 +1,6 @@
 #include <sluice/detail/channel_core.hpp>
 
+#include "put_off.hpp"
 #include "waking.hpp"
 
 #include <sluice/detail/scheduler.hpp>
@@ -335,7 +336,9 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
     withdrawn = w.linked() && core.remove(w, last);
     std::atomic_thread_fence(std::memory_order_acquire);
   }
-  if (last) core.destroy();
+  if (last)
+    put_off::until_unlocked([](void* c) noexcept { static_cast<channel_core*>(c)->destroy(); },
+                            &core);
   return withdrawn;
 }
 

@@ -77,4 +77,30 @@ BOOST_AUTO_TEST_CASE(may_use_its_channel_when_a_goroutine_receives_it) {
   BOOST_TEST(ch.size() != 0u);
 }
 
+// The end of the channel, which the cancellation brings about, destroys what is buffered.
+BOOST_AUTO_TEST_CASE(may_cancel_what_ends_its_channel) {
+  const watchdog dog;
+  struct emitter {
+    explicit emitter(asio::cancellation_signal* s) noexcept : signal(s) {}
+    emitter(emitter&& other) noexcept : signal(std::exchange(other.signal, nullptr)) {}
+    ~emitter() {
+      if (signal) signal->emit(asio::cancellation_type::terminal);
+    }
+    asio::cancellation_signal* signal;
+  };
+  asio::io_context io;
+  asio::cancellation_signal signal;
+  error_code ended;
+  auto ch = std::make_unique<channel<emitter>>(make_channel<emitter>(1));
+  ch->try_send(emitter(&signal));
+  const auto body = [&]() -> task<> { ended = co_await error_of(ch->send(emitter(nullptr))); };
+  sluice::go(io, body,
+             asio::bind_cancellation_slot(signal.slot(), [](const std::exception_ptr&) {}));
+  poll(io);
+  ch.reset();
+  signal.emit(asio::cancellation_type::terminal);
+  poll(io);
+  BOOST_TEST(ended == aborted);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
