@@ -45,37 +45,39 @@ class select_result {
   /** @throws std::bad_optional_access if another case happened. */
   template <std::size_t I>
   [[nodiscard]] auto& get() {
-    return std::get<I>(values_).value();
+    return std::get<I>(values_).value().value;
   }
   template <std::size_t I>
   [[nodiscard]] const auto& get() const {
-    return std::get<I>(values_).value();
+    return std::get<I>(values_).value().value;
   }
 
   /// What case `I`, a loser, did all the same or did not use.
   /**
    * For an Asio operation that was launched, the optional of all its completion arguments, error
    * included. For a send given as a temporary, the optional of the value that was not sent.
+   *
+   * @throws What moving it out of the loser threw, if it did.
    */
   template <std::size_t I>
-  [[nodiscard]] auto& lost() noexcept {
-    return std::get<I>(lost_);
+  [[nodiscard]] auto& lost() {
+    return std::get<I>(lost_).get();
   }
 
   /// Used by `select`.
   template <std::size_t I, class Case>
   void settle(Case& c, std::size_t winner) {
     if (I == winner)
-      std::get<I>(values_).emplace(c.take());
+      std::get<I>(values_).emplace(std::in_place, [&c] { return c.take(); });
     else if constexpr (Case::has_lost)
-      std::get<I>(lost_) = c.take_lost();
+      std::get<I>(lost_).take_from(c);
   }
   void set_index(std::size_t i) noexcept { index_ = i; }
 
  private:
   std::size_t index_ = none;
-  std::tuple<std::optional<typename Cases::value_type>...> values_;
-  std::tuple<decltype(std::declval<Cases&>().take_lost())...> lost_;
+  std::tuple<std::optional<detail::returned<typename Cases::value_type>>...> values_;
+  std::tuple<detail::lost_value<typename Cases::lost_type>...> lost_;
 };
 
 /// Says, as the third argument of `on`, that what a losing Asio operation did all the same may be
@@ -93,29 +95,34 @@ template <class Case>
 class range_select_result {
  public:
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+  /// Room for what the losers of that many cases hand back.
+  using room = std::vector<lost_value<typename Case::lost_type>>;
+
+  range_select_result() noexcept = default;
+  explicit range_select_result(room r) noexcept : lost_(std::move(r)) {}
 
   /// Which case happened, counted from 0.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   /// The value of the case that happened. @throws std::bad_optional_access if none did.
-  [[nodiscard]] auto& get() { return value_.value(); }
-  [[nodiscard]] const auto& get() const { return value_.value(); }
+  [[nodiscard]] auto& get() { return value_.value().value; }
+  [[nodiscard]] const auto& get() const { return value_.value().value; }
   /// What case `i`, a loser, did all the same or did not use; as of `select_result`.
-  /** @throws std::out_of_range */
-  [[nodiscard]] auto& lost(std::size_t i) { return lost_.at(i); }
+  /** @throws std::out_of_range; what moving it out of the loser threw. */
+  [[nodiscard]] auto& lost(std::size_t i) { return lost_.at(i).get(); }
 
   /// Used by `select`.
   void settle(std::vector<Case>& cases, std::size_t winner) {
     index_ = winner;
     if constexpr (Case::has_lost)
       for (std::size_t i = 0; i < cases.size(); ++i)
-        lost_.push_back(i == winner ? decltype(cases[i].take_lost())() : cases[i].take_lost());
-    value_.emplace(cases[winner].take());
+        if (i != winner) lost_[i].take_from(cases[i]);
+    value_.emplace(std::in_place, [&] { return cases[winner].take(); });
   }
 
  private:
   std::size_t index_ = none;
-  std::optional<typename Case::value_type> value_;
-  std::vector<decltype(std::declval<Case&>().take_lost())> lost_;
+  std::optional<returned<typename Case::value_type>> value_;
+  room lost_;
 };
 
 template <class Case>
@@ -432,20 +439,21 @@ class select_with_token {
       }
       boxed_handler<Handler>::complete(std::move(handler), e);
     } else {
-      value v{};
+      std::optional<value> v;
       {
         Derived op(std::move(given));
         try {
           if constexpr (requires { std::move(op).into_task(); })
-            v = co_await detail::run_select<Derived&>(op);
+            v.emplace(co_await detail::run_select<Derived&>(op));
           else
-            v = co_await std::move(op);
+            v.emplace(co_await std::move(op));
         } catch (...) {
           e = error_of_exception(op);
-          if constexpr (requires { op.take_beside_error(v); }) op.take_beside_error(v);
+          v.emplace();
+          if constexpr (requires { op.take_beside_error(*v); }) op.take_beside_error(*v);
         }
       }
-      boxed_handler<Handler>::complete(std::move(handler), e, std::move(v));
+      boxed_handler<Handler>::complete(std::move(handler), e, std::move(*v));
     }
   }
 };
@@ -522,6 +530,12 @@ template <class T>
 concept select_operand = sluice_operation<T> || case_with_handler<T> ||
     is_asio_operation<std::remove_cvref_t<T>> || asio::is_deferred<std::remove_cvref_t<T>>::value;
 
+/// Whether the operations of a range stay in it: those of this library in an lvalue.
+template <class Range>
+inline constexpr bool stays_in_range = std::is_lvalue_reference_v<Range>&&
+    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>&&
+        sluice_operation<std::ranges::range_reference_t<Range>>;
+
 /// A select over a range of cases, known when it runs.
 template <class Case>
 class range_select_cases {
@@ -532,7 +546,7 @@ class range_select_cases {
   range_select_cases(select_wait::order order, Range&& range) : order_(order) {
     if constexpr (std::ranges::sized_range<Range>) cases_.reserve(std::ranges::size(range));
     for (auto&& element : range) {
-      if constexpr (std::is_lvalue_reference_v<Range>)
+      if constexpr (stays_in_range<Range>)
         cases_.emplace_back(detail::select_case_of(element));
       else
         cases_.emplace_back(detail::select_case_of(std::move(element)));
@@ -594,14 +608,19 @@ class [[nodiscard]] range_select_operation
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    if constexpr (Case::has_lost) room_.resize(this->cases().size());
     return this->start(*h.promise().g);
   }
   value_type await_resume() {
     const std::size_t winner = this->finish();
-    value_type r;
+    value_type r(std::move(room_));
     r.settle(this->cases(), winner);
     return r;
   }
+
+ private:
+  // Allocated before the wait: a failure after it would lose what has happened.
+  typename value_type::room room_;
 };
 
 template <class Case>
@@ -618,7 +637,7 @@ class range_select_operation<Case> : public range_select_cases<Case>,
 
 template <class Range>
 using range_case_argument =
-    std::conditional_t<std::is_lvalue_reference_v<Range>, std::ranges::range_reference_t<Range>,
+    std::conditional_t<stays_in_range<Range>, std::ranges::range_reference_t<Range>,
                        std::ranges::range_value_t<Range>>;
 
 template <class Range>
@@ -678,7 +697,8 @@ requires std::invocable < std::decay_t<Handler>
  * over 32 times by this goroutine); the first to complete wins, the others are cancelled with every
  * type and awaited, so that none outlives its buffers. A select of nothing waits for ever.
  *
- * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's.
+ * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's, an
+ * Asio operation until it is launched.
  *
  * @return Without handlers, a `select_result`; with `on` or `otherwise`, the index of the case. A
  * case that ends with an error happens and throws; `on(op, f(error_code, …))` and `asio::as_tuple`

@@ -28,6 +28,55 @@ namespace sluice::detail {
 template <class T>
 using void_to_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+/// Something that is constructed where it stays by what a function returns: no move follows that
+/// could fail and lose it.
+template <class T>
+struct returned {
+  template <class F>
+  returned(std::in_place_t, F f) : value(f()) {}
+
+  T value;
+};
+
+/// What a losing case hands back, or why it could not be moved.
+/** The select has happened all the same: the failure belongs to whoever asks for what was lost. */
+template <class T>
+class lost_value {
+ public:
+  using type = std::optional<T>;
+
+  template <class Case>
+  void take_from(Case& c) noexcept {
+    c.lose_to(value_);
+  }
+  [[nodiscard]] type& get() noexcept { return value_; }
+
+ private:
+  type value_;
+};
+template <class T>
+requires(!std::is_nothrow_move_constructible_v<T>) class lost_value<T> {
+ public:
+  using type = std::optional<T>;
+
+  template <class Case>
+  void take_from(Case& c) noexcept {
+    try {
+      c.lose_to(value_);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+  [[nodiscard]] type& get() {
+    if (failure_) std::rethrow_exception(failure_);
+    return value_;
+  }
+
+ private:
+  type value_;
+  std::exception_ptr failure_;
+};
+
 template <class T>
 struct is_tuple : std::false_type {};
 template <class... Ts>
@@ -119,11 +168,15 @@ class own_case {
       !std::is_reference_v<Operation> && requires(operation_type & op) {
     op.value();
   };
-  [[nodiscard]] auto take_lost() {
+  static auto type_of_lost() {
     if constexpr (has_lost)
-      return std::optional(std::move(operation_.value()));
+      return std::type_identity<typename operation_type::element>();
     else
-      return std::optional<std::monostate>();
+      return std::type_identity<std::monostate>();
+  }
+  using lost_type = typename decltype(type_of_lost())::type;
+  void lose_to(std::optional<lost_type>& to) requires has_lost {
+    to.emplace(std::move(operation_.value()));
   }
 
   /// Whether its value could not be moved.
@@ -140,12 +193,17 @@ class own_case {
   Operation operation_;
 };
 
-/// An Asio operation as a case.
+/// An Asio operation as a case; `Operation` is a reference for one that stays the caller's until it
+/// is launched.
 template <class Operation>
 class asio_case : public foreign_case {
+  using operation_type = std::remove_reference_t<Operation>;
+  using value = typename operation_type::value;
+
  public:
-  using value_type = void_to_monostate<typename Operation::value::type>;
-  using arguments = typename Operation::arguments;
+  using value_type = void_to_monostate<typename value::type>;
+  using arguments = typename operation_type::arguments;
+  using lost_type = arguments;
   static constexpr bool is_foreign = true;
   static constexpr bool can_be_looked_at = true;
   static constexpr bool has_lost = true;
@@ -154,9 +212,10 @@ class asio_case : public foreign_case {
   [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
   [[nodiscard]] static bool do_at_once() noexcept { return false; }
 
-  explicit asio_case(Operation&& op) : foreign_case(&launch_case), operation_(std::move(op)) {}
+  explicit asio_case(Operation&& op)
+      : foreign_case(&launch_case), operation_(std::forward<Operation>(op)) {}
   asio_case(asio_case&& other)
-      : foreign_case(&launch_case), operation_(std::move(other.operation_)) {}
+      : foreign_case(&launch_case), operation_(std::forward<Operation>(other.operation_)) {}
   asio_case& operator=(asio_case&&) = delete;
 
   void bind(foreign_case*& entry, std::uint32_t i) noexcept {
@@ -165,11 +224,11 @@ class asio_case : public foreign_case {
   }
 
   value_type take() {
-    if constexpr (std::is_void_v<typename Operation::value::type>) {
-      Operation::value::get(std::move(*result_));
+    if constexpr (std::is_void_v<typename value::type>) {
+      value::get(std::move(*result_));
       return {};
     } else {
-      return Operation::value::get(std::move(*result_));
+      return value::get(std::move(*result_));
     }
   }
 
@@ -177,7 +236,7 @@ class asio_case : public foreign_case {
   decltype(auto) call(Handler& handler) {
     return detail::call_handler(
         handler, std::type_identity<arguments>(), [&] { return std::move(*result_); },
-        [&]() -> decltype(auto) { return Operation::value::get(std::move(*result_)); });
+        [&]() -> decltype(auto) { return value::get(std::move(*result_)); });
   }
 
   /// It was cancelled because its time ran out, but may have completed all the same.
@@ -194,12 +253,15 @@ class asio_case : public foreign_case {
     return take();
   }
 
-  [[nodiscard]] std::optional<arguments> take_lost() { return std::move(result_); }
+  [[nodiscard]] std::optional<arguments>& lost() noexcept { return result_; }
+  void lose_to(std::optional<arguments>& to) {
+    if (result_) to.emplace(std::move(*result_));
+  }
 
   /// What came beside an error that `take` has thrown.
   template <class Value>
   void take_beside_error(Value& v) {
-    if constexpr (Operation::has_error_code && std::tuple_size_v<arguments> >= 2)
+    if constexpr (operation_type::has_error_code && std::tuple_size_v<arguments> >= 2)
       if (result_) v = beside_error(std::move(*result_));
   }
 
@@ -249,7 +311,8 @@ struct case_for {
 template <class Argument>
 requires is_asio_operation<std::remove_cvref_t<Argument>>
 struct case_for<Argument> {
-  using type = asio_case<std::remove_cvref_t<Argument>>;
+  using type = asio_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
+                                            std::remove_cvref_t<Argument>>>;
 };
 template <class Argument>
 requires asio::is_deferred<std::remove_cvref_t<Argument>>::value struct case_for<Argument> {
@@ -328,7 +391,7 @@ class handled_case {
   decltype(auto) call() { return case_.call(handler_); }
   void lose() {
     if constexpr (Case::is_foreign)
-      if (auto lost = case_.take_lost()) std::apply(on_lost_, *std::move(lost));
+      if (auto& lost = case_.lost()) std::apply(on_lost_, *std::move(lost));
   }
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
