@@ -265,7 +265,6 @@ channel_core::result result_of(const waiter& w) noexcept {
 }  // namespace
 
 channel_core::result channel_core::try_send(void* value) noexcept {
-  if (!may_send()) return result::would_block;
   waiter w;
   w.slot = value;
   wake_list woken;
@@ -274,7 +273,6 @@ channel_core::result channel_core::try_send(void* value) noexcept {
 }
 
 channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), void* from) {
-  if (!may_send()) return result::would_block;
   boxed_ptr made;
   waiter w;
   w.slot = &made;

@@ -48,10 +48,6 @@ const grant_waiter& of(const waiter& w) noexcept {
   return static_cast<const grant_waiter&>(w);
 }
 
-bool decided(const waiter& w) noexcept {
-  return w.shared_claim && w.shared_claim->winner() != selection::none;
-}
-
 constexpr waiter_functions functions_of(const char* name) noexcept {
   return {
       name,
@@ -163,7 +159,7 @@ void grant_queue::leave(grant_waiter& w) noexcept {
 }
 
 bool grant_queue::try_acquire(std::size_t weight) noexcept {
-  if (!fits(weight)) return false;
+  if (confirmed([&] { return !fits(weight); })) return false;
   const std::lock_guard guard(lock_);
   if (first_undecided() || !fits(weight)) return false;
   ++ties_;

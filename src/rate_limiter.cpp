@@ -39,9 +39,7 @@ const waiter_functions rate_functions{
     [](waiter& w) noexcept {
       return of(w).state->possible(of(w).weight) ? &of(w).state->lock() : nullptr;
     },
-    [](const waiter& w) noexcept {
-      return of(w).state->possible(of(w).weight) && of(w).state->ready(of(w).weight);
-    },
+    [](const waiter& w) noexcept { return of(w).state->possible(of(w).weight); },
     [](waiter& w, wake_list&) noexcept {
       if (!of(w).state->take(of(w).weight)) return false;
       w.outcome = waiter::state::done;
@@ -77,12 +75,12 @@ rate_time rate_state::covered(rate_time full) const noexcept {
   return full - times(interval_, burst_);
 }
 
-bool rate_state::ready(std::size_t n) const noexcept {
-  const auto now = scheduler::now();
-  return covered(full_after(n, now)) <= now;
+// Not before what was promised to cases of selects that were decided elsewhere has come back.
+bool rate_state::take(std::size_t n) noexcept {
+  return take_now(n) || (refund_decided() && take_now(n));
 }
 
-bool rate_state::take(std::size_t n) noexcept {
+bool rate_state::take_now(std::size_t n) noexcept {
   const auto now = scheduler::now();
   const auto full = full_after(n, now);
   if (covered(full) > now) return false;
@@ -99,6 +97,22 @@ void rate_state::enlist(rate_waiter& w) {
   full_at_ = full;
   waiters_.push_back(w);
   s.timers_changed();
+}
+
+/// @return Whether anything has come back.
+bool rate_state::refund_decided() noexcept {
+  bool any = false;
+  for (waiter* w = waiters_.front(); w;) {
+    waiter* const behind = waiters_.after(*w);
+    if (decided(*w)) {
+      where_->owner().timers.remove(of(*w));
+      refund(of(*w));
+      any = true;
+    }
+    w = behind;
+  }
+  if (any) where_->owner().timers_changed();
+  return any;
 }
 
 bool rate_state::withdraw(rate_waiter& w) noexcept {

@@ -81,12 +81,17 @@ std::uint32_t select_wait::ready_case() const noexcept {
 }
 
 // Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
-// whatever the others are; that none is takes all locks to say.
+// whatever the others are; that none is, or none of those written before it, takes all locks to
+// say.
 bool select_wait::try_hinted() noexcept {
   const auto i = ready_case();
   if (i == none) return false;
-  const auto& e = entries_[i];
   wake_list woken;
+  if (order_ == order::written && i != 0) {
+    const locks guard(*this);
+    return attempt_one(woken);
+  }
+  const auto& e = entries_[i];
   const std::lock_guard guard(*e.lock);
   return attempt(e, woken);
 }
@@ -97,9 +102,9 @@ bool select_wait::attempt(const select_entry& e, wake_list& woken) noexcept {
   return true;
 }
 
-// Under all locks. An attempt fails only when the partners seen were decided elsewhere; it has
-// removed them then, and nobody can bring others, so one look and one attempt for each entry are
-// enough.
+// Under all locks. Whether a case can happen its attempt says, which removes partners and rivals
+// that were decided elsewhere; nobody can bring others, so one look and one attempt for each entry
+// are enough.
 bool select_wait::attempt_one(wake_list& woken) noexcept {
   std::size_t left = 0;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
@@ -141,6 +146,24 @@ bool select_wait::attempt_or_enlist(wake_list& woken) noexcept {
   }
 }
 
+// `passes` counts to the turn of the Asio cases. Once in a while, by chance, it counts from `turn`
+// on: there is a second turn on that way, also by chance, for those whose turn never comes because
+// the goroutine's selects follow each other at that very distance.
+bool select_wait::asio_goes_first(const goroutine& g) noexcept {
+  const std::uint32_t left = turn - 1 - g.passes % turn;
+  return left == 0 || (g.passes >= turn && scheduler::choose(left + 1) == 0);
+}
+
+void select_wait::count_pass(goroutine& g, bool asio_went_first) noexcept {
+  constexpr std::uint32_t seldom = 32;
+  std::uint32_t next = g.passes + 1U;
+  if (next % turn == 0)
+    next = scheduler::choose(seldom) == 0 ? turn : 0;
+  else if (asio_went_first)
+    next = next % turn;
+  g.passes = next & 0x7f;
+}
+
 bool select_wait::start(goroutine& g, std::span<select_entry> entries,
                         std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign) {
   goroutine_ = &g;
@@ -152,10 +175,12 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
     outcome_ = g.cancel->outcome();
     if (outcome_ != waiter::state::waiting) return g.must_yield();
   }
-  if (foreign.empty() || for_timeout_ || g.passes < most_passes) {
-    bind(g);
-    if (try_hinted()) return g.must_yield();
-  }
+  bind(g);
+  asio_first_ = !foreign.empty() && !for_timeout_ && asio_goes_first(g);
+  if (asio_first_)
+    turn_used_ = ready_case() != none;
+  else if (try_hinted())
+    return g.must_yield();
   if (foreign.empty()) return start_plain();
   strand_party_.home = g.home;
   strand_party_.owner = this;
@@ -212,10 +237,10 @@ void select_wait::launch_foreign() {
     launch(*c);
   }
   busy_ = false;
-  if (for_timeout_ || goroutine_->passes < most_passes)
-    register_entries();
-  else
+  if (asio_first_)
     give_event_loop_a_turn();
+  else
+    register_entries();
 }
 
 void select_wait::launch(foreign_case& c) {
@@ -239,7 +264,6 @@ void select_wait::launch(foreign_case& c) {
 // The event loop polls between handlers: when the second of two handlers posted one by the other
 // runs, what was ready has been dispatched.
 void select_wait::give_event_loop_a_turn() {
-  goroutine_->passes = 0;
   const auto ex = goroutine_->home->event_loop_executor();
   try {
     asio::post(ex, [this, ex, held = ticket(*goroutine_)]() mutable {
@@ -290,7 +314,6 @@ void select_wait::foreign_completed(foreign_case& c) {
   --outstanding_;
   if (claim_.claim(c.index)) {
     claim_seen_ = true;
-    goroutine_->passes = 0;
     foreign_won_ = true;
     cancel_foreign();
   } else if (claim_.winner() == cancelled && (c.succeeded || for_timeout_) && rescued_ == none) {
@@ -336,8 +359,9 @@ bool select_wait::cancel(cancellable& wait, asio::cancellation_type,
 std::uint32_t select_wait::finish() {
   if (goroutine_->cancel) goroutine_->cancel->end();
   if (shared_) winner_ = claim_.winner();
-  if (!foreign_.empty() && !foreign_won_ && !for_timeout_ && goroutine_->passes < most_passes)
-    ++goroutine_->passes;
+  // Asio cases that won without passing anything over leave their turn to the next select.
+  if (!foreign_.empty() && !for_timeout_ && (turn_used_ || !foreign_won_))
+    count_pass(*goroutine_, asio_first_);
   static_cast<void>(withdraw_losers());
   for (const auto& e : entries_) e.w->who = nullptr;
   goroutine_ = nullptr;

@@ -39,6 +39,12 @@ inline bool claim(waiter& w) noexcept {
   return false;
 }
 
+/// Whether `w`, found in a waiting place under its lock, is a case of a select that has been
+/// decided elsewhere.
+[[nodiscard]] inline bool decided(const waiter& w) noexcept {
+  return w.shared_claim && w.shared_claim->winner() != selection::none;
+}
+
 /// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
 inline void wake(waiter& w) noexcept {
   party& p = *w.who;

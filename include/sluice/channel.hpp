@@ -440,9 +440,9 @@ class sending {
   requires(!std::is_void_v<T> &&
            std::same_as<std::remove_cvref_t<U>, element>) bool try_send(U&& value,
                                                                         error_code& e) const {
+    if (has_no_room(e)) return false;
     constexpr bool copies =
         std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>;
-    if (!may_send(e)) return false;
     if constexpr (!travels_in_box<element> && copies) {
       element copy(value);
       return sent(handle()->try_send(std::addressof(copy)), e);
@@ -459,8 +459,9 @@ class sending {
     }
   }
   bool try_send(error_code& e) const requires(std::is_void_v<T>) {
+    if (has_no_room(e)) return false;
     element value;
-    return may_send(e) && sent(handle()->try_send(&value), e);
+    return sent(handle()->try_send(&value), e);
   }
   /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
   template <class U>
@@ -491,10 +492,10 @@ class sending {
   void retain() const noexcept {
     if (handle().get()) handle()->retain();
   }
-  [[nodiscard]] bool may_send(error_code& e) const noexcept {
-    if (handle().get() && handle()->may_send()) return true;
+  [[nodiscard]] bool has_no_room(error_code& e) const noexcept {
+    if (handle().get() && !handle()->has_no_room()) return false;
     e = asio::error::would_block;
-    return false;
+    return true;
   }
   static bool sent(channel_core::result r, error_code& e) noexcept {
     e = channel_error(r);

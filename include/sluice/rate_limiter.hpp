@@ -35,7 +35,6 @@ class rate_state {
   [[nodiscard]] byte_lock& lock() const noexcept;
   [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
 
-  [[nodiscard]] bool ready(std::size_t n) const noexcept;
   [[nodiscard]] bool take(std::size_t n) noexcept;
   void enlist(rate_waiter& w);
   [[nodiscard]] bool withdraw(rate_waiter& w) noexcept;
@@ -49,6 +48,8 @@ class rate_state {
   [[nodiscard]] rate_time full_after(std::size_t n, clock::time_point now) const noexcept;
   /// When a bucket that is full at `full` has had all that was taken.
   [[nodiscard]] rate_time covered(rate_time full) const noexcept;
+  [[nodiscard]] bool take_now(std::size_t n) noexcept;
+  [[nodiscard]] bool refund_decided() noexcept;
 
   const target_ptr where_;
   const clock::duration interval_;

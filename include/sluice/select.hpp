@@ -3,6 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/detail/initiation.hpp>
 #include <sluice/detail/range_select_wait.hpp>
+#include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/select_cases.hpp>
 #include <sluice/detail/select_wait.hpp>
@@ -273,21 +274,25 @@ class select_cases {
   /// Does one of the cases that can be done at once, each with the same probability or the first as
   /// written, if a look without locks says which can.
   [[nodiscard]] bool take_at_once(goroutine& g) noexcept {
-    if (g.cancel || (foreign_count != 0 && g.passes >= select_wait::most_passes)) return false;
+    if (g.cancel || (foreign_count != 0 && !select_wait::passes_over(g))) return false;
     std::size_t found = select_wait::none;
     std::uint32_t ready = 0;
+    std::uint32_t own = 0;
     bool sure = true;
     for_each([&](const auto& c, std::size_t i) {
+      using case_type = std::remove_cvref_t<decltype(c)>;
+      if constexpr (!case_type::is_foreign && !case_of_otherwise<case_type>) ++own;
       const readiness seen = c.look();
       sure &= seen != readiness::unknown;
       if (seen != readiness::at_once) return;
       ++ready;
+      // That none written before the first is ready takes the locks to say.
+      if (order_ == select_wait::order::written && ready == 1) sure &= own == 1;
       if (ready == 1 || (order_ == select_wait::order::random && scheduler::choose(ready) == 0))
         found = i;
     });
     if (!sure) return false;
-    // That a single case is not ready is true at the instant of the look.
-    bool done = ready == 0 && otherwise_count == 1 && own_count == 1;
+    bool done = ready == 0 && none_is_ready();
     if (done) found = index_of_otherwise();
     for_each([&](auto& c, std::size_t i) {
       if (!done && i == found) done = c.do_at_once();
@@ -296,6 +301,18 @@ class select_cases {
     taken_at_once_ = static_cast<std::uint32_t>(found);
     if constexpr (foreign_count != 0) ++g.passes;
     return true;
+  }
+
+  /// Whether `otherwise` is to be taken, of what looked so: one look tells for one case only.
+  [[nodiscard]] bool none_is_ready() noexcept {
+    if constexpr (otherwise_count == 0 || own_count != 1) {
+      return false;
+    } else {
+      fence_before_look();
+      bool none = true;
+      for_each([&](const auto& c, std::size_t) { none &= c.look() == readiness::not_ready; });
+      return none;
+    }
   }
 
   template <class F>
@@ -693,9 +710,10 @@ requires std::invocable < std::decay_t<Handler>
 /**
  * Go's `select`. Of the cases that are ready one is chosen, each with the same probability; if none
  * is, the goroutine waits until one is. Losing operations of this library have had no effect. Asio
- * operations are launched when no other case is ready (and at the latest when they have been passed
- * over 32 times by this goroutine); the first to complete wins, the others are cancelled with every
- * type and awaited, so that none outlives its buffers. A select of nothing waits for ever.
+ * operations are launched when no other case is ready (and at the latest when this goroutine's last
+ * 30 selects with Asio operations have passed them over); the first to complete wins, the others
+ * are cancelled with every type and awaited, so that none outlives its buffers. A select of nothing
+ * waits for ever.
  *
  * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's, an
  * Asio operation until it is launched.

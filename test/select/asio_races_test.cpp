@@ -112,6 +112,73 @@ BOOST_AUTO_TEST_CASE(
   }
 }
 
+namespace {
+
+/// How often each of several selects that a goroutine uses in turn, of a ready channel and an Asio
+/// operation that is ready, has passed that over at a stretch at most, and how often it was taken.
+struct passed_over {
+  std::vector<std::size_t> longest;
+  std::vector<std::size_t> taken;
+};
+passed_over use_in_turn(std::size_t selects, std::size_t rounds_of_each) {
+  asio::io_context io;
+  const auto busy = endless();
+  passed_over result{std::vector<std::size_t>(selects), std::vector<std::size_t>(selects)};
+  sluice::go(io, [&]() -> task<> {
+    std::vector<std::size_t> since(selects);
+    asio::steady_timer timer(io, asio::steady_timer::time_point::min());
+    for (std::size_t i = 0; i < selects * rounds_of_each; ++i) {
+      const auto k = i % selects;
+      const auto r = co_await select(busy.receive(), timer.async_wait(asio::deferred));
+      if (r.index() == 1) {
+        ++result.taken[k];
+        since[k] = 0;
+      } else {
+        result.longest[k] = std::max(result.longest[k], ++since[k]);
+      }
+    }
+    io.stop();
+  });
+  run(io);
+  return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(each_of_several_selects_used_in_turn_passes_it_over_32_times_at_most) {
+  for (const std::size_t selects : {1U, 2U, 3U, 4U, 5U, 11U, 30U}) {
+    const auto r = use_in_turn(selects, 200);
+    for (std::size_t k = 0; k < selects; ++k)
+      BOOST_TEST(r.longest[k] <= most_passes, "select " << k << " of " << selects);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(none_of_several_selects_used_in_turn_passes_it_over_for_ever) {
+  for (const std::size_t selects : {31U, 33U}) {
+    const auto r = use_in_turn(selects, 30'000);
+    for (std::size_t k = 0; k < selects; ++k)
+      BOOST_TEST(r.taken[k] > 0U, "select " << k << " of " << selects);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_select_that_takes_its_asio_case_costs_another_one_no_turn) {
+  asio::io_context io;
+  const auto busy = endless();
+  const auto idle = make_channel<int>();
+  std::size_t taken = 0;
+  sluice::go(io, [&]() -> task<> {
+    asio::steady_timer timer(io, asio::steady_timer::time_point::min());
+    for (int i = 0; i < 400; ++i) {
+      co_await select(idle.receive(), timer.async_wait(asio::deferred));
+      const auto r = co_await select(busy.receive(), timer.async_wait(asio::deferred));
+      taken += r.index() == 1 ? 1U : 0U;
+    }
+    io.stop();
+  });
+  run(io);
+  BOOST_TEST(taken >= 400 / (most_passes + 1));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 namespace {

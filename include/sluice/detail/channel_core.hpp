@@ -86,15 +86,17 @@ class channel_core {
   void give_back(boxed_ptr b) noexcept;
 
   /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
-  // Empty and then seen not closed: it was empty and open at the moment of the first look.
+  // That it is closed and drained is so for ever and needs no fence.
   [[nodiscard]] bool has_nothing(result& why) const noexcept {
-    if (holds_value()) return false;
-    if (!closed_.load(std::memory_order_acquire)) {
-      why = result::would_block;
-      return true;
-    }
-    why = result::closed;
-    return !holds_value();
+    if (!looks_empty(why)) return false;
+    if (why == result::closed) return true;
+    fence_before_look();
+    return looks_empty(why);
+  }
+
+  /// Whether nothing can be sent now, as can be seen without the lock.
+  [[nodiscard]] bool has_no_room() const noexcept {
+    return confirmed([this] { return !may_send(); });
   }
 
   /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
@@ -147,11 +149,17 @@ class channel_core {
   /// @return False if it was closed already.
   [[nodiscard]] bool close() noexcept;
 
-  [[nodiscard]] std::size_t size() const noexcept { return owned_ ? 0 : std::size_t{count_}; }
+  [[nodiscard]] std::size_t size() const noexcept {
+    fence_before_look();
+    return owned_ ? 0 : std::size_t{count_};
+  }
   [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
   [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
 
-  // For waiter_functions; all but the hints under the lock.
+  // For waiter_functions; all but the hints under the lock. Without it each reads first what comes
+  // and goes and then whether the channel is closed: no room, or nothing there, and then still open
+  // was so at the moment of the first look. Who sees that the last value is gone sees a close that
+  // came before.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool may_send() const noexcept {
     return !receivers_.empty() || count_ < capacity_ || closed_.load(std::memory_order_acquire);
@@ -174,6 +182,12 @@ class channel_core {
   ~channel_core();
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
+  [[nodiscard]] bool looks_empty(result& why) const noexcept {
+    if (holds_value()) return false;
+    const bool open = !closed_.load(std::memory_order_acquire);
+    why = open ? result::would_block : result::closed;
+    return open || !holds_value();
+  }
 
   [[nodiscard]] static constexpr std::size_t offset_of_ring(std::size_t alignment) noexcept {
     const auto a = std::max(alignment, alignof(channel_core));
@@ -211,7 +225,7 @@ class channel_core {
   byte_lock lock_;
   std::atomic<bool> closed_{false};
   /// How many values there are to receive: those in the ring and those that came back.
-  relaxed<std::size_t> count_ = 0;
+  published<std::size_t> count_ = 0;
   std::size_t head_ = 0;
   waiter_list receivers_;
   waiter_list senders_;

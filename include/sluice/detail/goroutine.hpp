@@ -146,7 +146,7 @@ class goroutine final : public ready_node, public party, public registered {
   const counted counted_;
 
  public:
-  /// How often its selects have passed over their Asio cases.
+  /// How often its selects have passed over their Asio cases; see `select_wait`.
   std::uint8_t passes : 7 = 0;
 
  private:

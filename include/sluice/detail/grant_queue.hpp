@@ -92,11 +92,10 @@ class grant_queue {
   /// A waiter gives back its grant, or its place if it still has one.
   void leave(grant_waiter& w) noexcept;
 
-  // For waiter_functions; all but the hint and `withdraw` under the lock.
+  // For waiter_functions; all but the hint and `withdraw` under the lock. Whether somebody waits is
+  // for the attempt to say, which drops the losing cases of selects.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
-  [[nodiscard]] bool ready(std::size_t weight) const noexcept {
-    return waiters_.empty() && fits(weight);
-  }
+  [[nodiscard]] bool ready(std::size_t weight) const noexcept { return fits(weight); }
   [[nodiscard]] bool attempt(grant_waiter& w) noexcept;
   void enlist(grant_waiter& w) noexcept;
   [[nodiscard]] bool withdraw(grant_waiter& w) noexcept;

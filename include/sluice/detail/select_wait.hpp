@@ -53,8 +53,9 @@ class select_wait : private cancellable {
   enum class order : std::uint8_t { random, written };
 
   static constexpr std::uint32_t none = selection::none;
-  /// How often ready cases of ours may pass over Asio cases in one goroutine.
-  static constexpr std::uint8_t most_passes = 32;
+  /// Whether ready cases of ours pass over the Asio cases of the goroutine's next select that has
+  /// some, for certain.
+  [[nodiscard]] static bool passes_over(const goroutine& g) noexcept { return g.passes < turn - 1; }
 
   /// @param for_timeout It waits for one operation, whose completion is the result in any case, and
   /// a timer.
@@ -89,6 +90,11 @@ class select_wait : private cancellable {
   [[nodiscard]] waiter::state outcome() const noexcept { return outcome_; }
 
  private:
+  /// Asio cases go first in every so manieth select of a goroutine that has some. A prime: of
+  /// several selects that are used in turn each comes to it, unless there are a multiple of so
+  /// many.
+  static constexpr std::uint32_t turn = 31;
+
   static constexpr std::uint32_t cancelled = none - 1;
   static constexpr std::uint32_t failed = none - 2;
 
@@ -104,6 +110,9 @@ class select_wait : private cancellable {
 
   void forget() noexcept;
   void bind(party& p) noexcept;
+  [[nodiscard]] static bool asio_goes_first(const goroutine& g) noexcept;
+  /// A select of the goroutine has passed over its Asio cases, or its Asio cases went first.
+  static void count_pass(goroutine& g, bool asio_went_first) noexcept;
   [[nodiscard]] std::uint32_t ready_case() const noexcept;
   [[nodiscard]] bool try_hinted() noexcept;
   [[nodiscard]] bool attempt_one(wake_list& woken) noexcept;
@@ -135,6 +144,8 @@ class select_wait : private cancellable {
   const order order_;
   const bool has_otherwise_;
   const bool for_timeout_;
+  bool asio_first_ = false;  ///< it is the Asio cases' turn, ready cases of ours or not
+  bool turn_used_ = false;   ///< and one of ours was ready
   bool shared_ = false;      ///< others may claim: the winner is in the claim
   bool registered_ = false;  ///< the entries have been looked at after the launch
   bool claim_seen_ = false;  ///< the strand knows that a case has been claimed

@@ -53,7 +53,7 @@ enum class readiness : std::uint8_t {
 
 /// A place in a list of waiters.
 struct waiter_link {
-  relaxed<waiter_link*> next = nullptr;
+  published<waiter_link*> next = nullptr;
   waiter_link* previous;  // set with `next`
 };
 
@@ -177,8 +177,8 @@ struct waiter_functions {
   const char* name;
   /// The lock of its waiting place; null if it can never happen, as with a nil channel.
   byte_lock* (*lock)(waiter&) noexcept;
-  /// A hint, taken without the lock; under it exact, but for partners that were decided elsewhere
-  /// and that an attempt removes.
+  /// Whether an attempt may succeed: without the lock a hint; a no under it is an answer.
+  /** A yes is none, because others of its place may have been decided elsewhere. */
   bool (*ready)(const waiter&) noexcept;
   /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
   /// be woken after unlocking.
