@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/test_point.hpp>
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -27,27 +29,32 @@ class alarm {
 
   /// What it is set to; `never` if it is not.
   [[nodiscard]] time_point set_to() const noexcept {
-    return time_point(time_point::duration(set_to_.load(std::memory_order_acquire)));
+    return time_point(time_point::duration(set_to_.load(std::memory_order_seq_cst)));
   }
 
   /// Sets it to what `choose` returns, called under the alarm's lock with what it is set to now.
+  /** What `choose` has looked at may have changed since: the caller looks again.
+   * @return False if it has been closed. */
   template <class Choose>
-  void set(const asio::any_io_executor& executor, Choose choose) {
+  bool set(const asio::any_io_executor& executor, Choose choose) {
     const std::lock_guard guard(mutex_);
+    if (closed_) return false;
     const auto now_set = set_to();
-    const time_point at = closed_ ? never : choose(now_set);
-    if (at == now_set) return;
+    const time_point at = choose(now_set);
+    if (at == now_set) return true;
+    test_point("alarm: chosen");
     publish(at);
     ++generation_;
     if (at == never) {
       if (timer_) timer_->cancel();
-      return;
+      return true;
     }
     if (!timer_) timer_.emplace(executor);
     timer_->expires_at(at);
     timer_->async_wait([this, generation = generation_](const boost::system::error_code& e) {
       if (!e) go_off(generation);
     });
+    return true;
   }
 
   /// Unsets it for good.
@@ -69,7 +76,7 @@ class alarm {
   }
 
   void publish(time_point at) noexcept {
-    set_to_.store(at.time_since_epoch().count(), std::memory_order_release);
+    set_to_.store(at.time_since_epoch().count(), std::memory_order_seq_cst);
   }
 
   const std::function<void()> function_;

@@ -43,7 +43,7 @@ class post_memory {
     std::atomic<bool> used{false};
   };
 
-  place places_[ready_lists::most + 1];  // drains, and a watch
+  place places_[2 * ready_lists::most + 1];  // drains, and a watch
 };
 
 /// The allocator that gives a posted handler a `post_memory`.
@@ -78,8 +78,11 @@ class native_executor {
   native_executor& operator=(const native_executor&) = delete;
   virtual ~native_executor() = default;
 
-  /// Posts a drain; as a continuation it stays with this thread until its handler has ended.
-  virtual void post_drain(scheduler& s, bool continuation) = 0;
+  /// Posts a drain for any thread, the first that is free.
+  virtual void post_drain(scheduler& s) = 0;
+  /// Posts one that goes to the event loop when this thread's handler has ended.
+  /** @param kept The handler may go on for long. */
+  virtual void post_drain_after_handler(scheduler& s, bool kept) = 0;
   /// Posts a look at the other threads' lists, for a thread with nothing to do.
   virtual void post_watch(scheduler& s) = 0;
   [[nodiscard]] virtual bool running_here() const noexcept = 0;
@@ -87,6 +90,8 @@ class native_executor {
   [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
   virtual void hold_work() = 0;
   virtual void drop_work() noexcept = 0;
+  /// Whether work was dropped, and none held, since the last call.
+  [[nodiscard]] virtual bool take_work_dropped() noexcept = 0;
 };
 
 template <class Context>
@@ -94,11 +99,14 @@ class native_executor_of final : public native_executor {
  public:
   explicit native_executor_of(Context& c) noexcept : context_(c) {}
 
-  void post_drain(scheduler& s, bool continuation) override {
-    post(continuation, [&s] { s.run_posted_drain(); });
+  void post_drain(scheduler& s) override {
+    post(false, [&s] { s.run_posted_drain(false); });
+  }
+  void post_drain_after_handler(scheduler& s, bool kept) override {
+    post(true, [&s, kept] { s.run_posted_drain(kept); });
   }
   void post_watch(scheduler& s) override {
-    post(false, [&s] { s.on_watch(); });
+    post(false, [&s] { s.sharing_.on_watch(); });
   }
   bool running_here() const noexcept override {
     return context_.get_executor().running_in_this_thread();
@@ -110,8 +118,15 @@ class native_executor_of final : public native_executor {
       return false;
   }
   asio::any_io_executor executor() const override { return context_.get_executor(); }
-  void hold_work() override { work_.emplace(tracked()); }
-  void drop_work() noexcept override { work_.reset(); }
+  void hold_work() override {
+    work_.emplace(tracked());
+    dropped_ = false;
+  }
+  void drop_work() noexcept override {
+    work_.reset();
+    dropped_ = true;
+  }
+  bool take_work_dropped() noexcept override { return std::exchange(dropped_, false); }
 
  private:
   [[nodiscard]] auto tracked() const {
@@ -133,6 +148,7 @@ class native_executor_of final : public native_executor {
   std::optional<decltype(asio::require(std::declval<typename Context::executor_type>(),
                                        asio::execution::outstanding_work.tracked))>
       work_;
+  bool dropped_ = false;
 };
 
 }  // namespace sluice::detail

@@ -96,7 +96,7 @@ void rate_state::enlist(rate_waiter& w) {
   s.timers.insert(w);
   full_at_ = full;
   waiters_.push_back(w);
-  s.timers_changed();
+  s.timer_set(*w.who);
 }
 
 /// @return Whether anything has come back.

@@ -1,6 +1,5 @@
 #include <sluice/detail/scheduler.hpp>
 
-#include "alarm.hpp"
 #include "native_executor.hpp"
 
 #include <sluice/detail/test_point.hpp>
@@ -24,6 +23,11 @@ void scheduler::work_started() noexcept {
 void scheduler::work_finished() noexcept {
   const std::lock_guard guard(registry_lock_);
   if (--work_ == 0) native().drop_work();
+}
+
+bool scheduler::work_goes_on() const noexcept {
+  const std::lock_guard guard(registry_lock_);
+  return !native().take_work_dropped();
 }
 
 bool scheduler::try_add(goroutine& g) noexcept {
@@ -128,8 +132,8 @@ void scheduler::shutdown() noexcept {
     h.end(h);
   }
   wait_for_pins();  // of those who have found that a handler is the end's, and are about to go
-  timer_alarm_->close();
-  watch_alarm_->close();
+  timers.close();
+  sharing_.close();
   foreign_executor_ = {};
 }
 

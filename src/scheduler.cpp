@@ -1,6 +1,5 @@
 #include <sluice/detail/scheduler.hpp>
 
-#include "alarm.hpp"
 #include "innermost.hpp"
 #include "native_executor.hpp"
 
@@ -22,9 +21,13 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr auto quantum = 250us;
 constexpr int longest_interval = 128;
 constexpr int always_checked = 16;
+// A turn of the event loop comes when it has become cheap beside what was drained since the last.
+constexpr int turn_of_time = 32;
+constexpr auto least_allowed = 10us;
+// They cost a tenth of a step that was long.
+constexpr int careful_looks = 500;
 
 ready_node* pop(worker& w) noexcept {
   w.gate.lock_as_owner();
@@ -43,26 +46,21 @@ worker* this_worker() noexcept {
 
 // ---------------------------------------------------------------- worker
 
-worker::worker(scheduler& s) noexcept
-    : owner(s), outer(innermost), thread(std::this_thread::get_id()) {
+worker::worker(scheduler& s, place p) noexcept
+    : owner(s), outer(innermost), thread(std::this_thread::get_id()), where(p) {
   innermost = this;
+  if (s.careful_looks_ > 0) [[unlikely]]
+    ticks = interval = 1;
 }
 
 worker::~worker() {
-  if (listed) {
-    const std::lock_guard guard(owner.workers_lock_);
-    if (previous_listed)
-      previous_listed->next_listed = next_listed;
-    else
-      owner.listed_ = next_listed;
-    if (next_listed) next_listed->previous_listed = previous_listed;
-  }
+  if (listed) owner.sharing_.leave(*this);
   innermost = outer;
   owner.end_drain(*this);
 }
 
 void worker::let_others_see() noexcept {
-  if (report_wanted && current) owner.report(*this);
+  if (report_wanted) owner.report(*this);
   if (pushed >= most_pushed) owner.share(*this);
 }
 
@@ -74,9 +72,9 @@ asio::execution_context::id scheduler::id;
 scheduler::scheduler(asio::execution_context& context)
     : service(context),
       target(*this, kind::native),
-      timer_alarm_(std::make_unique<alarm>([this] { on_alarm(); })),
-      watch_alarm_(std::make_unique<alarm>([this] { on_watch(); })),
-      link_(std::make_shared<scheduler_link>(*this)) {}
+      timers(*this, [this] { on_alarm(); }),
+      link_(std::make_shared<scheduler_link>(*this)),
+      sharing_(*this) {}
 
 scheduler::~scheduler() = default;
 
@@ -138,6 +136,10 @@ void scheduler::schedule(ready_node& node) noexcept {
     w->push(node);
     return;
   }
+  // This thread's handler may take its time. If nobody else is known to run the context, the drain
+  // goes to the event loop at once, which costs little then; otherwise a watch looks after it.
+  const bool here = native().running_here();
+  const bool kept = here && sharing_.several_threads();
   bool needed = false;
   {
     // Under the lock, so that shutdown finds in the list whatever was pushed before it looked.
@@ -148,13 +150,14 @@ void scheduler::schedule(ready_node& node) noexcept {
       return;
     }
     shared_.push_back(node);
-    needed = needs_drain();
+    needed = count_drain(kept);
   }
-  if (!needed) return;
-  // The drain stays with this thread, whose handler may take its time: another one looks after it.
-  const bool here = native().running_here();
-  native().post_drain(*this, here);
-  if (here && !watching_.load(std::memory_order_relaxed)) request_watch();
+  if (kept) {
+    if (needed) native().post_drain_after_handler(*this, true);
+    sharing_.follow();
+  } else if (needed) {
+    native().post_drain(*this);
+  }
 }
 
 bool scheduler::try_run_here(void (*f)(void*), void* arg) {
@@ -170,64 +173,86 @@ bool scheduler::running_in_this_thread() const noexcept {
   return native().running_here();
 }
 
+std::size_t scheduler::drains_needed() const noexcept {
+  return std::max<std::size_t>(left_over_.size(), shared_.empty() ? 0 : 1);
+}
+
 // Whether one drain more must be posted, which is counted then. Called with the shared lock held.
-bool scheduler::needs_drain() noexcept {
-  const std::size_t needed = std::max<std::size_t>(left_over_.size(), shared_.empty() ? 0 : 1);
-  if (drains_posted_ >= needed) return false;
-  ++drains_posted_;
+// One that a thread keeps helps nobody else.
+bool scheduler::count_drain(bool kept) noexcept {
+  if (drains_posted_ + (kept ? drains_kept_ : 0) >= drains_needed()) return false;
+  ++(kept ? drains_kept_ : drains_posted_);
   return true;
 }
 
-void scheduler::run_posted_drain() {
-  note_thread();
-  worker w(*this);
+// Nobody can ask Asio whether a handler waits, or whether a socket is ready. What it did between
+// this drain and the one whose rest it takes over tells how long this one may be: as many times
+// longer as leaves the turns of the event loop a small share of the time, however little they have
+// to do, and never longer than `worker::longest`.
+void scheduler::run_posted_drain(bool kept) {
+  sharing_.note_thread();
+  worker w(*this, worker::place::whole_handler);
+  steady_clock::time_point left_over_since;
   {
     const std::lock_guard guard(shared_lock_);
-    --drains_posted_;
+    --(kept ? drains_kept_ : drains_posted_);
     w.gate.lock_as_owner();
-    left_over_.pop_front(w.local);
+    left_over_since = left_over_.pop_front(w.local);
     w.gate.unlock_as_owner();
+  }
+  if (left_over_since != steady_clock::time_point()) {
+    w.started = w.checked = steady_clock::now();
+    w.allowed = std::clamp<steady_clock::duration>((w.checked - left_over_since) * turn_of_time,
+                                                   least_allowed, worker::longest);
   }
   static_cast<void>(take_shared(w));
   drain(w);
 }
 
 // The context may have been stopped: it is asked after each of the first resumptions and then each
-// time the clock is looked at, because asking takes its mutex. Many drains resume one goroutine:
-// they do neither.
+// time the clock is looked at, because asking takes its mutex. The clock is looked at after the
+// first, second, fourth, eighth one and then when the worker's ticks are used up. Many drains
+// resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
   int resumed = 0;
-  bool timed = false;
+  bool timed = w.has_started();
   for (;;) {
     ready_node* const node = pop(w);
     if (!node) {
-      if (take_shared(w) || steal(w))
+      if (w.launched) return;
+      if (take_shared(w) || sharing_.steal(w))
         if (resumed == 0 || !native().stopped()) continue;
       return;
     }
-    if (!timed && (resumed != 0 || w.local.size() != 0)) {
+    if (!timed && (resumed != 0 || w.local.size() != 0 || careful_looks_ > 0)) {
       timed = true;
       w.started = w.checked = steady_clock::now();
     }
-    if (w.report_wanted && w.local.size() != 0) [[unlikely]]
+    if ((w.report_wanted && w.local.size() != 0) || w.deadline_set) [[unlikely]]
       report(w);
     w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    const bool early = ++resumed <= always_checked;
+    ++resumed;
     --w.ticks;
     w.pushed = 0;
     node->run(*node, &w);
-    const bool ask = early && w.local.size() != 0;
-    if (w.ticks <= 0 ? quantum_over(w) : ask && native().stopped()) return;
+    if (w.ticks <= 0) {
+      if (w.launched || time_is_up(w)) return;
+    } else if (resumed <= always_checked && w.local.size() != 0) {
+      if ((resumed & (resumed - 1)) == 0 ? time_is_up(w) : native().stopped()) return;
+    }
   }
 }
 
+// A nested run of the event loop serves what waits behind the goroutines that called it.
 bool scheduler::take_shared(worker& w) noexcept {
-  if (w.outer && &w.outer->owner == this) {
-    // A nested run of the event loop serves what waits behind the goroutine that called it.
+  for (worker* outer = w.outer; outer; outer = outer->outer) {
+    if (&outer->owner != this) continue;
+    outer->nested = true;
+    outer->report_wanted = true;
     w.gate.lock_as_owner();
-    w.outer->gate.lock_as_owner();
-    w.local.append(w.outer->local);
-    w.outer->gate.unlock_as_owner();
+    outer->gate.lock_as_owner();
+    w.local.append(outer->local);
+    outer->gate.unlock_as_owner();
     w.gate.unlock_as_owner();
   }
   if (shared_.size() != 0) {
@@ -239,70 +264,132 @@ bool scheduler::take_shared(worker& w) noexcept {
   return w.local.size() != 0;
 }
 
-// Called between resumptions when the worker's ticks are used up.
-bool scheduler::quantum_over(worker& w) {
+bool scheduler::anything_shared() noexcept {
+  const std::lock_guard guard(shared_lock_);
+  return drains_needed() != 0;
+}
+
+// Looks at the clock, between two steps.
+bool scheduler::time_is_up(worker& w) {
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
-  steady_clock::time_point started = w.started;
-  if (started == steady_clock::time_point()) w.started = started = w.checked = now;
+  if (steady_clock::time_point(w.started) == steady_clock::time_point())
+    w.started = w.checked = now;
   const auto since_last = now - w.checked;
   w.checked = now;
-  if (since_last < 20us)
-    w.interval = std::min(w.interval * 2, longest_interval);
-  else
+  w.nested = false;
+  const bool used_up = w.ticks <= 0;
+  if (since_last > worker::longest)
+    careful_looks_ = careful_looks;
+  else if (careful_looks_ > 0)
+    careful_looks_ = careful_looks_ - 1;
+  if (careful_looks_ > 0)
+    w.interval = 1;
+  else if (since_last >= 20us)
     w.interval = std::max(w.interval / 4, 1);
-  w.ticks = w.interval;
-  if (now - started > quantum) return true;
-  fire_due_timers(now);
-  w.report_wanted = !watching_.load(std::memory_order_relaxed);
+  else if (used_up)
+    w.interval = std::min(w.interval * 2, longest_interval);
+  if (used_up || w.ticks > w.interval) w.ticks = w.interval;
+  if (w.running_for(now) > w.allowed) return true;
+  fire_some_timers(now);
   static_cast<void>(take_shared(w));
   return false;
 }
 
-// Leaves nothing in the worker's list and the Asio timer armed for the earliest deadline.
+// Something waits behind the step that is about to run, or that runs.
+void scheduler::report(worker& w) noexcept {
+  if (std::exchange(w.deadline_set, false)) timers_changed();
+  if (!w.report_wanted || w.local.size() == 0) return;
+  if (w.nested)
+    share(w);
+  else
+    sharing_.report(w);
+}
+
+// One step makes ever more ready, as a loop of `go` or the close of a channel does: they need not
+// wait for its end. As in Go's runqputslow a whole batch goes to where all threads look. So does
+// what waits behind a step that runs the event loop, which serves it then.
+void scheduler::share(worker& w) noexcept {
+  w.pushed = 0;
+  if (!sharing_.several_threads() && !w.nested) return;
+  bool needed = false;
+  {
+    const std::lock_guard guard(shared_lock_);
+    w.gate.lock_as_owner();
+    shared_.append(w.local);
+    w.gate.unlock_as_owner();
+    needed = count_drain(false);
+  }
+  if (needed) native().post_drain(*this);
+}
+
+// Leaves nothing in the worker's list and the Asio timer set for the earliest deadline.
 void scheduler::end_drain(worker& w) noexcept {
   if (!w.local.empty()) {
     bool needed = false;
     {
       const std::lock_guard guard(shared_lock_);
-      left_over_.push_back(w.local);
-      needed = needs_drain();
+      left_over_.push_back(w.local, w.checked);
+      needed = count_drain(false);
     }
-    if (needed) native().post_drain(*this, true);
+    if (needed) {
+      if (w.where == worker::place::whole_handler)
+        native().post_drain_after_handler(*this, false);
+      else
+        native().post_drain(*this);
+    }
   }
-  set_alarm_if_needed();
+  timers.settle();
 }
 
-void scheduler::fire_due_timers(steady_clock::time_point now) noexcept {
-  if (timers.next() > now) return;
+bool scheduler::fire_some_timers(steady_clock::time_point now) noexcept {
+  if (timers.next() > now) return false;
   wake_list wakes;
   {
     const std::lock_guard guard(timers.lock);
-    timers.fire_due(now, wakes);
+    timers.fire_some(now, wakes);
   }
   wakes.wake_all();
+  return timers.next() <= now;
 }
 
+// What is due is fired as long as a turn may take; the rest has the Asio timer go off at once
+// again.
 void scheduler::on_alarm() {
-  note_thread();
-  worker w(*this);
-  fire_due_timers(now());
+  sharing_.note_thread();
+  worker w(*this, worker::place::whole_handler);
+  w.report_wanted = false;  // nothing runs yet
+  w.started = w.checked = now();
+  while (fire_some_timers(w.checked) && w.running_for(w.checked) < worker::longest / 2)
+    w.checked = now();
+  w.report_wanted = true;
+  w.deadline_set = true;
   drain(w);
 }
 
-void scheduler::timers_changed() noexcept {
-  if (!shutting_down() && !(innermost && &innermost->owner == this)) set_alarm_if_needed();
+// Who suspends right after setting a timer leaves the alarm to its worker, which sees to it before
+// it runs something else. Whoever else sets one may go on for long.
+void scheduler::timer_set(const party& by) noexcept {
+  worker* const w = innermost;
+  if (w && &w->owner == this && w->current == &by)
+    w->deadline_set = true;
+  else
+    timers_changed();
 }
 
-// An alarm that is too early costs one turn of the event loop; moving it costs a system call.
-void scheduler::set_alarm_if_needed() noexcept {
-  const auto suits = [this](alarm::time_point at) {
-    const auto next = timers.next();
-    return next == alarm::never ? at == alarm::never : at <= next;
-  };
-  if (suits(timer_alarm_->set_to())) return;
-  timer_alarm_->set(timer_executor(),
-                    [&](alarm::time_point at) { return suits(at) ? at : timers.next(); });
+// An alarm that is too early may wait for the end of a drain.
+void scheduler::timers_changed() noexcept {
+  if (shutting_down()) return;
+  if (innermost && &innermost->owner == this && timers.covered()) return;
+  timers.settle();
+}
+
+bool completion_may_stay() noexcept {
+  worker* const w = innermost;
+  if (!w || w->where != worker::place::whole_handler || w->local.size() != 0) return false;
+  w->launched = true;
+  w->ticks = 0;
+  return true;
 }
 
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {

@@ -49,7 +49,7 @@ const waiter_functions sleep_functions{
       if (sleeper(w).delay != sleep_waiter::until_deadline)
         sleeper(w).deadline = add_saturated(scheduler::now(), sleeper(w).delay);
       w.who->home->timers.insert(sleeper(w));
-      w.who->home->timers_changed();
+      w.who->home->timer_set(*w.who);
     },
     [](waiter& w) noexcept {
       scheduler& s = *w.who->home;

@@ -1,12 +1,24 @@
 #include <sluice/detail/timer_queue.hpp>
 
+#include "alarm.hpp"
+
+#include <sluice/detail/scheduler.hpp>
+
 #include <algorithm>
+#include <utility>
 
 namespace sluice::detail {
 
 namespace {
 constexpr std::size_t arity = 4;
-}
+// With a heap of a million a batch takes about 50 us.
+constexpr int batch = 32;
+}  // namespace
+
+timer_queue::timer_queue(const scheduler& owner, std::function<void()> go_off)
+    : owner_(owner), alarm_(std::make_unique<alarm>(std::move(go_off))) {}
+
+timer_queue::~timer_queue() = default;
 
 void timer_queue::insert(timer_node& node) {
   heap_.push_back({});
@@ -20,8 +32,8 @@ void timer_queue::remove(timer_node& node) noexcept {
   publish_next();
 }
 
-void timer_queue::fire_due(time_point now, wake_list& wakes) noexcept {
-  while (!heap_.empty() && heap_.front().deadline <= now) {
+void timer_queue::fire_some(time_point now, wake_list& wakes) noexcept {
+  for (int n = 0; n < batch && !heap_.empty() && heap_.front().deadline <= now; ++n) {
     timer_node& node = *heap_.front().node;
     remove_at(0);
     node.fire(node, wakes);
@@ -72,7 +84,37 @@ void timer_queue::remove_at(std::size_t position) noexcept {
 
 void timer_queue::publish_next() noexcept {
   const auto earliest = heap_.empty() ? time_point::max() : heap_.front().deadline;
-  next_.store(earliest.time_since_epoch().count(), std::memory_order_relaxed);
+  const auto at = earliest.time_since_epoch().count();
+  if (at != next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_seq_cst);
+}
+
+// An alarm that is too early costs one turn of the event loop; moving it costs a system call. If
+// there is no deadline it must not be set, because it is outstanding work.
+bool timer_queue::suits(time_point set_to) const noexcept {
+  const auto earliest = next();
+  return earliest == alarm::never ? set_to == alarm::never : set_to <= earliest;
+}
+
+bool timer_queue::covered() const noexcept {
+  return alarm_->set_to() <= next();
+}
+
+// The invariant: the alarm suits the earliest deadline, or somebody will call this function.
+//
+// What the two are is in two variables: `next_`, stored under the heap's lock, and the alarm's
+// `set_to_`, stored under the alarm's. All their stores and loads are sequentially consistent, and
+// whoever stores one of them afterwards loads both here: after a change of the heap, after setting
+// the alarm (that is the loop), after it has gone off. So of the last store to `next_` and the last
+// one to `set_to_`, whoever made the later one finds both, and leaves only if they suit.
+void timer_queue::settle() noexcept {
+  while (!suits(alarm_->set_to()))
+    if (!alarm_->set(owner_.event_loop_executor(),
+                     [this](time_point at) { return suits(at) ? at : next(); }))
+      return;
+}
+
+void timer_queue::close() noexcept {
+  alarm_->close();
 }
 
 }  // namespace sluice::detail

@@ -16,7 +16,9 @@ class [[nodiscard]] yield_operation {
 
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
-    h.promise().g->make_ready();
+    auto& g = *h.promise().g;
+    g.on->ticks = 0;  // who yields may have taken long: has the clock looked at
+    g.make_ready();
   }
   static constexpr void await_resume() noexcept {}
 };

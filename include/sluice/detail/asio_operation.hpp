@@ -201,6 +201,9 @@ class handler_wait : private cancellable {
   waiter::state outcome_ = waiter::state::aborted;
 };
 
+/// Whether the completion of what this thread launches now may wait until its drain ends.
+[[nodiscard]] bool completion_may_stay() noexcept;
+
 /// A handler that tells an operation in a goroutine's frame.
 template <class Operation>
 class resume_handler {
@@ -228,9 +231,11 @@ class resume_handler {
     if (!t->ended()) operation_->complete(std::forward<Args>(args)...);
   }
 
-  /// What a goroutine launches continues what it was resumed for, so the completion stays with this
-  /// thread and wakes no other. Source: Asio's handler hooks.
-  friend bool asio_handler_is_continuation(resume_handler*) noexcept { return true; }
+  /// What a goroutine launches continues what it was resumed for: with nothing else to do on this
+  /// thread, the completion stays with it and wakes no other. Source: Asio's handler hooks.
+  friend bool asio_handler_is_continuation(resume_handler*) noexcept {
+    return completion_may_stay();
+  }
 
  private:
   ticket ticket_;

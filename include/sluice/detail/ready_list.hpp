@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <utility>
 
@@ -79,36 +80,50 @@ class ready_list {
   std::atomic<std::size_t> size_{0};
 };
 
-/// A queue of a few ready lists that stay apart: what several threads have left over.
+/// A queue of a few ready lists that stay apart: what several threads have left over, and when.
 class ready_lists {
  public:
+  using time_point = std::chrono::steady_clock::time_point;
+
   static constexpr std::size_t most = 4;
 
   /// How many lists; may be read by any thread.
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
   /// Takes over what is in `list`; joins it to the last one if there are `most` already.
-  void push_back(ready_list& list) noexcept {
+  void push_back(ready_list& list, time_point since) noexcept {
     const auto n = size();
     if (n < most) {
-      lists_[n].swap(list);
+      lists_[n].nodes.swap(list);
+      lists_[n].since = since;
       size_.store(n + 1, std::memory_order_relaxed);
     } else {
-      lists_[most - 1].append(list);
+      lists_[most - 1].nodes.append(list);
     }
   }
 
   /// Moves the first list, if there is one, behind what is in `to`.
-  void pop_front(ready_list& to) noexcept {
+  /** @return When it was left over; the clock's epoch if there is none. */
+  time_point pop_front(ready_list& to) noexcept {
     const auto n = size();
-    if (n == 0) return;
-    to.append(lists_[0]);
-    for (std::size_t i = 1; i < n; ++i) lists_[i - 1].swap(lists_[i]);
+    if (n == 0) return {};
+    const time_point since = lists_[0].since;
+    to.append(lists_[0].nodes);
+    for (std::size_t i = 1; i < n; ++i) {
+      lists_[i - 1].nodes.swap(lists_[i].nodes);
+      lists_[i - 1].since = lists_[i].since;
+    }
     size_.store(n - 1, std::memory_order_relaxed);
+    return since;
   }
 
  private:
-  ready_list lists_[most];
+  struct entry {
+    ready_list nodes;
+    time_point since;
+  };
+
+  entry lists_[most];
   std::atomic<std::size_t> size_{0};
 };
 

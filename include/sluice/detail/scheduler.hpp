@@ -8,6 +8,7 @@
 #include <sluice/detail/scheduler_link.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/timer_queue.hpp>
+#include <sluice/detail/work_sharing.hpp>
 #include <sluice/detail/worker.hpp>
 
 #include <boost/asio/execution_context.hpp>
@@ -23,7 +24,6 @@
 
 namespace sluice::detail {
 
-class alarm;
 class native_executor;
 
 /// The ready lists, goroutines and timers of one execution context. A service of that context.
@@ -110,13 +110,16 @@ class scheduler final : public asio::execution_context::service, public target {
     return std::chrono::steady_clock::now();
   }
 
-  /// Sees to it that a timer inserted or removed outside a drain is waited for.
+  /// `by` has inserted a timer.
+  void timer_set(const party& by) noexcept;
+  /// Timers have been inserted or removed.
   void timers_changed() noexcept;
 
   timer_queue timers;
 
  private:
   friend class worker;
+  friend class work_sharing;
   template <class Context>
   friend class native_executor_of;
 
@@ -130,32 +133,22 @@ class scheduler final : public asio::execution_context::service, public target {
   void shutdown() noexcept override;
   [[nodiscard]] registered* take_youngest(registered_list& list) noexcept;
 
-  void run_posted_drain();
-  [[nodiscard]] bool needs_drain() noexcept;
+  void run_posted_drain(bool kept);
+  [[nodiscard]] std::size_t drains_needed() const noexcept;
+  [[nodiscard]] bool count_drain(bool kept) noexcept;
   [[nodiscard]] bool take_shared(worker& w) noexcept;
-  [[nodiscard]] bool quantum_over(worker& w);
+  [[nodiscard]] bool anything_shared() noexcept;
+  [[nodiscard]] bool time_is_up(worker& w);
   void end_drain(worker& w) noexcept;
-
-  void note_thread() noexcept;
   void report(worker& w) noexcept;
   void share(worker& w) noexcept;
-  void list(worker& w) noexcept;
-  void request_watch() noexcept;
-  void on_watch();
-  void arm_watch() noexcept;
-  [[nodiscard]] bool steal(worker& w) noexcept;
-  [[nodiscard]] static bool worth_stealing(const worker& other,
-                                           std::chrono::steady_clock::time_point now) noexcept;
-  [[nodiscard]] bool take_half(worker& from, worker& to) noexcept;
+  [[nodiscard]] bool work_goes_on() const noexcept;
 
-  void fire_due_timers(std::chrono::steady_clock::time_point now) noexcept;
+  bool fire_some_timers(std::chrono::steady_clock::time_point now) noexcept;
   void on_alarm();
-  void set_alarm_if_needed() noexcept;
 
   std::atomic<native_executor*> native_{nullptr};
   std::unique_ptr<native_executor> native_storage_;
-  std::unique_ptr<alarm> timer_alarm_;
-  std::unique_ptr<alarm> watch_alarm_;
   asio::any_io_executor foreign_executor_;
   asio::io_context* ends_with_failure_ = nullptr;
   const std::shared_ptr<scheduler_link> link_;
@@ -166,7 +159,11 @@ class scheduler final : public asio::execution_context::service, public target {
   ready_list shared_;
   /// What drains had not finished, each list for a drain of its own.
   ready_lists left_over_;
+  /// Drains that the event loop has, and those that a thread keeps until its handler has ended.
   std::size_t drains_posted_ = 0;
+  std::size_t drains_kept_ = 0;
+  /// How many looks at the clock there are to be, one after each step, because a step was long.
+  relaxed<int> careful_looks_ = 0;
 
   alignas(64) mutable byte_lock registry_lock_;
   registered_list goroutines_;
@@ -175,15 +172,7 @@ class scheduler final : public asio::execution_context::service, public target {
   std::unordered_map<const goroutine*, std::string> names_;
   std::size_t work_ = 0;
 
-  alignas(64) byte_lock workers_lock_;
-  /// The workers in whose lists something has waited.
-  relaxed<worker*> listed_ = nullptr;
-  std::atomic<bool> watching_{false};
-  bool saw_long_list_ = false;
-  std::atomic<bool> several_threads_{false};
-  std::atomic<std::size_t> first_thread_{0};
-  std::atomic<int> early_watches_{0};
-  std::atomic<std::chrono::steady_clock::rep> next_watch_{0};
+  work_sharing sharing_;
 };
 
 }  // namespace sluice::detail

@@ -6,10 +6,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <vector>
 
 namespace sluice::detail {
+
+class alarm;
+class scheduler;
 
 /// Something that happens at an instant.
 struct timer_node {
@@ -28,28 +33,42 @@ struct timer_node {
   std::size_t position = not_queued;
 };
 
-/// The timers of one scheduler: a four-ary heap, with removal from the middle.
+/// The timers of one scheduler: a four-ary heap, with removal from the middle, and the one Asio
+/// timer that goes off for them.
 /**
- * All members but `next` and `lock` are called under `lock`. The scheduler arms one Asio timer for
- * the earliest deadline, when a drain ends and `earliest_changed` says so.
+ * `insert`, `remove`, `fire_some` and `empty` are called under `lock`. Whoever has inserted or
+ * removed owes a `settle`. See there for what holds between the heap and the Asio timer.
  */
 class timer_queue {
  public:
   using time_point = timer_node::time_point;
 
+  /// @param go_off What the Asio timer calls. It owes a `settle` too.
+  timer_queue(const scheduler& owner, std::function<void()> go_off);
+  ~timer_queue();
+
   /// @throws std::bad_alloc
   void insert(timer_node& node);
   void remove(timer_node& node) noexcept;
 
-  /// Fires what is due at `now`.
-  void fire_due(time_point now, wake_list& wakes) noexcept;
+  /// Fires what is due at `now`, as much as may be done while others wait for the lock.
+  void fire_some(time_point now, wake_list& wakes) noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
 
   /// The earliest deadline, `time_point::max()` if there is none. May be read without the lock.
   [[nodiscard]] time_point next() const noexcept {
-    return time_point(time_point::duration(next_.load(std::memory_order_relaxed)));
+    return time_point(time_point::duration(next_.load(std::memory_order_seq_cst)));
   }
+
+  /// Whether the Asio timer goes off at the earliest deadline or before.
+  [[nodiscard]] bool covered() const noexcept;
+
+  /// Sets the Asio timer as the earliest deadline wants it.
+  void settle() noexcept;
+
+  /// Unsets the Asio timer for good.
+  void close() noexcept;
 
   byte_lock lock;
 
@@ -64,7 +83,10 @@ class timer_queue {
   void sift_down(std::size_t position, entry e) noexcept;
   void remove_at(std::size_t position) noexcept;
   void publish_next() noexcept;
+  [[nodiscard]] bool suits(time_point set_to) const noexcept;
 
+  const scheduler& owner_;
+  const std::unique_ptr<alarm> alarm_;
   std::vector<entry> heap_;
   std::atomic<time_point::rep> next_{time_point::max().time_since_epoch().count()};
 };

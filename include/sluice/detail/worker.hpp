@@ -21,7 +21,11 @@ class worker {
   /// What a goroutine did when its `resume` returned.
   enum class step : std::uint8_t { parked, transferred, finished };
 
-  explicit worker(scheduler& s) noexcept;
+  /// Where it stands: in a handler of the scheduler's that ends with it, or in something that may
+  /// go on.
+  enum class place : std::uint8_t { whole_handler, part_of_handler };
+
+  explicit worker(scheduler& s, place p = place::part_of_handler) noexcept;
   ~worker();
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
@@ -30,14 +34,28 @@ class worker {
   void push(ready_node& node) noexcept {
     gate.lock_as_owner();
     local.push_back(node);
+    const bool wanted = report_wanted;
     gate.unlock_as_owner();
     ++pushed;
-    if ((report_wanted && current) || pushed >= most_pushed) [[unlikely]]
+    if (wanted || pushed >= most_pushed) [[unlikely]]
       let_others_see();
+  }
+
+  /// Whether `started` has been set.
+  [[nodiscard]] bool has_started() const noexcept {
+    return static_cast<std::chrono::steady_clock::time_point>(started) !=
+           std::chrono::steady_clock::time_point();
+  }
+  [[nodiscard]] std::chrono::steady_clock::duration running_for(
+      std::chrono::steady_clock::time_point now) const noexcept {
+    return now - static_cast<std::chrono::steady_clock::time_point>(started);
   }
 
   /// From so many on what one step makes ready is shared with other threads at once.
   static constexpr int most_pushed = 256;
+
+  /// The longest that the event loop waits for its turn, but for one step.
+  static constexpr std::chrono::microseconds longest{250};
 
   static constexpr std::uint64_t never_seen = ~std::uint64_t{0};
 
@@ -46,8 +64,16 @@ class worker {
   const std::thread::id thread;
   goroutine* current = nullptr;
   step after = step::parked;
-  /// Whether the scheduler is to be told when something waits in the list.
-  bool report_wanted = true;
+  /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
+  /// and looked at, together with a change of the list, under the gate.
+  relaxed<bool> report_wanted = true;
+  const place where;
+  /// What its step has launched may have completed, and waits in the event loop until it ends.
+  bool launched = false;
+  /// Goroutines that it ran have set deadlines that the Asio timer may not be set to.
+  bool deadline_set = false;
+  /// The event loop has been run inside its current step, or one before.
+  bool nested = false;
   /// How many nodes its current step has made ready.
   int pushed = 0;
   /// Whether other threads can see it.
@@ -58,6 +84,8 @@ class worker {
   /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
+  /// How long it may go on before the event loop has its turn.
+  std::chrono::steady_clock::duration allowed = longest;
 
   biased_lock gate;
   ready_list local;

@@ -1,0 +1,74 @@
+#include "hold.hpp"
+
+#include <sluice/channel.hpp>
+#include <sluice/go.hpp>
+#include <sluice/task.hpp>
+#include <sluice/timer.hpp>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <thread>
+
+// Preemptions between two steps of the timers' and the watch's protocols.
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+// The last timer goes, and its thread is held between "there is none" and "so no alarm". Another
+// timer is set meanwhile, later than the first: the alarm still suits it.
+BOOST_AUTO_TEST_CASE(a_timer_set_while_the_alarm_is_being_unset_goes_off) {
+  asio::io_context io;
+  sluice::timer last(io, 50ms);
+  bool fired = false;
+  sluice_test::hold here("alarm: chosen");
+  std::thread stopper([&] { last.stop(); });
+  here.wait_until_held();
+  auto later = sluice::after_func(io, 60ms, [&] { fired = true; });
+  here.release();
+  stopper.join();
+  io.run_for(10s);
+  BOOST_TEST(fired);
+}
+
+// The watch has found nothing and is held before it ends; meanwhile a goroutine puts another one
+// behind itself and goes on.
+BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
+  asio::io_context io;
+  auto guard = asio::make_work_guard(io);
+  std::thread first([&] { io.run(); });
+  std::thread second([&] { io.run(); });
+  std::promise<void> over;
+  std::atomic<bool> hidden = false;
+  std::atomic<bool> ran = false;
+  sluice_test::hold end_of_watch("watch: none");
+  // Something has a watch begin.
+  sluice::go(io, []() -> sluice::task<> {
+    sluice::go([]() -> sluice::task<> { co_return; });
+    co_return;
+  });
+  end_of_watch.wait_until_held();
+  sluice::go(io, [&]() -> sluice::task<> {
+    sluice::go([&]() -> sluice::task<> {
+      ran = true;
+      co_return;
+    });
+    hidden = true;
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    while (!ran && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    BOOST_TEST(ran.load());
+    over.set_value();
+    co_return;
+  });
+  while (!hidden) std::this_thread::yield();
+  std::this_thread::sleep_for(5ms);
+  end_of_watch.release();
+  over.get_future().wait();
+  guard.reset();
+  first.join();
+  second.join();
+}
