@@ -4,6 +4,7 @@
 #include "waking.hpp"
 
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/test_point.hpp>
 
 #include <mutex>
 #include <utility>
@@ -26,6 +27,7 @@ void cancellation::request(asio::cancellation_type type, waiter::state reason) n
     held = to_pin(*to_wake);
     if (held) held->pin();
   }
+  test_point("a cancelled wait has ended");
   to_wake->make_ready();
   if (held) held->unpin();
 }

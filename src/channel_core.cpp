@@ -4,13 +4,15 @@
 #include "waking.hpp"
 
 #include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/test_point.hpp>
 
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <mutex>
 #include <stdexcept>
-#include <thread>
+#include <utility>
 
 namespace sluice::detail {
 
@@ -34,23 +36,67 @@ bool withdraw_from_channel(waiter& w) noexcept {
 }
 
 /// Under way: somebody looks whether a waiter is still in its channel's list, to take it out.
-/** The waiter keeps its channel only as long as it is there, so a channel that ends waits until
- * nobody looks. */
+/**
+ * The waiter keeps its channel only as long as it is there, so a channel that ends waits until
+ * nobody looks. Who looks says for which channel, in one of several lists, before it looks; who
+ * ends a channel has taken out its waiters before it asks. Both under the list's lock: one of them
+ * comes first, and the second sees what the first has done.
+ */
 class withdrawal {
  public:
-  withdrawal() noexcept { under_way_.fetch_add(1, std::memory_order_acq_rel); }
+  explicit withdrawal(const channel_core& from) noexcept : from_(from), list_(list_of(from)) {
+    const std::lock_guard guard(list_.lock);
+    next_ = list_.first;
+    if (next_) next_->previous_ = this;
+    list_.first = this;
+  }
   withdrawal(const withdrawal&) = delete;
   withdrawal& operator=(const withdrawal&) = delete;
-  ~withdrawal() { under_way_.fetch_sub(1, std::memory_order_release); }
+  ~withdrawal() {
+    bool awaited = false;
+    {
+      const std::lock_guard guard(list_.lock);
+      (previous_ ? previous_->next_ : list_.first) = next_;
+      if (next_) next_->previous_ = previous_;
+      list_.ended.fetch_add(1, std::memory_order_release);
+      awaited = std::exchange(list_.awaited, false);
+    }
+    if (awaited) list_.ended.notify_all();
+  }
 
-  // A read-modify-write: it comes before a withdrawal, which then sees what this thread has taken
-  // out, or after it.
-  static void wait_for_all() noexcept {
-    while (under_way_.fetch_add(0, std::memory_order_acq_rel) != 0) std::this_thread::yield();
+  static void wait_for_all_from(const channel_core& core) noexcept {
+    list& l = list_of(core);
+    for (;;) {
+      std::uint32_t seen = 0;
+      {
+        const std::lock_guard guard(l.lock);
+        const withdrawal* w = l.first;
+        while (w && &w->from_ != &core) w = w->next_;
+        if (!w) return;
+        l.awaited = true;
+        seen = l.ended.load(std::memory_order_relaxed);
+      }
+      l.ended.wait(seen, std::memory_order_acquire);
+    }
   }
 
  private:
-  static inline constinit std::atomic<std::size_t> under_way_{0};
+  struct alignas(64) list {
+    byte_lock lock;
+    bool awaited = false;
+    std::atomic<std::uint32_t> ended{0};
+    withdrawal* first = nullptr;
+  };
+
+  static list& list_of(const channel_core& core) noexcept {
+    static constinit list lists[64];
+    return lists[reinterpret_cast<std::uintptr_t>(&core) / 64 % std::size(lists)];
+  }
+
+  const channel_core& from_;
+  list& list_;
+  withdrawal* previous_ = nullptr;
+  withdrawal* next_;
 };
 
 }  // namespace
@@ -96,7 +142,7 @@ channel_core::~channel_core() {
 }
 
 void channel_core::destroy() noexcept {
-  withdrawal::wait_for_all();
+  withdrawal::wait_for_all_from(*this);
   owned_.reset();
   const auto alignment = std::align_val_t{alignment_of(element_)};
   this->~channel_core();
@@ -329,8 +375,11 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
   if (w.shared_claim) {
     withdrawn = core.remove(w, last);
     if (!withdrawn) core.release();
+  } else if (w.owns_handle) {
+    withdrawn = core.remove(w, last);
   } else {
-    const withdrawal here;
+    const withdrawal here(core);
+    test_point("a withdrawal from a channel");
     withdrawn = w.linked() && core.remove(w, last);
     std::atomic_thread_fence(std::memory_order_acquire);
   }

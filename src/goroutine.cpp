@@ -113,8 +113,15 @@ void goroutine::finish() {
   if (escaped) std::rethrow_exception(escaped);
 }
 
+// Whoever ends a wait holds a pin from before that can be seen until it has made this ready; who
+// cancels one takes it under the lock of the cancellation. So once this is detached, nobody comes,
+// and once there are no pins, nobody is left, also of those who cancelled a wait that leaves no
+// trace: one on a nil channel, or a select.
 void goroutine::destroy_frames() noexcept {
-  if (cancel) cancel->detach();
+  if (cancel) {
+    cancel->detach();
+    if (!at->self.done()) home->wait_for_pins();
+  }
   promise_base* p = at;
   at = nullptr;
   while (p) {

@@ -1,5 +1,6 @@
 #include <sluice/detail/biased_lock.hpp>
 #include <sluice/detail/byte_lock.hpp>
+#include <sluice/detail/pin_count.hpp>
 
 #include <chrono>
 #include <thread>
@@ -77,7 +78,7 @@ const bool biased_lock::asymmetric = register_asymmetric_barrier();
 void biased_lock::lock_as_owner_slowly() noexcept {
   do {
     busy_.store(false, std::memory_order_release);
-    while (revoked_.load(std::memory_order_acquire)) std::this_thread::yield();
+    revoked_.wait(true, std::memory_order_acquire);
     busy_.store(true, std::memory_order_seq_cst);
     std::atomic_thread_fence(std::memory_order_seq_cst);
   } while (revoked_.load(std::memory_order_acquire));
@@ -89,7 +90,33 @@ void biased_lock::lock_as_other() noexcept {
     barrier_in_all_threads();
   else
     std::atomic_thread_fence(std::memory_order_seq_cst);
-  while (busy_.load(std::memory_order_acquire)) std::this_thread::yield();
+  // The owner is in the middle of a few dozen instructions, whose end is a plain store that wakes
+  // nobody. It may be a thread of lower priority that waits for this processor.
+  for (int i = 0; busy_.load(std::memory_order_acquire); ++i)
+    if (i < spins)
+      pause();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+void biased_lock::unlock_as_other() noexcept {
+  revoked_.store(false, std::memory_order_release);
+  revoked_.notify_one();
+}
+
+void pin_count::wait_slowly() noexcept {
+  for (auto seen = word_.load(std::memory_order_acquire); seen >= one;
+       seen = word_.load(std::memory_order_acquire)) {
+    if ((seen & awaited) == 0 &&
+        !word_.compare_exchange_weak(seen, seen | awaited, std::memory_order_relaxed))
+      continue;
+    word_.wait(seen | awaited, std::memory_order_acquire);
+  }
+  word_.fetch_and(~awaited, std::memory_order_relaxed);
+}
+
+void pin_count::wake(std::atomic<std::uint32_t>* address) noexcept {
+  address->notify_all();
 }
 
 }  // namespace sluice::detail

@@ -8,7 +8,6 @@
 #include <map>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <tuple>
 
 // Who belongs to a scheduler, what it counts as work, and how it ends.
@@ -84,10 +83,6 @@ void scheduler::set_name(goroutine& g, std::string name) {
 std::size_t scheduler::goroutine_count() const noexcept {
   const std::lock_guard guard(registry_lock_);
   return count_;
-}
-
-void scheduler::wait_for_pins() const noexcept {
-  while (pins_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
 scheduler* scheduler_link::pin() noexcept {

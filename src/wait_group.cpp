@@ -2,6 +2,8 @@
 
 #include "waking.hpp"
 
+#include <sluice/detail/test_point.hpp>
+
 #include <mutex>
 #include <stdexcept>
 
@@ -33,12 +35,18 @@ bool wait_group_state::withdraw(waiter& w) noexcept {
   return waiter_list::remove_if_linked(w);
 }
 
+std::ptrdiff_t wait_group_state::count() const noexcept {
+  const std::lock_guard guard(lock_);
+  return count_;
+}
+
 void wait_group_state::add(std::ptrdiff_t delta) {
   wake_list woken;
   {
     const std::lock_guard guard(lock_);
     if (count_ + delta < 0) throw std::logic_error("sluice: negative wait_group counter");
     count_ = count_ + delta;
+    test_point("a wait group has counted");
     if (count_ == 0)
       while (waiter* const w = pop_claimed(waiters_)) {
         w->outcome = waiter::state::done;

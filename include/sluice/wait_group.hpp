@@ -23,7 +23,8 @@ namespace detail {
 class wait_group_state {
  public:
   void add(std::ptrdiff_t delta);
-  [[nodiscard]] std::ptrdiff_t count() const noexcept { return count_; }
+  /// Under the lock: who sees zero may destroy the group, so whoever has made it zero must be out.
+  [[nodiscard]] std::ptrdiff_t count() const noexcept;
 
   // For waiter_functions; all but the hint and `withdraw` under the lock.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
@@ -32,7 +33,7 @@ class wait_group_state {
   [[nodiscard]] bool withdraw(waiter& w) noexcept;
 
  private:
-  byte_lock lock_;
+  mutable byte_lock lock_;
   relaxed<std::ptrdiff_t> count_ = 0;
   waiter_list waiters_;
 };

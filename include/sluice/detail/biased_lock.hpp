@@ -26,7 +26,7 @@ class biased_lock {
   void unlock_as_owner() noexcept { busy_.store(false, std::memory_order_release); }
 
   void lock_as_other() noexcept;
-  void unlock_as_other() noexcept { revoked_.store(false, std::memory_order_release); }
+  void unlock_as_other() noexcept;
 
  private:
   void lock_as_owner_slowly() noexcept;

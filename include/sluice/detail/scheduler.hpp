@@ -2,6 +2,7 @@
 
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/pin_count.hpp>
 #include <sluice/detail/ready_list.hpp>
 #include <sluice/detail/registered.hpp>
 #include <sluice/detail/relaxed.hpp>
@@ -95,10 +96,10 @@ class scheduler final : public asio::execution_context::service, public target {
   /// One line for each kind of wait: how many, on what, since where.
   [[nodiscard]] std::string describe_goroutines();
 
-  void pin() noexcept { pins_.fetch_add(1, std::memory_order_acq_rel); }
-  void unpin() noexcept { pins_.fetch_sub(1, std::memory_order_acq_rel); }
+  void pin() noexcept { pins_.add(); }
+  void unpin() noexcept { pins_.remove(); }
   /// Waits until no other thread is about to wake something of this scheduler.
-  void wait_for_pins() const noexcept;
+  void wait_for_pins() noexcept { pins_.wait_for_none(); }
 
   /// Runs ready nodes until none is left, the budget is used up or the context has been stopped.
   void drain(worker& w);
@@ -153,7 +154,7 @@ class scheduler final : public asio::execution_context::service, public target {
   asio::io_context* ends_with_failure_ = nullptr;
   const std::shared_ptr<scheduler_link> link_;
   std::atomic<bool> shutting_down_{false};
-  std::atomic<std::uint32_t> pins_{0};
+  pin_count pins_;
 
   alignas(64) byte_lock shared_lock_;
   ready_list shared_;

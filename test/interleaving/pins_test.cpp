@@ -1,0 +1,126 @@
+#include "hold.hpp"
+
+#include <sluice/channel.hpp>
+#include <sluice/context.hpp>
+#include <sluice/go.hpp>
+#include <sluice/select.hpp>
+#include <sluice/wait_group.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+
+// Who is still using something while another thread ends it.
+
+namespace {
+
+using namespace std::chrono_literals;
+using sluice_test::hold;
+namespace asio = boost::asio;
+
+/// Whether it ends while somebody is held. A wait that must not end is believed after a while.
+bool ends(const std::future<void>& f, std::chrono::milliseconds in) {
+  return f.wait_for(in) == std::future_status::ready;
+}
+
+/// A context with one goroutine that waits as `wait` does, under a context that can be cancelled.
+void destroy_while_cancelling(std::function<sluice::task<>()> wait) {
+  auto io = std::make_unique<asio::io_context>();
+  auto cancellable = sluice::with_cancel(sluice::context::background());
+  sluice::go(cancellable.ctx, *io, std::move(wait));
+  io->poll();
+  hold in_cancel("a cancelled wait has ended");
+  auto cancel = std::async(std::launch::async, [&] { cancellable.cancel(); });
+  in_cancel.wait_until_held();
+  auto end = std::async(std::launch::async, [&] { io.reset(); });
+  BOOST_TEST(!ends(end, 50ms));
+  in_cancel.release();
+  cancel.get();
+  end.get();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_select_of_it) {
+  auto a = sluice::make_channel<int>();
+  auto b = sluice::make_channel<int>();
+  destroy_while_cancelling(
+      [=]() -> sluice::task<> { co_await sluice::select(a.receive(), b.receive()); });
+}
+
+BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_wait_on_a_nil_channel) {
+  destroy_while_cancelling([]() -> sluice::task<> {
+    const sluice::channel<int> nil;
+    co_await nil.receive();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_receive) {
+  auto a = sluice::make_channel<int>();
+  destroy_while_cancelling([=]() -> sluice::task<> { co_await a.receive(); });
+}
+
+namespace {
+
+/// A goroutine that waits to receive, and a thread that is held while it cancels that.
+struct held_withdrawal {
+  sluice::channel<int> values = sluice::make_channel<int>();
+  asio::io_context io;
+  sluice::cancellable_context cancellable = sluice::with_cancel(sluice::context::background());
+  std::optional<hold> in_withdrawal;
+  std::future<void> cancel;
+
+  held_withdrawal() {
+    sluice::go(cancellable.ctx, io, [ch = &values]() -> sluice::task<> { co_await ch->receive(); });
+    io.poll();
+    in_withdrawal.emplace("a withdrawal from a channel");
+    cancel = std::async(std::launch::async, [this] { cancellable.cancel(); });
+    in_withdrawal->wait_until_held();
+  }
+  void go_on() {
+    in_withdrawal->release();
+    cancel.get();
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_channel_does_not_wait_for_who_withdraws_from_another_one) {
+  held_withdrawal held;
+  auto other = sluice::make_channel<int>();
+  auto drop = std::async(std::launch::async, [&] { other = {}; });
+  BOOST_TEST(ends(drop, 10s));
+  held.go_on();
+}
+
+BOOST_AUTO_TEST_CASE(a_channel_waits_for_who_withdraws_from_it) {
+  held_withdrawal held;
+  sluice::error_code e;
+  BOOST_TEST(held.values.try_send(1, e));
+  auto drop = std::async(std::launch::async, [&] { held.values = {}; });
+  BOOST_TEST(!ends(drop, 50ms));
+  held.go_on();
+  drop.get();
+}
+
+BOOST_AUTO_TEST_CASE(who_sees_a_wait_group_at_zero_may_destroy_it) {
+  auto group = std::make_unique<sluice::wait_group>();
+  group->add();
+  hold in_done("a wait group has counted");
+  auto done = std::async(std::launch::async, [&] { group->done(); });
+  in_done.wait_until_held();
+  auto poll = std::async(std::launch::async, [&] {
+    while (group->count() != 0) {
+    }
+  });
+  BOOST_TEST(!ends(poll, 50ms));
+  in_done.release();
+  poll.get();
+  group.reset();
+  done.get();
+}
