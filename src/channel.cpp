@@ -28,8 +28,9 @@ target_ptr current_target_or_none() {
 
 asio::any_io_executor channel_handle::get_executor() const {
   if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
-  if (!ref_->where()) throw_error(error::no_executor, "sluice: get_executor");
-  return ref_->where()->to_any_executor();
+  const target_ptr where = ref_->where();
+  if (!where) throw_error(error::no_executor, "sluice: get_executor");
+  return where->to_any_executor();
 }
 
 }  // namespace sluice::detail

@@ -105,7 +105,9 @@ const waiter_functions send_functions{
     "send",
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_send(); },
-    [](waiter& w, wake_list& woken) noexcept { return core_of(w)->attempt_send(w, woken); },
+    [](waiter& w, wake_list& woken) noexcept {
+      return core_of(w)->attempt_send(w, woken) || core_of(w)->abandons(w);
+    },
     [](waiter& w) { core_of(w)->enlist_sender(w); },
     &withdraw_from_channel,
 };
@@ -114,21 +116,24 @@ const waiter_functions receive_functions{
     "receive",
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_receive(); },
-    [](waiter& w, wake_list& woken) noexcept { return core_of(w)->attempt_receive(w, woken); },
+    [](waiter& w, wake_list& woken) noexcept {
+      return core_of(w)->attempt_receive(w, woken) || core_of(w)->abandons(w);
+    },
     [](waiter& w) { core_of(w)->enlist_receiver(w); },
     &withdraw_from_channel,
 };
 
 channel_core& channel_core::make(const element_type& element, std::size_t capacity,
-                                 target_ptr where) {
+                                 const target_ptr& where) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
   const auto offset = offset_of_ring(element.alignment);
   const bool too_long =
       capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
   if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
+  lasting_target lasting(where);
   void* const memory =
       ::operator new (offset + capacity * element.size, std::align_val_t{alignment_of(element)});
-  return *::new (memory) channel_core(element, capacity, std::move(where));
+  return *::new (memory) channel_core(element, capacity, std::move(lasting));
 }
 
 channel_core::~channel_core() {
@@ -363,7 +368,7 @@ bool channel_core::close() noexcept {
 // withdraws it.
 waiter* channel_core::first_claimed(waiter_list& line) noexcept {
   return detail::first_claimed(line, [this] {
-    retain();
+    retain_state();
     orphaned_ = false;
   });
 }
@@ -374,8 +379,8 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
   bool last = false;
   if (w.shared_claim) {
     withdrawn = core.remove(w, last);
-    if (!withdrawn) core.release();
-  } else if (w.owns_handle) {
+    if (!withdrawn) core.release_state();
+  } else if (w.owns_state) {
     withdrawn = core.remove(w, last);
   } else {
     const withdrawal here(core);
@@ -396,7 +401,33 @@ bool channel_core::remove(waiter& w, bool& last) noexcept {
   return true;
 }
 
+// A goroutine, and a case of a select, may have others to wait for, or be looked for in vain.
+bool channel_core::abandons(waiter& w) const noexcept {
+  if (w.shared_claim || goroutine::is_one(*w.who) || owned_ ||
+      handles_.load(std::memory_order_acquire) != 0)
+    return false;
+  w.outcome = waiter::state::aborted;
+  return true;
+}
+
+// Whoever comes to wait later finds under the lock that no handle is left.
 void channel_core::last_handle_gone() noexcept {
+  {
+    wake_list woken;
+    const std::lock_guard guard(lock_);
+    for (waiter_list* const line : {&receivers_, &senders_})
+      for (waiter* w = line->front(); w;) {
+        waiter& here = *std::exchange(w, line->after(*w));
+        if (!abandons(here)) continue;
+        static_cast<void>(claim(here));
+        take_out(here);
+        woken.add(here);
+      }
+  }
+  release_state();
+}
+
+void channel_core::last_reference_gone() noexcept {
   {
     const std::lock_guard guard(lock_);
     if (!receivers_.empty() || !senders_.empty()) {

@@ -129,14 +129,14 @@ class channel_operation : public operation<Derived, Waiter> {
  public:
   channel_operation(channel_core* c, bool owns) noexcept {
     this->core = c;
-    this->owns_handle = owns;
+    this->owns_state = owns;
   }
   channel_operation(channel_operation&& other) noexcept {
     this->core = other.core;
-    this->owns_handle = std::exchange(other.owns_handle, false);
+    this->owns_state = std::exchange(other.owns_state, false);
   }
   ~channel_operation() {
-    if (this->owns_handle && this->core) this->core->release();
+    if (this->owns_state && this->core) this->core->release_state();
   }
 
   /// The executor of the channel, for handlers without one of their own.
@@ -150,8 +150,8 @@ class channel_operation : public operation<Derived, Waiter> {
   }
 
  protected:
-  void own_handle() noexcept {
-    if (this->core && !std::exchange(this->owns_handle, true)) this->core->retain();
+  void own_state() noexcept {
+    if (this->core && !std::exchange(this->owns_state, true)) this->core->retain_state();
   }
 
   [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
@@ -241,7 +241,7 @@ class [[nodiscard]] send_operation
   }
   void prepare_for_handler() noexcept(!in_box) {
     prepare();
-    this->own_handle();
+    this->own_state();
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(this->outcome)};
@@ -320,12 +320,12 @@ class [[nodiscard]] receive_operation
 
   // An element that cannot leave its box goes back to the channel, which must still be there.
   void prepare() noexcept {
-    if constexpr (in_box) this->own_handle();
+    if constexpr (in_box) this->own_state();
     this->slot = landing_.slot();
   }
   void prepare_for_handler() noexcept {
     prepare();
-    this->own_handle();
+    this->own_state();
   }
   /// Whether a value was there that could not be moved.
   [[nodiscard]] bool move_failed() const noexcept {
@@ -490,7 +490,7 @@ class sending {
     return static_cast<const Handle&>(*this).ref();
   }
   void retain() const noexcept {
-    if (handle().get()) handle()->retain();
+    if (handle().get()) handle()->retain_state();
   }
   [[nodiscard]] bool has_no_room(error_code& e) const noexcept {
     if (handle().get() && !handle()->has_no_room()) return false;
@@ -526,7 +526,7 @@ class receiving {
    */
   [[nodiscard]] receive_operation<T> receive() const& noexcept { return {handle().get(), false}; }
   [[nodiscard]] receive_operation<T> receive() && noexcept {
-    if (handle().get()) handle()->retain();
+    if (handle().get()) handle()->retain_state();
     return {handle().get(), true};
   }
 
@@ -593,8 +593,8 @@ class channel_handle {
   [[nodiscard]] std::size_t capacity() const noexcept { return ref_.get() ? ref_->capacity() : 0; }
 
   /// Where handlers without an executor of their own run.
-  /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one.
-   */
+  /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one
+   * or its context has ended. */
   [[nodiscard]] asio::any_io_executor get_executor() const;
 
   /// Used by this library's own functions.
@@ -615,13 +615,15 @@ class channel_handle {
 /**
  * Go's `chan T`. Made by `make_channel`; a default-constructed or moved-from one is Go's nil
  * channel: sending and receiving wait for ever, closing is an error. The state lives as long as a
- * handle or a parked operation refers to it. Elements may be move-only, without default
- * constructor, over-aligned, or throw when moved: then nothing is lost and nobody is stuck. Such an
- * element, and one that is copied because it has a destructor and no move constructor, travels in
- * memory of its own, which is allocated when it is sent. The exception leaves `send`, which has
- * then sent nothing, or the receiving operation, and then the element is in the channel again as
- * the next to be received, even beyond its capacity. Other moves run under the channel's lock and
- * must not use the channel.
+ * handle or a parked operation refers to it. An operation is no handle: one that waits with a
+ * completion token when the last handle goes, or begins to wait later, completes with
+ * `asio::error::operation_aborted`. A channel may outlive the context of its executor, which it
+ * then has no more. Elements may be move-only, without default constructor, over-aligned, or throw
+ * when moved: then nothing is lost and nobody is stuck. Such an element, and one that is copied
+ * because it has a destructor and no move constructor, travels in memory of its own, which is
+ * allocated when it is sent. The exception leaves `send`, which has then sent nothing, or the
+ * receiving operation, and then the element is in the channel again as the next to be received,
+ * even beyond its capacity. Other moves run under the channel's lock and must not use the channel.
  *
  * An operation made from an lvalue handle refers to it: do not keep the operation longer.
  *

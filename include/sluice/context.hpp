@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/context_state.hpp>
+#include <sluice/detail/lasting_target.hpp>
 #include <sluice/detail/operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
@@ -321,7 +322,8 @@ class context_after_func {
 /// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
 /// `context.AfterFunc`.
 /**
- * @param where Where the goroutine runs; without one, on the running goroutine's scheduler.
+ * @param where Where the goroutine runs; without one, on the running goroutine's scheduler. If its
+ * context has ended when `ctx` is done, `f` does not run.
  * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
  * when the context is done the process ends.
  */
@@ -329,14 +331,18 @@ template <detail::startable F>
 context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
   if (!ctx.state()) return context_after_func(nullptr);
   struct shared {
+    explicit shared(const detail::target_ptr& t) : where(t) {}
     std::shared_ptr<detail::context_registration> self;
+    detail::lasting_target where;
   };
-  auto keep = std::make_shared<shared>();
+  auto keep = std::make_shared<shared>(place.where);
   using body = decltype(detail::make_task(std::forward<F>(f)));
-  auto start = [place, keep, what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
+  auto start = [counts = place.counts_as_work, keep,
+                what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
     keep->self.reset();
-    detail::start(place, std::move(*what), detail::starts_serial<F>,
-                  std::source_location::current());
+    if (const detail::pinned_target where{keep->where})
+      detail::start({*where, counts}, std::move(*what), detail::starts_serial<F>,
+                    std::source_location::current());
   };
   auto registration = std::make_shared<detail::context_registration>(ctx, start);
   keep->self = registration;

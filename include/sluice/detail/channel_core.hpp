@@ -3,6 +3,7 @@
 #include <sluice/detail/boxed.hpp>
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/lasting_target.hpp>
 #include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/target.hpp>
 #include <sluice/detail/waiter.hpp>
@@ -33,8 +34,8 @@ class channel_core;
 /// A wait to send to or receive from a channel.
 struct channel_waiter : waiter {
   channel_core* core = nullptr;
-  /// It was made from a temporary handle and keeps the channel itself.
-  bool owns_handle = false;
+  /// It keeps the channel's state itself.
+  bool owns_state = false;
 };
 
 /// A wait to receive an element in a box; a `try_send` that has chosen it may fail to make one.
@@ -57,7 +58,8 @@ extern const waiter_functions receive_functions;
 class channel_core {
  public:
   /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
-  static channel_core& make(const element_type& element, std::size_t capacity, target_ptr where);
+  static channel_core& make(const element_type& element, std::size_t capacity,
+                            const target_ptr& where);
 
   /// Has the channel own something until it ends, and look unbuffered.
   /** For the channels of timers; called before the channel is used. */
@@ -66,9 +68,15 @@ class channel_core {
   channel_core(const channel_core&) = delete;
   channel_core& operator=(const channel_core&) = delete;
 
+  /// For handles. When none is left, handlers that wait alone are told so, as cancelled.
   void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
     if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+  }
+  /// For operations that keep the state but are no handle.
+  void retain_state() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release_state() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_reference_gone();
   }
 
   enum class result : unsigned char { done, closed, would_block };
@@ -154,7 +162,8 @@ class channel_core {
     return owned_ ? 0 : std::size_t{count_};
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
-  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
+  /// None if its context has ended.
+  [[nodiscard]] target_ptr where() const noexcept { return where_.get(); }
 
   // For waiter_functions; all but the hints under the lock. Without it each reads first what comes
   // and goes and then whether the channel is closed: no room, or nothing there, and then still open
@@ -172,12 +181,15 @@ class channel_core {
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
+  /// Ends the wait of a handler that nobody can end any more.
+  [[nodiscard]] bool abandons(waiter& w) const noexcept;
+
   /// Takes a waiter out of its list, without the lock being held. It may be the end of the channel.
   /** @return False if it had been taken already. */
   static bool withdraw(channel_waiter& w) noexcept;
 
  private:
-  channel_core(const element_type& element, std::size_t capacity, target_ptr where) noexcept
+  channel_core(const element_type& element, std::size_t capacity, lasting_target where) noexcept
       : element_(element), capacity_(capacity), where_(std::move(where)) {}
   ~channel_core();
 
@@ -220,6 +232,7 @@ class channel_core {
   [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
   void last_handle_gone() noexcept;
+  void last_reference_gone() noexcept;
   void destroy() noexcept;
 
   byte_lock lock_;
@@ -231,12 +244,14 @@ class channel_core {
   waiter_list senders_;
   const element_type& element_;
   const std::size_t capacity_;
-  const target_ptr where_;
+  const lasting_target where_;
   boxed* returned_ = nullptr;
   std::size_t returned_count_ = 0;
   std::shared_ptr<void> owned_;
   std::atomic<std::size_t> handles_{1};
-  /// No handle is left, but waiters are.
+  /// One for all handles together.
+  std::atomic<std::size_t> references_{1};
+  /// No reference is left, but waiters are.
   bool orphaned_ = false;
 };
 

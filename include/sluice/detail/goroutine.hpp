@@ -54,6 +54,9 @@ class goroutine final : public ready_node, public party, public registered {
   /// Undoes that.
   void leave() noexcept;
 
+  /// Whether a party is a goroutine.
+  [[nodiscard]] static bool is_one(const party& p) noexcept { return p.wake == &wake_party; }
+
   /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
   /// does.
   void make_ready() noexcept;

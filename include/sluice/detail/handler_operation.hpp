@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/asio_compatibility.hpp>
+#include <sluice/detail/lasting_target.hpp>
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/outstanding_work.hpp>
 #include <sluice/detail/party.hpp>
@@ -28,8 +29,10 @@ namespace sluice::detail {
 /**
  * It lives in memory from the handler's associated allocator, all of which is given back before the
  * handler is called. The handler runs on its associated executor, by default the operation's own;
- * both have outstanding work until then. Any type of cancellation ends a parked operation, which
- * then has had no effect.
+ * both have outstanding work until then. The handler's context, at its end, destroys the operation;
+ * the operation's own, if that is another one, may end before, and only its work is given up. When
+ * the handler is called, nothing is left that refers to either: it may destroy both. Any type of
+ * cancellation ends a parked operation, which then has had no effect.
  */
 ///
 /// @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
@@ -110,12 +113,16 @@ class handler_operation final : public party, private parked_handler {
         executor_(executor_for(handler_, fallback)),
         operation_(std::move(op)) {
     if (!has_executor()) return;
-    if constexpr (has_execution_context<handler_executor>)
+    if constexpr (has_execution_context<handler_executor>) {
       home = &scheduler_of(executor_);
-    else
+    } else {
       home = &scheduler_of(fallback);
+      fallback_ = fallback;
+    }
     work_.emplace(executor_);
-    if (fallback.where()) fallback_ = fallback.require(asio::execution::outstanding_work.tracked);
+    if (fallback.where() &&
+        (!has_execution_context<handler_executor> || &fallback.where()->owner() != home))
+      own_work_.emplace(fallback.where());
   }
 
   [[nodiscard]] bool has_executor() const noexcept {
@@ -142,7 +149,13 @@ class handler_operation final : public party, private parked_handler {
     else if constexpr (has_execution_context<handler_executor>)
       detail::complete_immediately(handler_, executor_, delivery(*this));
     else
-      detail::post_by(fallback_, executor_, delivery(*this));
+      post();
+  }
+
+  /// It may be gone when this returns.
+  void post() {
+    const executor by(std::exchange(fallback_, executor(target_ptr())));
+    detail::post_by(by, executor_, delivery(*this));
   }
 
   /// @return False if it completed at once; otherwise it may be gone by then.
@@ -174,12 +187,18 @@ class handler_operation final : public party, private parked_handler {
     auto& self = static_cast<handler_operation&>(p);
     if (self.home && !self.home->remove(static_cast<parked_handler&>(self))) return;
     if (self.has_executor())
-      detail::post_by(self.fallback_, self.executor_, delivery(self));
+      self.post();
     else
       delivery{self}();
   }
 
+  // Pinned from before the wait is ended until it has been woken, as everybody's who ends one.
   void cancel() {
+    if (!home) return end_wait();
+    if (const pinned_scheduler pinned{*home->link()}) end_wait();
+  }
+
+  void end_wait() {
     if (!withdraw()) return;
     operation_.outcome = waiter::state::aborted;
     wake_party(*this);
@@ -209,15 +228,10 @@ class handler_operation final : public party, private parked_handler {
     rebound::deallocate(allocator, this, 1);
   }
 
+  // The work ends before the call, by the thread that makes it: whatever runs the handler counts
+  // that itself.
   void invoke() {
     clear_slot();
-    const executor fallback(std::move(fallback_));
-    if (!work_) return free_and_call();
-    const outstanding_work<handler_executor> work(executor_);
-    free_and_call();
-  }
-
-  void free_and_call() {
     auto arguments = operation_.take_arguments();
     Handler handler(std::move(handler_));
     {
@@ -233,8 +247,9 @@ class handler_operation final : public party, private parked_handler {
   handler_executor executor_;
   Operation operation_;
   std::optional<outstanding_work<handler_executor>> work_;
-  /// The operation's own executor, with outstanding work.
+  /// By which a handler is run whose executor has no context.
   executor fallback_{target_ptr()};
+  std::optional<lasting_work> own_work_;
   bool withdrawn_ = false;
 };
 

@@ -9,6 +9,8 @@ class scheduler;
 /// A scheduler as those know it who may outlive it: timers, and contexts with deadlines.
 class scheduler_link {
  public:
+  /// One whose scheduler has ended.
+  scheduler_link() noexcept = default;
   explicit scheduler_link(scheduler& s) noexcept : scheduler_(&s) {}
 
   /// Pins the scheduler, so that its end waits; null if that has begun.
@@ -18,7 +20,7 @@ class scheduler_link {
 
  private:
   byte_lock lock_;
-  scheduler* scheduler_;
+  scheduler* scheduler_ = nullptr;
 };
 
 /// A scheduler that does not end while this exists; none if its end has begun.
