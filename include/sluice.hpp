@@ -15,6 +15,7 @@
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
+#include <sluice/serve.hpp>
 #include <sluice/shared_mutex.hpp>
 #include <sluice/singleflight.hpp>
 #include <sluice/task.hpp>

@@ -40,6 +40,18 @@ const boost::system::error_category& sluice_category() noexcept {
   return instance;
 }
 
+std::string describe(const std::exception_ptr& e) {
+  try {
+    std::rethrow_exception(e);
+  } catch (const system_error& failure) {
+    return failure.code().message();
+  } catch (const std::exception& failure) {
+    return failure.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
 namespace detail {
 
 void throw_error(error e, const char* where) {

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -29,9 +32,11 @@ std::size_t default_threads() {
 
 }  // namespace
 
-runtime::runtime(std::size_t threads)
-    : threads_(threads == 0 ? default_threads() : threads), context_(static_cast<int>(threads_)) {
-  detail::scheduler::of(context_).end_with_first_failure(context_);
+runtime::runtime(std::size_t threads, std::function<void(std::exception_ptr)> escaped)
+    : threads_(threads == 0 ? default_threads() : threads),
+      escaped_(std::move(escaped)),
+      context_(static_cast<int>(threads_)) {
+  if (!escaped_) detail::scheduler::of(context_).end_with_first_failure(context_);
 }
 
 runtime::~runtime() = default;
@@ -43,26 +48,54 @@ void runtime::stop(const void* main) noexcept {
   detail::this_worker()->ticks = 0;
 }
 
-void runtime::run_threads(const void* main, const bool& finished) {
-  main_ = main;
+void run_threads(asio::io_context& context, std::size_t threads,
+                 std::function<void(std::exception_ptr)> escaped) {
   std::mutex mutex;
   std::exception_ptr failure;
+  const auto end_with = [&](std::exception_ptr e) {
+    const std::lock_guard guard(mutex);
+    if (!failure) failure = std::move(e);
+    context.stop();
+  };
+  const auto report = [&](const std::exception_ptr& e) {
+    if (escaped)
+      escaped(e);
+    else
+      std::fprintf(stderr, "an exception has left a handler: %s\n", describe(e).c_str());
+  };
   const auto run_one = [&] {
-    try {
-      context_.run();
-    } catch (...) {
-      const std::lock_guard guard(mutex);
-      if (!failure) failure = std::current_exception();
-      context_.stop();
+    for (bool again = true; again;) {
+      again = false;
+      try {
+        context.run();
+      } catch (...) {
+        again = true;
+        try {
+          report(std::current_exception());
+        } catch (...) {
+          end_with(std::current_exception());
+        }
+      }
     }
   };
-  context_.restart();
   {
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < threads_; ++i) others.emplace_back(run_one);
+    try {
+      for (std::size_t i = 1; i < threads; ++i) others.emplace_back(run_one);
+    } catch (...) {
+      end_with(std::current_exception());
+    }
     run_one();
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+void runtime::run_to_end(const void* main, const bool& finished) {
+  main_ = main;
+  context_.restart();
+  const auto rethrow = [](const std::exception_ptr& e) { std::rethrow_exception(e); };
+  sluice::run_threads(context_, threads_,
+                      escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
   if (!finished) {
     auto& scheduler = detail::scheduler::of(context_);
     throw deadlock_error("all goroutines are asleep - deadlock!" + scheduler.describe_goroutines());

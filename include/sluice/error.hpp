@@ -3,6 +3,7 @@
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -47,6 +48,11 @@ class deadlock_error : public std::runtime_error {
  public:
   explicit deadlock_error(const std::string& text) : std::runtime_error(text) {}
 };
+
+/// What an exception says: of a `system_error` the message of its code, without the source location
+/// that Asio puts into `what()`; of any other `std::exception` its `what()`.
+/** @param e Not null. Thread safe. */
+[[nodiscard]] std::string describe(const std::exception_ptr& e);
 
 namespace detail {
 [[noreturn]] void throw_error(error e, const char* where);

@@ -77,6 +77,24 @@ class work_guard {
   detail::target_ptr where_;
 };
 
+/// Runs a context on several threads, which go on after an exception.
+/**
+ * `io_context::run` ends with the first exception that leaves a handler, and a thread that does not
+ * catch it ends the program. This calls `run` on this thread and `threads - 1` others until the
+ * context has run out of work or has been stopped; what escapes is given to `escaped`, and the
+ * thread goes on.
+ *
+ * @param threads 0 counts as 1.
+ * @param escaped Called with what has left a completion handler, or a goroutine that was started
+ * without a token, on the thread that ran it; by several threads at the same time perhaps. What it
+ * throws stops the context, and is thrown here when all threads have ended. Without one, `describe`
+ * of the exception is written to standard error.
+ * @throws what `escaped` throws; std::system_error if a thread cannot be started, when those that
+ * were have ended.
+ */
+void run_threads(asio::io_context& context, std::size_t threads,
+                 std::function<void(std::exception_ptr)> escaped = {});
+
 /// An `io_context` and the threads that run it, for programs that own none.
 /**
  * @par Thread safety
@@ -87,7 +105,11 @@ class runtime {
   /// @param threads How many threads run goroutines; 0: the environment variable SLUICE_THREADS, or
   /// as many as the machine has processors.
   /// @throws std::invalid_argument if SLUICE_THREADS is not a positive number.
-  explicit runtime(std::size_t threads = 0);
+  explicit runtime(std::size_t threads = 0) : runtime(threads, {}) {}
+  /// @param escaped Told of what leaves a completion handler, or a goroutine other than main that
+  /// was started without a token, as of `run_threads`: the program goes on. Without one, it leaves
+  /// `run`.
+  runtime(std::size_t threads, std::function<void(std::exception_ptr)> escaped);
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
   /// Destroys the goroutines that are left.
@@ -110,14 +132,19 @@ class runtime {
     using result = detail::result_of_start_t<Main>;
     const auto end = std::make_shared<end_of_main<result>>();
     go(untracked(context_), [this, end, m = std::forward<Main>(main)]() mutable -> task<> {
-      if constexpr (std::is_void_v<result>)
-        co_await detail::make_task(std::move(m));
-      else
-        end->value.emplace(co_await detail::make_task(std::move(m)));
+      try {
+        if constexpr (std::is_void_v<result>)
+          co_await detail::make_task(std::move(m));
+        else
+          end->value.emplace(co_await detail::make_task(std::move(m)));
+      } catch (...) {
+        end->failure = std::current_exception();
+      }
       end->reached = true;
       stop(end.get());
     });
-    run_threads(end.get(), end->reached);
+    run_to_end(end.get(), end->reached);
+    if (end->failure) std::rethrow_exception(end->failure);
     if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
   }
 
@@ -129,14 +156,16 @@ class runtime {
         std::conditional_t<std::is_reference_v<Result>,
                            std::reference_wrapper<std::remove_reference_t<Result>>, Result>>;
     bool reached = false;
+    std::exception_ptr failure;
     std::optional<stored> value;
   };
 
   /// Ends the run whose main it is; the main of an earlier run, which failed, ends nothing.
   void stop(const void* main) noexcept;
-  void run_threads(const void* main, const bool& finished);
+  void run_to_end(const void* main, const bool& finished);
 
   const std::size_t threads_;
+  const std::function<void(std::exception_ptr)> escaped_;
   asio::io_context context_;
   const void* main_ = nullptr;
 };

@@ -716,7 +716,10 @@ requires std::invocable < std::decay_t<Handler>
  * waits for ever.
  *
  * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's, an
- * Asio operation until it is launched.
+ * Asio operation until it is launched. One of this library that is offered again in the next select
+ * keeps its value but loses its place: it is at the end of the channel's queue each time, and where
+ * others send or receive without a pause its turn may never come, as in Go. What must both send and
+ * receive is better two goroutines.
  *
  * @return Without handlers, a `select_result`; with `on` or `otherwise`, the index of the case. A
  * case that ends with an error happens and throws; `on(op, f(error_code, …))` and `asio::as_tuple`
