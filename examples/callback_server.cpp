@@ -3,34 +3,37 @@
 // channel that carries what is to be logged to the one that writes it, and a context that ends
 // every read when the server stops: operations that are given a completion handler, as Asio's are.
 //
-//   callback_server PORT [THREADS]     PORT 0: the system chooses a free one
+//   callback_server PORT [THREADS] [--connections N] [--idle-ms N]
 //
 // Every line is answered with the number of words in it; to a line of more than 1,000 characters
-// the worker says no. It listens on 127.0.0.1 until SIGINT or SIGTERM; then it closes every
-// connection and says what its log has counted.
+// the worker says no. It listens on 127.0.0.1 (PORT 0: the system chooses one) until SIGINT or
+// SIGTERM; then it closes every connection and says what its log has counted.
+//
+// What is bounded: connections, of which the next one waits until another has ended; the time in
+// which one says nothing or takes nothing, after which it is closed; what has been read and not
+// been answered, at 64 KiB for each, and at one answer: no more is read before it has been taken;
+// jobs and entries of the log, at 100 each: a session waits for room and reads nothing meanwhile.
+#include "program.hpp"
+
 #include <sluice.hpp>
 
 #include <boost/asio.hpp>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using sluice::error_code;
-using namespace std::chrono_literals;
+using std::chrono::milliseconds;
 
 /// What a worker does. It may take as long as it likes: no session waits for it.
 std::size_t count_words(const std::string& line) {
@@ -45,24 +48,27 @@ using word_counters = sluice::worker_pool<std::string, std::size_t>;
 
 /// What the sessions share.
 struct services {
-  explicit services(asio::io_context& io)
+  services(asio::io_context& io, milliseconds idle_time)
       : workers(io, {.workers = 4, .queue_capacity = 100}, count_words),
         log(sluice::make_channel<std::size_t>(io, 100)),
-        stopping(sluice::with_cancel(sluice::context::background())) {}
+        idle(idle_time) {}
 
   word_counters workers;
   sluice::channel<std::size_t> log;
-  sluice::cancellable_context stopping;
-  sluice::wait_group sessions;
+  const milliseconds idle;
 };
 
-/// One connection. All its handlers run on the strand of its socket.
+/// A handler that runs on `where`, of an operation that ends when `ctx` is done.
+template <class Executor, class Handler>
+auto until_done(const sluice::context& ctx, const Executor& where, Handler handler) {
+  return sluice::bind_context(ctx, asio::bind_executor(where, std::move(handler)));
+}
+
+/// One connection, which lasts as long as its `server_connection`. One handler at a time: no lock.
 class session : public std::enable_shared_from_this<session> {
  public:
-  session(tcp::socket socket, services& s) : socket_(std::move(socket)), services_(s) {
-    services_.sessions.add();
-  }
-  ~session() { services_.sessions.done(); }
+  session(tcp::socket socket, sluice::server_connection connection, services& s)
+      : socket_(std::move(socket)), connection_(std::move(connection)), services_(s) {}
 
   void start() { read_line(); }
 
@@ -71,8 +77,10 @@ class session : public std::enable_shared_from_this<session> {
     auto have_read = [self = shared_from_this()](error_code e, std::size_t n) {
       if (!e) self->count(n);
     };
-    asio::async_read_until(socket_, asio::dynamic_buffer(received_, 64 * 1024), '\n',
-                           sluice::bind_context(services_.stopping.ctx, std::move(have_read)));
+    sluice::timeout(asio::async_read_until(socket_, asio::dynamic_buffer(received_, 64 * 1024),
+                                           '\n', asio::deferred),
+                    services_.idle)(
+        until_done(connection_.stopping(), socket_.get_executor(), std::move(have_read)));
   }
 
   /// If all workers are busy and their queue is full the job waits, and nothing more is read.
@@ -103,11 +111,13 @@ class session : public std::enable_shared_from_this<session> {
     auto have_written = [self = shared_from_this()](error_code e, std::size_t) {
       if (!e) self->read_line();
     };
-    asio::async_write(socket_, asio::buffer(unwritten_),
-                      sluice::bind_context(services_.stopping.ctx, std::move(have_written)));
+    sluice::timeout(asio::async_write(socket_, asio::buffer(unwritten_), asio::deferred),
+                    services_.idle)(
+        until_done(connection_.stopping(), socket_.get_executor(), std::move(have_written)));
   }
 
   tcp::socket socket_;
+  const sluice::server_connection connection_;
   services& services_;
   std::string received_;
   std::string unwritten_;
@@ -136,80 +146,51 @@ class log_writer {
 
 class callback_server {
  public:
-  callback_server(asio::io_context& io, unsigned short port)
-      : io_(io),
-        acceptor_(asio::make_strand(io), {asio::ip::address_v4::loopback(), port}),
-        signals_(acceptor_.get_executor(), SIGINT, SIGTERM),
-        services_(io),
+  callback_server(asio::io_context& io, unsigned port, unsigned connections, milliseconds idle)
+      : acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)}),
+        services_(io, idle),
         log_(services_.log) {
     log_.receive();
-    accept();
-    signals_.async_wait([this](error_code, int) { stop(); });
+    sluice::serve_options options;
+    options.max_connections = connections;
+    options.signals = {SIGINT, SIGTERM};
+    const auto begin = [this](tcp::socket socket, sluice::server_connection connection) {
+      std::make_shared<session>(std::move(socket), std::move(connection), services_)->start();
+    };
+    // One after another: the sessions, the workers, the log.
+    sluice::serve(acceptor_, options, begin)([this](error_code e, sluice::serve_result) {
+      services_.workers.stop()(asio::bind_executor(acceptor_.get_executor(),
+                                                   [this](error_code) { services_.log.close(); }));
+      if (e) throw sluice::system_error(e);
+    });
   }
 
   [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
   [[nodiscard]] const log_writer& log() const { return log_; }
 
  private:
-  void accept() {
-    acceptor_.async_accept(asio::make_strand(io_), [this](error_code e, tcp::socket socket) {
-      if (!acceptor_.is_open()) return;
-      if (!e) std::make_shared<session>(std::move(socket), services_)->start();
-      if (!e || e == asio::error::connection_aborted) return accept();
-      // Out of descriptors or memory, most likely. Connections that end give them back.
-      std::fprintf(stderr, "accept: %s\n", e.message().c_str());
-      sluice::sleep_for(100ms)(
-          asio::bind_executor(acceptor_.get_executor(), [this](error_code) { accept(); }));
-    });
-  }
-
-  /// One after another: the sessions, the workers, the log.
-  void stop() {
-    acceptor_.close();
-    services_.stopping.cancel();
-    services_.sessions.wait()(asio::bind_executor(io_, [this](error_code) {
-      services_.workers.stop()(
-          asio::bind_executor(io_, [this](error_code) { services_.log.close(); }));
-    }));
-  }
-
-  asio::io_context& io_;
   tcp::acceptor acceptor_;
-  asio::signal_set signals_;
   services services_;
   log_writer log_;
 };
 
-/// Reads a decimal number of at most `limit`.
-bool parse(const char* text, unsigned limit, unsigned& number) {
-  const char* const end = text + std::strlen(text);
-  const auto [rest, error] = std::from_chars(text, end, number);
-  return error == std::errc() && rest == end && number <= limit;
-}
-
 int main(int argc, char* argv[]) {
-  unsigned port = 0;
-  unsigned threads = 1;
-  if (argc < 2 || argc > 3 || !parse(argv[1], 65535, port) ||
-      (argc == 3 && !parse(argv[2], 256, threads)) || threads == 0) {
-    std::fputs("usage: callback_server PORT [THREADS]\n", stderr);
-    return 2;
-  }
-  try {
+  unsigned port = 0, threads = 1, connections = 10'000, idle_ms = 60'000;
+  command_line line("callback_server",
+                    "Counts the words of every line that it gets, on 127.0.0.1.");
+  line.positional("PORT", port, 0, 65535, "where to listen; 0: the system chooses");
+  line.positional("THREADS", threads, 1, 256, "how many threads run it (1)", false);
+  line.option("--connections", connections, 1, 1'000'000, "how many at a time; more wait");
+  line.option("--idle-ms", idle_ms, 0, 86'400'000, "a silent connection is closed; 0: never");
+  int status = 0;
+  if (!line.parse(argc, argv, status)) return status;
+
+  return run_program("callback_server", [&] {
     asio::io_context io(static_cast<int>(threads));
-    callback_server server(io, static_cast<unsigned short>(port));
+    callback_server server(io, port, connections, limit_of(idle_ms));
     std::printf("listening on %d\n", server.port());
     std::fflush(stdout);
-
-    std::vector<std::jthread> others;
-    for (unsigned i = 1; i < threads; ++i) others.emplace_back([&] { io.run(); });
-    io.run();
-    others.clear();
-
+    sluice::run_threads(io, threads);
     std::printf("counted %zu words in %zu lines\n", server.log().total, server.log().lines);
-    return 0;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "callback_server: %s\n", e.what());
-    return 1;
-  }
+  });
 }

@@ -1,274 +1,280 @@
-// A TCP chat server: what one guest writes, line by line, all others read. The program brings its
-// own io_context and threads; every guest is one goroutine, which waits with one select for its
-// socket, for what the others say, for the end of its patience and for the end of the server.
+// A TCP chat server: what one guest writes, line by line, all others read. `sluice::serve` gives
+// every guest a goroutine, which reads what it says; a second one writes what it is told. The room
+// that they share is a class with a lock, and never waits for anybody.
 //
-//   chat_server PORT [--threads N] [--idle-ms N] [--slow-ms N]     PORT 0: the system chooses one
+//   chat_server PORT [--threads N] [--guests N] [--idle-ms N] [--slow-ms N]
 //
-// It listens on 127.0.0.1 until SIGINT or SIGTERM; then every guest has to go, and it ends. A guest
-// that says nothing for the idle time has to go as well, and so has one that does not read what
-// the others say for the slow time.
+// It listens on 127.0.0.1 (PORT 0: the system chooses one) until SIGINT or SIGTERM; then every
+// guest has to go, and it ends. A guest that says nothing for the idle time has to go as well, and
+// so has one that does not take what it is written for the slow time.
+//
+// What is bounded: guests, one too many is told so; lines at 16 KiB, whose author has to go; what a
+// guest has said and not all others have taken, at 256 KiB: no more is read from it until they
+// have, or have gone; what waits for a guest, at 1 MiB: it loses the lines beyond, and is told how
+// many. Comings and goings are told in a room of at most 100. Of a line only printable UTF-8 and
+// tabs pass.
+#include "program.hpp"
+
 #include <sluice.hpp>
 
 #include <boost/asio.hpp>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
-#include <cstring>
-#include <exception>
+#include <deque>
 #include <map>
-#include <optional>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using sluice::error_code;
-using sluice::on;
-using namespace std::chrono_literals;
+using std::chrono::milliseconds;
 
-struct options {
-  unsigned port = 0;
-  unsigned threads = 2;
-  unsigned idle_ms = 600'000;
-  unsigned slow_ms = 2'000;
+constexpr auto as_result = asio::as_tuple(asio::deferred);
+
+constexpr std::size_t longest_line = 16'384;
+constexpr std::size_t most_said = 256 * 1024;      // by one guest, and not taken by all others
+constexpr std::size_t most_waiting = 1024 * 1024;  // for one guest
+constexpr std::size_t most_announced = 100;        // guests in a room that is told who comes
+
+/// What everybody in the room is told. Destroyed when the last of them has taken it.
+struct message {
+  message(std::string t, sluice::semaphore::permit s) : text(std::move(t)), said(std::move(s)) {}
+  const std::string text;
+  const sluice::semaphore::permit said;  // its author's, which it may say again
+};
+using message_ptr = std::shared_ptr<const message>;
+
+/// What waits to be written to a guest. The lock is the room's.
+struct outbox {
+  std::deque<message_ptr> waiting;
+  std::size_t size = 0;
+  std::size_t lost = 0;  ///< lines since it was full
+  const sluice::channel<void> filled = sluice::make_channel<void>(1);
 };
 
-/// What a guest tells the room.
-class event {
+class room {
  public:
-  enum class kind { arrival, line, departure };
+  /// Lets somebody in. @return Its number.
+  int enter(const std::shared_ptr<outbox>& o) {
+    const std::lock_guard guard(mutex_);
+    const int guest = ++guests_so_far_;
+    announce("* " + name_of(guest) + " has come\n");
+    guests_.emplace(guest, o);
+    put(*o, std::make_shared<message>("* you are " + name_of(guest) + '\n',
+                                      sluice::semaphore::permit()));
+    return guest;
+  }
 
-  event(kind k, int id, std::string text, sluice::channel<std::string> to_guest)
-      : what(k), guest(id), line(std::move(text)), outgoing(std::move(to_guest)) {}
+  void leave(int guest) {
+    const std::lock_guard guard(mutex_);
+    guests_.erase(guest);
+    announce("* " + name_of(guest) + " has gone\n");
+  }
 
-  kind what;
-  int guest;
-  std::string line;
-  sluice::channel<std::string> outgoing;  ///< where an arriving guest listens
+  /// Tells all but its author.
+  void tell(int author, const message_ptr& m) {
+    const std::lock_guard guard(mutex_);
+    for (const auto& [guest, o] : guests_)
+      if (guest != author) put(*o, m);
+  }
+  /// Tells one guest.
+  void tell_only(outbox& o, std::string text) {
+    const std::lock_guard guard(mutex_);
+    put(o, std::make_shared<message>(std::move(text), sluice::semaphore::permit()));
+  }
+
+  /// Takes some of what waits for a guest.
+  std::vector<message_ptr> take(outbox& o) {
+    const std::lock_guard guard(mutex_);
+    std::vector<message_ptr> taken;
+    for (std::size_t size = 0; !o.waiting.empty() && size < 64 * 1024;) {
+      size += o.waiting.front()->text.size();
+      taken.push_back(std::move(o.waiting.front()));
+      o.waiting.pop_front();
+    }
+    for (const auto& m : taken) o.size -= m->text.size();
+    if (o.lost != 0 && o.waiting.empty())
+      taken.push_back(std::make_shared<message>(
+          "* you have missed " + std::to_string(std::exchange(o.lost, 0)) + " lines\n",
+          sluice::semaphore::permit()));
+    return taken;
+  }
+
+  static std::string name_of(int guest) { return "guest " + std::to_string(guest); }
+
+ private:
+  void announce(std::string text) {
+    if (guests_.size() > most_announced) return;  // everybody telling everybody is quadratic
+    const auto m = std::make_shared<message>(std::move(text), sluice::semaphore::permit());
+    for (const auto& [guest, o] : guests_) put(*o, m);
+  }
+
+  static void put(outbox& o, const message_ptr& m) {
+    if (o.lost != 0 || o.size + m->text.size() > most_waiting) {
+      ++o.lost;
+    } else {
+      o.size += m->text.size();
+      o.waiting.push_back(m);
+    }
+    error_code full_already;
+    o.filled.try_send(full_already);
+  }
+
+  std::mutex mutex_;
+  std::map<int, std::shared_ptr<outbox>> guests_;
+  int guests_so_far_ = 0;
 };
+
+/// What of a line may be shown on the terminals of others: no control characters (a carriage return
+/// would let one guest pose as another), and nothing that is not UTF-8.
+std::string printable(std::string_view line) {
+  std::string clean;
+  for (std::size_t i = 0; i < line.size();) {
+    const auto c = static_cast<unsigned char>(line[i]);
+    const std::size_t n = c < 0x80   ? 1
+                          : c < 0xC2 ? 0
+                          : c < 0xE0 ? 2
+                          : c < 0xF0 ? 3
+                          : c < 0xF5 ? 4
+                                     : 0;
+    bool good = n != 0 && i + n <= line.size();
+    for (std::size_t k = 1; good && k < n; ++k)
+      good = (static_cast<unsigned char>(line[i + k]) & 0xC0) == 0x80;
+    const bool control =
+        n == 1 ? (c < 0x20 && c != '\t') || c == 0x7F
+               : n == 2 && c == 0xC2 && good && static_cast<unsigned char>(line[i + 1]) < 0xA0;
+    if (good && !control) clean.append(line, i, n);
+    i += good ? n : 1;
+  }
+  return clean;
+}
 
 class chat_server {
  public:
-  chat_server(asio::io_context& io, const options& o)
-      : options_(o),
-        acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(o.port)}),
-        signals_(io, SIGINT, SIGTERM) {
-    sluice::go(io, run_room());
-    sluice::go(io, accept_guests());
-  }
+  chat_server(milliseconds idle, milliseconds slow) : idle_(idle), slow_(slow) {}
 
-  [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
-  [[nodiscard]] int served() const { return guests_so_far_; }
+  /// Serves a guest until it has to go.
+  sluice::task<> serve(tcp::socket socket, sluice::context ctx) {
+    const auto strand = co_await asio::this_coro::executor;  // the guest's two goroutines share it
+    const auto waiting = std::make_shared<outbox>();
+    const int id = room_.enter(waiting);
+    sluice::wait_group writing;
+    writing.go(strand, write(socket, *waiting));
+    try {
+      co_await listen(socket, id, *waiting);
+    } catch (const sluice::system_error&) {
+      // The server is being stopped.
+    }
+    room_.leave(id);
+    waiting->filled.close();
+    try {
+      if (!ctx.err()) co_await writing.wait();  // it takes the rest, or is too slow
+    } catch (const sluice::system_error&) {
+    }
+    error_code ignored;
+    socket.close(ignored);
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await writing.wait();
+  }
 
  private:
-  // --- the room: one goroutine knows who is there and passes on what is said, to all in one order
-
-  sluice::task<> run_room() {
-    while (auto e = co_await events_.receive()) {
-      const std::string name = "guest " + std::to_string(e->guest);
-      switch (e->what) {
-        case event::kind::arrival:
-          co_await tell_all("* " + name + " has come\n", e->guest);
-          listeners_.emplace(e->guest, e->outgoing);
-          co_await tell(e->guest, "* you are " + name + "\n");
-          break;
-        case event::kind::line:
-          co_await tell_all(name + ": " + e->line + "\n", e->guest);
-          break;
-        case event::kind::departure:
-          listeners_.erase(e->guest);
-          co_await tell_all("* " + name + " has gone\n", e->guest);
-          break;
+  /// Tells the room what the guest says.
+  sluice::task<> listen(tcp::socket& socket, int id, outbox& waiting) {
+    const std::string name = room::name_of(id);
+    sluice::semaphore credit(most_said);
+    std::string received;  // and not yet told the room
+    char data[4096];
+    for (;;) {
+      std::size_t begin = 0;
+      for (auto end = received.find('\n'); end != received.npos; end = received.find('\n', begin)) {
+        std::string text =
+            name + ": " + printable(std::string_view(received).substr(begin, end - begin)) + '\n';
+        begin = end + 1;
+        auto said = co_await credit.acquire(text.size());
+        room_.tell(id, std::make_shared<message>(std::move(text), std::move(said)));
       }
-    }
-  }
-
-  sluice::task<> tell_all(std::string text, int but) {
-    for (auto next = listeners_.begin(); next != listeners_.end();) {
-      const int guest = next++->first;  // it may have to go
-      if (guest != but) co_await tell(guest, text);
-    }
-  }
-
-  /// Gives a guest something to read. If it has not read the rest for too long, it has to go.
-  sluice::task<> tell(int guest, std::string text) {
-    const auto outgoing = listeners_.at(guest);
-    bool too_slow = false;
-    co_await sluice::select(outgoing.send(std::move(text)),
-                            on(sluice::sleep_for(slow()), [&] { too_slow = true; }));
-    if (!too_slow) co_return;
-    outgoing.close();
-    listeners_.erase(guest);
-  }
-
-  // --- a guest
-
-  sluice::task<> serve(tcp::socket socket, int id) {
-    auto outgoing = sluice::make_channel<std::string>(16);
-    std::string received;   // and not yet told the room
-    std::string unwritten;  // and to be read by this guest
-    co_await tell_room({event::kind::arrival, id, {}, outgoing}, outgoing, unwritten);
-
-    bool welcome = true;
-    bool more_to_come = true;
-    auto last_heard = sluice::clock::now();
-    char data[1024];
-    // A read that lost against another case may have read something all the same.
-    const auto take_bytes = [&](error_code e, std::size_t n) {
+      received.erase(0, begin);
+      if (received.size() > longest_line) co_return;
+      const auto [e, n] =
+          co_await sluice::timeout(socket.async_read_some(asio::buffer(data), as_result), idle_);
+      if (e == asio::error::timed_out)
+        room_.tell_only(waiting, "* you have been silent for too long\n");
+      if (e) co_return;
       received.append(data, n);
-      if (n != 0) last_heard = sluice::clock::now();
-      if (e && e != asio::error::operation_aborted) more_to_come = false;
-    };
-    while (welcome) {
-      if (!unwritten.empty()) {
-        welcome = co_await write(socket, std::exchange(unwritten, {}));
-      } else if (const auto end = received.find('\n'); end != std::string::npos) {
-        std::string line = received.substr(0, end);
-        received.erase(0, end + 1);
-        if (line.ends_with('\r')) line.pop_back();
-        co_await tell_room({event::kind::line, id, std::move(line), {}}, outgoing, unwritten);
-      } else if (!more_to_come || received.size() > longest_line) {
-        break;
-      } else {
-        co_await sluice::select(
-            on(socket.async_read_some(asio::buffer(data), asio::deferred), take_bytes, take_bytes),
-            on(outgoing.receive(),
-               [&](std::optional<std::string> text) { welcome = take(text, outgoing, unwritten); }),
-            on(sluice::sleep_until(last_heard + idle()),
-               [&] {
-                 if (sluice::clock::now() < last_heard + idle())
-                   return;  // heard at the last moment
-                 unwritten = "* you have been silent for too long\n";
-                 more_to_come = false;
-               }),
-            on(stopping_.receive(), [&] { welcome = false; }));
+    }
+  }
+
+  /// Writes what the guest is told.
+  sluice::task<> write(tcp::socket& socket, outbox& waiting) {
+    for (bool more = true; more;) {
+      more = co_await waiting.filled.receive();
+      for (auto taken = room_.take(waiting); !taken.empty(); taken = room_.take(waiting)) {
+        std::vector<asio::const_buffer> texts;
+        for (const auto& m : taken) texts.push_back(asio::buffer(m->text));
+        const auto [e, n] =
+            co_await sluice::timeout(asio::async_write(socket, texts, as_result), slow_);
+        if (!e) continue;
+        error_code ignored;
+        socket.close(ignored);  // it has not taken it, or has gone: the reader learns of it
+        co_return;
       }
     }
-    co_await tell_room({event::kind::departure, id, {}, {}}, outgoing, unwritten);
   }
 
-  /// Takes what another guest has said. @return False if this guest has to go.
-  static bool take(const std::optional<std::string>& text, sluice::channel<std::string>& outgoing,
-                   std::string& unwritten) {
-    if (text)
-      unwritten += *text;
-    else
-      outgoing = {};  // a nil channel: never ready again
-    return text.has_value();
-  }
-
-  /// Tells the room, and goes on listening meanwhile: the room may be waiting for this guest.
-  sluice::task<> tell_room(event e, sluice::channel<std::string>& outgoing,
-                           std::string& unwritten) {
-    auto telling = events_.send(std::move(e));
-    for (bool told = false; !told;)
-      co_await sluice::select(on(telling, [&] { told = true; }),
-                              on(outgoing.receive(), [&](std::optional<std::string> text) {
-                                take(text, outgoing, unwritten);
-                              }));
-  }
-
-  /// @return Whether all of it could be written.
-  sluice::task<bool> write(tcp::socket& socket, std::string text) {
-    bool written = false;
-    co_await sluice::select(
-        on(
-            asio::async_write(socket, asio::buffer(text), asio::deferred),
-            [&](error_code e, std::size_t) { written = !e; }, sluice::drop_lost),
-        on(sluice::sleep_for(slow()), [] {}), on(stopping_.receive(), [] {}));
-    co_return written;
-  }
-
-  // --- the door
-
-  sluice::task<> accept_guests() {
-    bool open = true;
-    bool out_of_descriptors = false;
-    // Also of the operation that lost: it may have accepted somebody, or seen the signal.
-    const auto let_in = [&](error_code e, tcp::socket socket) {
-      if (!e)
-        guests_.go(serve(std::move(socket), ++guests_so_far_));
-      else
-        out_of_descriptors =
-            e != asio::error::operation_aborted && e != asio::error::connection_aborted;
-    };
-    const auto stop = [&](error_code e, int) { open = open && e; };
-    while (open) {
-      co_await sluice::select(on(acceptor_.async_accept(asio::deferred), let_in, let_in),
-                              on(signals_.async_wait(asio::deferred), stop, stop));
-      if (std::exchange(out_of_descriptors, false))
-        co_await sluice::sleep_for(100ms);  // guests that go give some back
-    }
-    acceptor_.close();
-    stopping_.close();
-    co_await guests_.wait();
-    events_.close();
-  }
-
-  [[nodiscard]] std::chrono::milliseconds idle() const {
-    return std::chrono::milliseconds(options_.idle_ms);
-  }
-  [[nodiscard]] std::chrono::milliseconds slow() const {
-    return std::chrono::milliseconds(options_.slow_ms);
-  }
-
-  static constexpr std::size_t longest_line = 16'384;
-
-  const options options_;
-  tcp::acceptor acceptor_;
-  asio::signal_set signals_;
-  sluice::wait_group guests_;
-  int guests_so_far_ = 0;
-  const sluice::channel<event> events_ = sluice::make_channel<event>();
-  const sluice::channel<void> stopping_ = sluice::make_channel<void>();  // closed, in the end
-  std::map<int, sluice::channel<std::string>> listeners_;                // the room's own
+  const milliseconds idle_;
+  const milliseconds slow_;
+  room room_;
 };
 
-/// Reads a decimal number of at most `limit`.
-bool parse(std::string_view text, unsigned limit, unsigned& number) {
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && rest == text.data() + text.size() && number <= limit;
-}
-
-std::optional<options> parse(int argc, char* argv[]) {
-  options o;
-  if (argc % 2 != 0 || !parse(argv[1], 65535, o.port)) return std::nullopt;
-  for (int i = 2; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    const bool known = (name == "--threads" && parse(argv[i + 1], 256, o.threads)) ||
-                       (name == "--idle-ms" && parse(argv[i + 1], 86'400'000, o.idle_ms)) ||
-                       (name == "--slow-ms" && parse(argv[i + 1], 86'400'000, o.slow_ms));
-    if (!known || o.threads == 0) return std::nullopt;
-  }
-  return o;
+/// Tells one that is too many, without waiting for it to listen.
+void refuse(tcp::socket socket) {
+  error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(std::string_view("* the room is full\n")), ignored);
 }
 
 int main(int argc, char* argv[]) {
-  const auto o = parse(argc, argv);
-  if (!o) {
-    std::fputs("usage: chat_server PORT [--threads N] [--idle-ms N] [--slow-ms N]\n", stderr);
-    return 2;
-  }
-  try {
-    asio::io_context io(static_cast<int>(o->threads));
-    chat_server chat(io, *o);
-    std::printf("listening on %d\n", chat.port());
+  constexpr unsigned day = 86'400'000;
+  unsigned port = 0, threads = 2, guests = 10'000, idle_ms = 600'000, slow_ms = 2'000;
+  command_line line("chat_server", "Lets guests talk to each other, on 127.0.0.1.");
+  line.positional("PORT", port, 0, 65535, "where to listen; 0: the system chooses");
+  line.option("--threads", threads, 1, 256, "how many threads run it");
+  line.option("--guests", guests, 1, 1'000'000, "how many at a time; more are told to go");
+  line.option("--idle-ms", idle_ms, 0, day, "who says nothing for so long has to go; 0: nobody");
+  line.option("--slow-ms", slow_ms, 0, day, "who reads nothing for so long has to go; 0: nobody");
+  int status = 0;
+  if (!line.parse(argc, argv, status)) return status;
+
+  return run_program("chat_server", [&] {
+    asio::io_context io(static_cast<int>(threads));
+    tcp::acceptor acceptor(io,
+                           {asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)});
+    chat_server chat(limit_of(idle_ms), limit_of(slow_ms));
+    sluice::serve_options options;
+    options.max_connections = guests;
+    options.grace = {};
+    options.signals = {SIGINT, SIGTERM};
+    sluice::serve_result result;
+    sluice::serve(
+        acceptor, options,
+        [&](tcp::socket socket, sluice::context ctx) {
+          return chat.serve(std::move(socket), std::move(ctx));
+        },
+        refuse)([&](error_code e, sluice::serve_result r) {
+      if (e) throw sluice::system_error(e);
+      result = r;
+    });
+    std::printf("listening on %d\n", acceptor.local_endpoint().port());
     std::fflush(stdout);
-
-    std::vector<std::jthread> others;
-    for (unsigned i = 1; i < o->threads; ++i) others.emplace_back([&] { io.run(); });
-    io.run();  // ends with the last goroutine
-    others.clear();
-
-    std::printf("served %d guests\n", chat.served());
-    return 0;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "chat_server: %s\n", e.what());
-    return 1;
-  }
+    sluice::run_threads(io, threads);  // until the last goroutine has ended
+    std::printf("served %zu guests\n", result.served);
+  });
 }

@@ -5,7 +5,10 @@
 //   fetcher HOST PORT LIMIT DEADLINE_MS PATH...
 //
 // It prints how long each page is, in the order of the paths; or what was wrong and how many pages
-// had come by then.
+// had come by then. What is bounded: pages on their way; what is read and not understood yet, at
+// 16 KiB for each of them, headers at 8 KiB and bodies at 8 MiB, beyond which the page has failed.
+#include "program.hpp"
+
 #include <sluice.hpp>
 
 #include <boost/asio.hpp>
@@ -13,9 +16,9 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <stdexcept>
@@ -31,11 +34,13 @@ using sluice::use_task;
 
 struct options {
   std::string host;
-  std::string port;
+  unsigned port = 0;
   unsigned limit = 0;
   unsigned deadline_ms = 0;
   std::vector<std::string> paths;
 };
+
+using response_parser = http::response_parser<http::string_body>;
 
 /// Nothing in here knows of the deadline or of the others: the goroutine is bound to a context, and
 /// when that is done every wait ends.
@@ -49,39 +54,75 @@ sluice::task<std::string> fetch(const tcp::resolver::results_type& server, std::
   request.keep_alive(false);
   co_await http::async_write(socket, request, use_task);
 
-  boost::beast::flat_buffer buffer;
-  http::response<http::string_body> response;
-  co_await http::async_read(socket, buffer, response, use_task);
+  boost::beast::flat_buffer buffer(16 * 1024);
+  std::optional<response_parser> parser;
+  for (bool interim = true; interim;) {
+    parser.emplace();
+    co_await http::async_read_header(socket, buffer, *parser, use_task);
+    const unsigned status = parser->get().result_int();
+    interim = status < 200 && status != 101;
+  }
+  if (!parser->is_done()) co_await http::async_read(socket, buffer, *parser, use_task);
+  const auto& response = parser->get();
   if (response.result() != http::status::ok)
-    throw std::runtime_error(path + ": " + std::to_string(response.result_int()));
-  co_return std::move(response.body());
+    throw std::runtime_error(std::to_string(response.result_int()));
+  co_return response.body();
 }
 
-sluice::task<int> fetch_all(const options& o) {
-  tcp::resolver resolver(co_await asio::this_coro::executor);
-  const auto server = co_await resolver.async_resolve(o.host, o.port, use_task);
+/// An error that says which path.
+sluice::task<std::string> fetch_by_name(const tcp::resolver::results_type& server, std::string host,
+                                        std::string path) {
+  std::exception_ptr failure;
+  try {
+    co_return co_await fetch(server, std::move(host), path);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  throw std::runtime_error(path + ": " + sluice::describe(failure));
+}
 
-  std::vector<std::optional<std::string>> pages(o.paths.size());
-  const auto [ctx, cancel] =
-      sluice::with_timeout(sluice::context::background(), std::chrono::milliseconds(o.deadline_ms));
+/// Fetches them all into `pages`, when the server's name has been looked up.
+sluice::task<> fetch_pages(const options& o, sluice::context ctx,
+                           std::vector<std::optional<std::string>>& pages, bool& looked_up) {
+  tcp::resolver resolver(co_await asio::this_coro::executor);
+  // A lookup cannot be cancelled: a thread of Asio's waits for it.
+  const auto server = co_await sluice::abandon(
+      resolver.async_resolve(o.host, std::to_string(o.port), asio::deferred));
+  looked_up = true;
   const auto start_all = [&](sluice::task_group& group) -> sluice::task<> {
     group.set_limit(o.limit);
     for (std::size_t i = 0; i < pages.size(); ++i)
-      group.go(
-          [&, i]() -> sluice::task<> { pages[i] = co_await fetch(server, o.host, o.paths[i]); });
+      group.go([&, i]() -> sluice::task<> {
+        pages[i] = co_await fetch_by_name(server, o.host, o.paths[i]);
+      });
     co_return;
   };
+  co_await sluice::with_task_group(ctx, start_all);  // returns when all of them have ended
+}
+
+sluice::task<int> fetch_all(const options& o) {
+  std::vector<std::optional<std::string>> pages(o.paths.size());
+  const auto [ctx, cancel] =
+      sluice::with_timeout(sluice::context::background(), std::chrono::milliseconds(o.deadline_ms));
   std::string failure;
-  try {
-    co_await sluice::with_task_group(ctx, start_all);  // returns when all of them have ended
-  } catch (const std::exception& e) {
-    failure = ctx.err() == sluice::error::deadline_exceeded ? "the deadline has passed" : e.what();
-  }
+  bool looked_up = false;
+  sluice::wait_group fetching;
+  const auto where = co_await asio::this_coro::executor;
+  const auto note = [&](std::exception_ptr e) {
+    if (e) failure = sluice::describe(e);
+    fetching.done();
+  };
+  fetching.add();
+  sluice::go(ctx, where, fetch_pages(o, ctx, pages, looked_up), asio::bind_executor(where, note));
+  co_await fetching.wait();
 
   if (!failure.empty()) {
+    if (ctx.err() == asio::error::timed_out) failure = "the deadline has passed";
     const auto fetched = std::ranges::count_if(pages, [](const auto& p) { return p.has_value(); });
     std::fprintf(stderr, "fetcher: %s; %td of %zu pages fetched\n", failure.c_str(), fetched,
                  pages.size());
+    // The thread that still looks the name up would be waited for.
+    if (!looked_up) std::_Exit(1);
     co_return 1;
   }
   for (std::size_t i = 0; i < pages.size(); ++i)
@@ -89,25 +130,25 @@ sluice::task<int> fetch_all(const options& o) {
   co_return 0;
 }
 
-/// Reads a positive decimal number.
-bool parse(std::string_view text, unsigned& number) {
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && rest == text.data() + text.size() && number > 0;
+/// What is wrong with a path: it goes into the request as it is.
+const char* objection(std::string_view path) {
+  if (!path.starts_with('/')) return "does not begin with /";
+  const auto bad = [](char c) { return c <= ' ' || c == 0x7F; };
+  return std::ranges::any_of(path, bad) ? "has spaces, control characters or what is not ASCII"
+                                        : nullptr;
 }
 
 int main(int argc, char* argv[]) {
   options o;
-  if (argc < 6 || !parse(argv[3], o.limit) || !parse(argv[4], o.deadline_ms)) {
-    std::fputs("usage: fetcher HOST PORT LIMIT DEADLINE_MS PATH...\n", stderr);
-    return 2;
-  }
-  o.host = argv[1];
-  o.port = argv[2];
-  o.paths.assign(argv + 5, argv + argc);
-  try {
-    return sluice::run([&] { return fetch_all(o); });
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "fetcher: %s\n", e.what());
-    return 1;
-  }
+  command_line line("fetcher", "Fetches pages of an HTTP server, many at the same time.");
+  line.positional("HOST", o.host, "the server's name or address");
+  line.positional("PORT", o.port, 1, 65535, "its port");
+  line.positional("LIMIT", o.limit, 1, 1'000'000, "how many pages may be on their way");
+  line.positional("DEADLINE_MS", o.deadline_ms, 1, 86'400'000, "when all of them must be there");
+  line.rest("PATH", o.paths, objection, "what to fetch");
+  int status = 0;
+  if (!line.parse(argc, argv, status)) return status;
+  const int failed =
+      run_program("fetcher", [&] { status = sluice::run([&] { return fetch_all(o); }); });
+  return failed ? failed : status;
 }

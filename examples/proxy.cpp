@@ -2,26 +2,27 @@
 // each connection, one that copies each way and one that watches them, share a strand, and so need
 // no locks. The Go counterpart is two goroutines with io.Copy and CloseWrite.
 //
-//   proxy PORT TARGET_HOST TARGET_PORT [--threads N] [--idle-ms N] [--connect-ms N]
+//   proxy PORT TARGET_HOST TARGET_PORT [--threads N] [--connections N] [--idle-ms N] [--connect-ms
+//   N]
 //
-// An end of one direction is passed on while the other goes on. A connection on which nothing has
-// moved for the idle time is closed. It listens on 127.0.0.1 (PORT 0: the system chooses one) until
-// SIGINT or SIGTERM; then it closes every connection and says what it has carried.
+// An end of one direction is passed on while the other goes on, and a reset as a reset. A
+// connection on which nothing has moved for the idle time is closed. It listens on 127.0.0.1 (PORT
+// 0: the system chooses one) until SIGINT or SIGTERM; then it closes every connection and says what
+// it has carried. What is bounded: connections, of which the next one waits until another has
+// ended; what has been read and not been passed on, at 32 KiB each way: no more is read before that
+// is taken.
+#include "program.hpp"
+
 #include <sluice.hpp>
 
 #include <boost/asio.hpp>
 
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,15 +31,15 @@ using asio::ip::tcp;
 using sluice::error_code;
 using sluice::on;
 using std::chrono::milliseconds;
-using namespace std::chrono_literals;
 
 constexpr auto as_result = asio::as_tuple(sluice::use_task);
 
 struct options {
   unsigned port = 0;
   std::string target_host;
-  std::string target_port;
+  unsigned target_port = 0;
   unsigned threads = 2;
+  unsigned connections = 10'000;
   unsigned idle_ms = 300'000;
   unsigned connect_ms = 5'000;
 };
@@ -54,13 +55,19 @@ class connection {
 
   /// Something has moved.
   void touch() { last_moved_ = sluice::clock::now(); }
-  [[nodiscard]] sluice::clock::time_point idle_at() const { return last_moved_ + idle_time_; }
+  [[nodiscard]] bool idle() const { return sluice::clock::now() - last_moved_ >= idle_time_; }
+  [[nodiscard]] sluice::clock::duration idle_in() const {
+    if (idle_time_ == milliseconds::max()) return sluice::clock::duration::max();
+    return last_moved_ + idle_time_ - sluice::clock::now();
+  }
 
-  /// Every operation on the sockets ends.
-  void close() {
+  /// Every operation on the sockets ends. With a reset nobody takes what has come for all of it.
+  void close(bool with_reset) {
     error_code ignored;
-    client.close(ignored);
-    target.close(ignored);
+    for (auto* const socket : {&client, &target}) {
+      if (with_reset) socket->set_option(asio::socket_base::linger(true, 0), ignored);
+      socket->close(ignored);
+    }
   }
 
  private:
@@ -72,12 +79,18 @@ class proxy {
  public:
   proxy(asio::io_context& io, const options& o)
       : options_(o),
-        executor_(sluice::get_executor(io)),
         acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(o.port)}),
-        signals_(io, SIGINT, SIGTERM) {
-    target_ = tcp::resolver(io).resolve(o.target_host, o.target_port);
-    sluice::go(stopping_.ctx, io, accept_connections());
-    sluice::go(io, stop_at_signal());
+        target_(tcp::resolver(io).resolve(o.target_host, std::to_string(o.target_port))) {
+    sluice::serve_options serving;
+    serving.max_connections = o.connections;
+    serving.grace = {};
+    serving.signals = {SIGINT, SIGTERM};
+    sluice::serve(acceptor_, serving, [this](tcp::socket client) {
+      return serve(std::move(client));
+    })([this](error_code e, sluice::serve_result result) {
+      if (e) throw sluice::system_error(e);
+      connections_ = result.served;
+    });
   }
 
   [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
@@ -85,35 +98,14 @@ class proxy {
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
-  /// Bound to the context: its waits end when the proxy stops.
-  sluice::task<> accept_connections() {
-    while (!stopping_.ctx.err()) {
-      const auto strand = asio::make_strand(executor_);
-      auto [error, socket] = co_await acceptor_.async_accept(strand, as_result);
-      if (!error) {
-        ++connections_;
-        sluice::go(strand, serve(std::move(socket)));
-      } else if (!stopping_.ctx.err() && error != asio::error::connection_aborted) {
-        // Out of descriptors or memory, most likely. Connections that end give them back.
-        std::fprintf(stderr, "accept: %s\n", error.message().c_str());
-        co_await sluice::sleep_for(100ms)(as_result);
-      }
-    }
-    acceptor_.close();
-  }
-
-  sluice::task<> stop_at_signal() {
-    co_await signals_.async_wait(sluice::use_task);
-    stopping_.cancel();
-  }
-
   sluice::task<> serve(tcp::socket client) {
-    connection c(std::move(client), milliseconds(options_.idle_ms));
-    auto unless_stopped = sluice::bind_context(stopping_.ctx, as_result);
+    const auto strand = co_await asio::this_coro::executor;
+    connection c(std::move(client), limit_of(options_.idle_ms));
     const auto [error, endpoint] = co_await sluice::timeout(
-        asio::async_connect(c.target, target_, unless_stopped), milliseconds(options_.connect_ms));
+        asio::async_connect(c.target, target_, as_result), limit_of(options_.connect_ms));
     if (error) {
-      if (!stopping_.ctx.err()) std::fprintf(stderr, "connect: %s\n", error.message().c_str());
+      if (error != asio::error::operation_aborted)
+        std::fprintf(stderr, "connect: %s\n", error.message().c_str());
       co_return;
     }
     error_code ignored;
@@ -121,15 +113,17 @@ class proxy {
     c.target.set_option(tcp::no_delay(true), ignored);
     c.touch();
     sluice::wait_group directions;
-    directions.go(c.client.get_executor(), copy(c, c.client, c.target));
-    directions.go(c.client.get_executor(), copy(c, c.target, c.client));
-    for (bool open = true; open;) {
-      co_await sluice::select(
-          on(directions.wait(), [&] { open = false; }),
-          on(stopping_.ctx.done(), [&] { open = false; }),
-          on(sluice::sleep_until(c.idle_at()), [&] { open = sluice::clock::now() < c.idle_at(); }));
+    directions.go(strand, copy(c, c.client, c.target));
+    directions.go(strand, copy(c, c.target, c.client));
+    try {
+      for (bool open = true; open;)
+        co_await sluice::select(on(directions.wait(), [&] { open = false; }),
+                                on(sluice::sleep_for(c.idle_in()), [&] { open = !c.idle(); }));
+    } catch (const sluice::system_error&) {
+      // The proxy is being stopped.
     }
-    c.close();
+    c.close(directions.count() != 0);
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await directions.wait();
   }
 
@@ -151,64 +145,37 @@ class proxy {
       c.touch();
       bytes_ += written;
     }
-    c.close();
+    c.close(true);
   }
 
   const options options_;
-  const sluice::executor executor_;
   tcp::acceptor acceptor_;
-  asio::signal_set signals_;
-  tcp::resolver::results_type target_;
-  const sluice::cancellable_context stopping_ = sluice::with_cancel(sluice::context::background());
+  const tcp::resolver::results_type target_;
   std::size_t connections_ = 0;
   std::atomic<std::uint64_t> bytes_ = 0;
 };
 
-/// Reads a decimal number of at most `limit`.
-bool parse(std::string_view text, unsigned limit, unsigned& number) {
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && rest == text.data() + text.size() && number <= limit;
-}
-
-std::optional<options> parse(int argc, char* argv[]) {
-  options o;
-  if (argc < 4 || argc % 2 != 0 || !parse(argv[1], 65535, o.port)) return std::nullopt;
-  o.target_host = argv[2];
-  o.target_port = argv[3];
-  for (int i = 4; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    const bool known = (name == "--threads" && parse(argv[i + 1], 256, o.threads)) ||
-                       (name == "--idle-ms" && parse(argv[i + 1], 86'400'000, o.idle_ms)) ||
-                       (name == "--connect-ms" && parse(argv[i + 1], 86'400'000, o.connect_ms));
-    if (!known || o.threads == 0) return std::nullopt;
-  }
-  return o;
-}
-
 int main(int argc, char* argv[]) {
-  const auto o = parse(argc, argv);
-  if (!o) {
-    std::fputs(
-        "usage: proxy PORT TARGET_HOST TARGET_PORT [--threads N] [--idle-ms N] [--connect-ms N]\n",
-        stderr);
-    return 2;
-  }
-  try {
-    asio::io_context io(static_cast<int>(o->threads));
-    proxy p(io, *o);
+  constexpr unsigned day = 86'400'000;
+  options o;
+  command_line line("proxy", "Passes connections to 127.0.0.1 on to a target.");
+  line.positional("PORT", o.port, 0, 65535, "where to listen; 0: the system chooses");
+  line.positional("TARGET_HOST", o.target_host, "the target's name or address");
+  line.positional("TARGET_PORT", o.target_port, 1, 65535, "the target's port");
+  line.option("--threads", o.threads, 1, 256, "how many threads run it");
+  line.option("--connections", o.connections, 1, 1'000'000, "how many at a time; more wait");
+  line.option("--idle-ms", o.idle_ms, 0, day, "where nothing moves is closed; 0: never");
+  line.option("--connect-ms", o.connect_ms, 0, day, "how long the target may take; 0: for ever");
+  int status = 0;
+  if (!line.parse(argc, argv, status)) return status;
+
+  return run_program("proxy", [&] {
+    asio::io_context io(static_cast<int>(o.threads));
+    proxy p(io, o);
     std::printf("listening on %d\n", p.port());
     std::fflush(stdout);
-
-    std::vector<std::jthread> others;
-    for (unsigned i = 1; i < o->threads; ++i) others.emplace_back([&] { io.run(); });
-    io.run();  // ends with the last goroutine
-    others.clear();
-
+    sluice::run_threads(io, o.threads);  // until the last goroutine has ended
     std::printf("carried %llu bytes on %zu connections\n",
                 static_cast<unsigned long long>(p.bytes()), p.connections());
-    return 0;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "proxy: %s\n", e.what());
-    return 1;
-  }
+  });
 }

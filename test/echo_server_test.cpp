@@ -410,7 +410,7 @@ BOOST_AUTO_TEST_CASE(what_it_cannot_do_it_says_and_fails) {
 
   for (const std::string port : {"", "x", "1x", "65536", "-1"}) {
     child_process refused({SLUICE_EXAMPLES_DIR "/echo_server", port}, true);
-    BOOST_TEST(refused.read_all() == "usage: echo_server PORT [THREADS]\n");
+    BOOST_TEST(refused.read_all().starts_with("usage: echo_server PORT [THREADS] "));
     BOOST_TEST(refused.wait() == 2);
   }
   server.signal(SIGTERM);

@@ -50,6 +50,7 @@ class server_process {
   }
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] ::pid_t pid() const { return process_.pid(); }
   void signal(int number) const { process_.signal(number); }
 
   /// Waits until it has ended, and checks that it ended well. @return Its last words.

@@ -151,8 +151,8 @@ BOOST_AUTO_TEST_CASE(a_malformed_request_is_refused_and_its_connection_closed) {
       {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400},
       {"GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n", 431},
       {"POST /echo HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n" + std::string(500'000, 'x'), 413},
-      {"POST / HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 405},
-      {"GET /slow/1x HTTP/1.1\r\nConnection: close\r\n\r\n", 404},
+      {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 405},
+      {"GET /slow/1x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404},
   };
   server_process server("http_server");
   connection bystander(server.port());
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(a_client_that_goes_away_ends_its_own_connection_only) {
     connection(server.port()).reset();
     for (const std::string& text :
          {std::string("GET / HT"), get("/slow/10"), get("/"),
-          std::string("POST /echo HTTP/1.1\r\nContent-Length: 1000\r\n\r\nonly a part")}) {
+          std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly a part")}) {
       connection c(server.port());
       c.send(text);
       i % 2 ? c.close() : c.reset();
@@ -234,7 +234,7 @@ BOOST_AUTO_TEST_CASE(an_idle_connection_and_one_that_takes_no_answers_are_closed
 
   // It asks until nothing fits into the buffers on the way; then the server closes.
   connection deaf(server.port());
-  const std::string post = "POST /echo HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n";
+  const std::string post = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
   const std::string request = post + std::string(1'000'000, 'x');
   while (deaf.send(request)) continue;
   server.signal(SIGINT);
@@ -286,7 +286,7 @@ BOOST_AUTO_TEST_CASE(a_stop_finishes_the_requests_in_flight) {
     connection slow(server.port());
     connection half_said(server.port());
     slow.send(get("/slow/" + slow_ms));
-    half_said.send("POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe");
+    half_said.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
     const std::size_t asked = wait_until_busy(server);
     for (int i = 0; i < 3; ++i) ask(idle, "/");  // what was sent before has been read by now
 

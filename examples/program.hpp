@@ -1,0 +1,148 @@
+// What the example servers share: their command lines, and how they end.
+#pragma once
+
+#include <sluice.hpp>
+
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// The arguments of a program, how they are explained, and what is wrong with those given.
+class command_line {
+ public:
+  command_line(std::string program, std::string about)
+      : program_(std::move(program)), about_(std::move(about)) {}
+
+  /// An argument without a name; `name` is what the usage calls it.
+  void positional(std::string name, unsigned& value, unsigned least, unsigned most,
+                  std::string help, bool required = true) {
+    add(std::move(name), number(value, least, most), std::move(help), required);
+  }
+  void positional(std::string name, std::string& value, std::string help) {
+    add(std::move(name), text(value), std::move(help), true);
+  }
+  /// The arguments that are left, at least one; `objection` gives what is wrong with one, or null.
+  void rest(std::string name, std::vector<std::string>& values,
+            const char* (*objection)(std::string_view), std::string help) {
+    repeats_ = true;
+    const auto read = [&values, objection](const std::string& given) -> std::string {
+      values.push_back(given);
+      const char* const wrong = objection(given);
+      return wrong ? wrong : "";
+    };
+    add(std::move(name), read, std::move(help), true);
+  }
+  /// `--name N`; what `value` is now is the default.
+  void option(std::string name, unsigned& value, unsigned least, unsigned most, std::string help) {
+    help += " (" + std::to_string(value) + ")";
+    options_.push_back({std::move(name), number(value, least, most), std::move(help), false});
+  }
+
+  /// @return Whether to go on; if not, `status` is what the program ends with.
+  bool parse(int argc, char* argv[], int& status) {
+    std::size_t given = 0;
+    for (int i = 1; i < argc; ++i) {
+      const std::string word = argv[i];
+      if (word == "--help") {
+        explain();
+        status = 0;
+        return false;
+      }
+      const argument* a = nullptr;
+      for (const auto& o : options_)
+        if (o.name == word) a = &o;
+      if (a && i + 1 == argc) return refuse(word + " needs a value", status);
+      if (!a && word.starts_with("--")) return refuse("unknown option " + quoted(word), status);
+      if (!a && given == positionals_.size() && repeats_) --given;
+      if (!a && given == positionals_.size())
+        return refuse("one argument too many: " + quoted(word), status);
+      if (!a) a = &positionals_[given++];
+      const std::string value = a->name.starts_with("--") ? argv[++i] : word;
+      if (const std::string wrong = a->read(value); !wrong.empty())
+        return refuse(a->name + ": " + quoted(value) + " " + wrong, status);
+    }
+    if (given < positionals_.size() && positionals_[given].required)
+      return refuse(positionals_[given].name + " is missing", status);
+    return true;
+  }
+
+ private:
+  struct argument {
+    std::string name;
+    std::function<std::string(const std::string&)> read;  ///< gives what is wrong with the value
+    std::string help;
+    bool required;
+  };
+
+  static std::function<std::string(const std::string&)> number(unsigned& value, unsigned least,
+                                                               unsigned most) {
+    return [&value, least, most](const std::string& given) -> std::string {
+      unsigned n = 0;
+      const char* const end = given.data() + given.size();
+      const auto [rest, error] = std::from_chars(given.data(), end, n);
+      if (error != std::errc() || rest != end || n < least || n > most)
+        return "is not a number from " + std::to_string(least) + " to " + std::to_string(most);
+      value = n;
+      return {};
+    };
+  }
+  static std::function<std::string(const std::string&)> text(std::string& value) {
+    return [&value](const std::string& given) -> std::string {
+      value = given;
+      return given.empty() ? "is empty" : "";
+    };
+  }
+  static std::string quoted(const std::string& s) { return '"' + s + '"'; }
+
+  void add(std::string name, std::function<std::string(const std::string&)> read, std::string help,
+           bool required) {
+    positionals_.push_back({std::move(name), std::move(read), std::move(help), required});
+  }
+
+  [[nodiscard]] std::string usage() const {
+    std::string line = "usage: " + program_;
+    for (const auto& p : positionals_) line += p.required ? ' ' + p.name : " [" + p.name + ']';
+    if (repeats_) line += "...";
+    for (const auto& o : options_) line += " [" + o.name + " N]";
+    return line + '\n';
+  }
+  void explain() const {
+    std::printf("%s\n%s\n\n", usage().c_str(), about_.c_str());
+    for (const auto* list : {&positionals_, &options_})
+      for (const auto& a : *list) std::printf("  %-16s %s\n", a.name.c_str(), a.help.c_str());
+  }
+  bool refuse(const std::string& why, int& status) const {
+    std::fprintf(stderr, "%s%s: %s\n", usage().c_str(), program_.c_str(), why.c_str());
+    status = 2;
+    return false;
+  }
+
+  const std::string program_;
+  const std::string about_;
+  std::vector<argument> positionals_;
+  std::vector<argument> options_;
+  bool repeats_ = false;  ///< the last positional argument
+};
+
+/// A time limit in milliseconds; 0 means none.
+inline std::chrono::milliseconds limit_of(unsigned ms) {
+  return ms == 0 ? std::chrono::milliseconds::max() : std::chrono::milliseconds(ms);
+}
+
+/// Runs the rest of `main`. @return What the program ends with.
+template <class F>
+int run_program(const char* name, F f) {
+  try {
+    f();
+    return 0;
+  } catch (...) {
+    std::fprintf(stderr, "%s: %s\n", name, sluice::describe(std::current_exception()).c_str());
+    return 1;
+  }
+}
