@@ -100,6 +100,12 @@ void cancellation::keep(std::shared_ptr<void> source) {
   source_ = std::move(source);
 }
 
+bool cancellation::runs_on(const asio::any_io_executor& strand) {
+  const std::lock_guard guard(lock_);
+  return goroutine_ && goroutine_->where->is_serial() &&
+         goroutine_->where->to_any_executor() == strand;
+}
+
 void cancellation::detach() noexcept {
   std::shared_ptr<void> source;
   const std::lock_guard guard(lock_);

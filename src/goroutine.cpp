@@ -10,6 +10,7 @@
 
 #include <boost/asio/strand.hpp>
 
+#include <mutex>
 #include <new>
 
 namespace sluice::detail {
@@ -147,6 +148,9 @@ void goroutine::become_serial() {
     serial->work_started();
     where->work_finished();
   }
+  // For `cancellation::runs_on`, which looks at it from other threads.
+  std::unique_lock<byte_lock> guard;
+  if (cancel) guard = std::unique_lock(cancel->lock());
   where = std::move(serial);
 }
 

@@ -51,10 +51,7 @@ const waiter_functions rate_functions{
 
 void rate_waiter::wake_waiter(timer_node& node, wake_list& woken) noexcept {
   auto& w = static_cast<rate_waiter&>(node);
-  if (!claim(w)) return w.state->refund(w);
-  w.state->forget(w);
-  w.outcome = waiter::state::done;
-  woken.add(w);
+  w.state->fire(w, woken);
 }
 
 rate_state::rate_state(const target_ptr& where, clock::duration interval, std::size_t burst)
@@ -75,68 +72,69 @@ rate_time rate_state::covered(rate_time full) const noexcept {
   return full - times(interval_, burst_);
 }
 
-// Not before what was promised to cases of selects that were decided elsewhere has come back.
-bool rate_state::take(std::size_t n) noexcept {
-  return take_now(n) || (refund_decided() && take_now(n));
+// The losing cases of selects, which have not gone on yet, are not waited for.
+void rate_state::drop_decided() noexcept {
+  bool dropped = false;
+  while (waiter* const first = waiters_.front()) {
+    if (!decided(*first)) break;
+    where_->owner().timers.remove(of(*first));
+    waiter_list::remove(*first);
+    dropped = true;
+  }
+  if (!dropped) return;
+  set_timer_of_first();
+  where_->owner().timers_changed();
 }
 
-bool rate_state::take_now(std::size_t n) noexcept {
+bool rate_state::take(std::size_t n) noexcept {
+  drop_decided();
   const auto now = scheduler::now();
   const auto full = full_after(n, now);
-  if (covered(full) > now) return false;
+  if (!waiters_.empty() || covered(full) > now) return false;
   full_at_ = full;
   return true;
 }
 
 void rate_state::enlist(rate_waiter& w) {
-  scheduler& s = where_->owner();
-  const auto full = full_after(w.weight, scheduler::now());
-  w.due = covered(full);
-  w.deadline = to_clock(w.due);
-  s.timers.insert(w);
-  full_at_ = full;
+  const bool first = waiters_.empty();
+  if (first) set_timer(w);
   waiters_.push_back(w);
-  s.timer_set(*w.who);
+  if (first) where_->owner().timer_set(*w.who);
 }
 
-/// @return Whether anything has come back.
-bool rate_state::refund_decided() noexcept {
-  bool any = false;
-  for (waiter* w = waiters_.front(); w;) {
-    waiter* const behind = waiters_.after(*w);
-    if (decided(*w)) {
-      where_->owner().timers.remove(of(*w));
-      refund(of(*w));
-      any = true;
-    }
-    w = behind;
-  }
-  if (any) where_->owner().timers_changed();
-  return any;
+// The bucket is not full, or nobody would wait.
+void rate_state::set_timer(rate_waiter& w) {
+  w.deadline = to_clock(covered(full_at_ + times(interval_, w.weight)));
+  where_->owner().timers.insert(w);
+}
+
+// The queue of timers has room: the one who was first has just left it.
+void rate_state::set_timer_of_first() noexcept {
+  if (waiter* const first = waiters_.front()) set_timer(of(*first));
 }
 
 bool rate_state::withdraw(rate_waiter& w) noexcept {
   {
     const std::lock_guard guard(lock());
-    if (!w.queued()) return false;
+    if (!waiter_list::remove_if_linked(w)) return false;
+    if (!w.queued()) return true;
     where_->owner().timers.remove(w);
-    refund(w);
+    set_timer_of_first();
   }
   where_->owner().timers_changed();
   return true;
 }
 
-void rate_state::refund(rate_waiter& w) noexcept {
-  const auto earlier = times(interval_, w.weight);
-  auto& timers = where_->owner().timers;
-  for (waiter* behind = waiters_.after(w); behind; behind = waiters_.after(*behind)) {
-    timers.remove(of(*behind));
-    of(*behind).due -= earlier;
-    of(*behind).deadline = to_clock(of(*behind).due);
-    timers.insert(of(*behind));
-  }
+// Counted from when it was due, not from now: who is late keeps the rate.
+void rate_state::fire(rate_waiter& w, wake_list& woken) noexcept {
+  const bool claimed = claim(w);
   waiter_list::remove(w);
-  full_at_ -= earlier;
+  if (claimed) {
+    full_at_ += times(interval_, w.weight);
+    w.outcome = waiter::state::done;
+    woken.add(w);
+  }
+  set_timer_of_first();
 }
 
 }  // namespace detail

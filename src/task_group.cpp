@@ -31,7 +31,16 @@ task_group_error::task_group_error(std::vector<std::exception_ptr> errors)
 namespace detail {
 
 group_state::group_state(start_place where, const context& parent, group_errors policy)
-    : place_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {}
+    : place_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {
+  errors_.reserve(possible_);
+}
+
+void group_state::expect_one_more() {
+  const std::lock_guard guard(mutex_);
+  if (policy_ == group_errors::all && errors_.capacity() <= possible_)
+    errors_.reserve(2 * possible_);
+  ++possible_;
+}
 
 void group_state::fail() noexcept {
   bool first = false;

@@ -3,8 +3,10 @@
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/select.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
+#include <sluice/wait_group.hpp>
 
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
@@ -263,6 +265,55 @@ BOOST_AUTO_TEST_CASE(on_several_threads_and_cancelled_at_random_keeps_to_the_rat
   BOOST_TEST(passed <= static_cast<std::size_t>(most));
   BOOST_TEST(passed > 0u);
   BOOST_TEST(cancelled > 0u);
+}
+
+// Each that leaves from the front moved all behind it, under the lock of the timers: 46 s.
+BOOST_AUTO_TEST_CASE(of_many_who_give_up_in_the_order_in_which_they_came_costs_each_the_same) {
+  const watchdog dog;
+  asio::io_context io;
+  rate_limiter limiter(io, 1h, 1);
+  BOOST_TEST(limiter.try_acquire());
+  const std::size_t n = rounds(30'000);
+  std::size_t gave_up = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    sluice::go(io, [&]() -> task<> {
+      gave_up += (co_await error_of(sluice::timeout(limiter.acquire(), 1ms))) == timed_out;
+    });
+  const stopwatch watch;
+  run(io);
+  BOOST_TEST(gave_up == n);
+  BOOST_TEST((watch.elapsed() < 20s));
+}
+
+// Only the first waits for an instant; those behind the ones that leave move up.
+BOOST_AUTO_TEST_CASE(of_those_who_leave_from_the_middle_of_the_line_keeps_nobody_waiting) {
+  run_task([]() -> task<> {
+    rate_limiter limiter(1ms, 10'000);
+    BOOST_TEST(limiter.try_acquire(10'000));
+    const stopwatch watch;
+    const auto tree = with_cancel(sluice::context::background());
+    std::vector<int> order;
+    const auto small = [&](int n) -> task<> {
+      co_await limiter.acquire();
+      order.push_back(n);
+    };
+    const auto large = [&]() -> task<> {
+      static_cast<void>(co_await error_of(limiter.acquire(10'000)));
+    };
+    sluice::wait_group all;
+    all.go(small(1));
+    co_await sluice::this_goroutine::yield();
+    for (int i = 0; i < 2; ++i) sluice::go(tree.ctx, large());
+    co_await sluice::this_goroutine::yield();
+    all.go(small(2));
+    co_await sluice::this_goroutine::yield();
+    tree.cancel();
+    co_await small(3);
+    co_await all.wait();
+    BOOST_TEST(order == (std::vector{1, 2, 3}), per_element());
+    BOOST_TEST((watch.elapsed() >= 3ms));
+    BOOST_TEST((watch.elapsed() < 9s), "as if nobody had asked for ten thousand");
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

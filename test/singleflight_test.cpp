@@ -347,4 +347,51 @@ BOOST_AUTO_TEST_CASE(on_several_threads_gets_the_result_of_a_call_that_was_under
   BOOST_TEST(calls <= got);
 }
 
+// Whoever cannot have a copy is told why; nobody waits on, and nothing leaves run().
+BOOST_AUTO_TEST_CASE(is_told_whichever_copy_of_the_value_fails) {
+  struct fragile {
+    fragile() = default;
+    fragile(const fragile& other) : copies_left(other.copies_left) {
+      if (*copies_left > 0 && --*copies_left == 0) throw std::runtime_error("copied");
+    }
+    fragile& operator=(const fragile&) = delete;
+    std::shared_ptr<int> copies_left = std::make_shared<int>(0);
+  };
+  for (int copy = 1; copy < 16; ++copy) {
+    asio::io_context io;
+    sluice::singleflight<int, fragile> g;
+    auto gate = make_channel<void>();
+    const auto copies_left = std::make_shared<int>(0);
+    int values = 0, failures = 0;
+    const auto function = [&]() -> task<fragile> {
+      co_await gate.receive();
+      fragile f;
+      f.copies_left = copies_left;
+      co_return f;
+    };
+    for (int i = 0; i < 3; ++i)
+      sluice::go(io, [&]() -> task<> {
+        try {
+          const auto r = co_await g.call(1, function);
+          ++(r ? values : failures);
+        } catch (const std::runtime_error&) {
+          ++failures;
+        }
+      });
+    poll(io);
+    gate.close();
+    *copies_left = copy;
+    run(io);
+    BOOST_TEST(values + failures == 3);
+    *copies_left = 0;
+    bool again = false;
+    sluice::go(io, [&]() -> task<> {
+      const auto value = []() -> task<fragile> { co_return fragile(); };
+      again = static_cast<bool>(co_await g.call(1, value));
+    });
+    run(io);
+    BOOST_TEST(again, "the key is free again");
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -242,12 +242,23 @@ class boxed_handler {
     const auto ex = self.box_->ex;
     asio::dispatch(ex, completion<Args...>(std::move(self), std::move(args)...));
   }
-  /// The same, never inside this call.
-  template <class... Args>
-  static void post(boxed_handler self, Args... args) {
+  /// Calls `f` with the handler on its executor, never inside this call, when all its memory has
+  /// been given back.
+  /** `f` is moved on the way and does not throw there, so the handler is not lost. */
+  template <class F>
+  static void post(boxed_handler self, F f) {
+    static_assert(std::is_nothrow_move_constructible_v<F>);
     const auto ex = self.box_->ex;
     const executor by = self.box_->by;
-    detail::post_by(by, ex, completion<Args...>(std::move(self), std::move(args)...));
+    detail::post_by(by, ex, taken<F>(std::move(self), std::move(f)));
+  }
+
+  /// The scheduler whose shutdown ends what the handler runs on; null if that has no context.
+  [[nodiscard]] scheduler* home() const {
+    if constexpr (has_execution_context<handler_executor>)
+      return &scheduler_of(box_->ex);
+    else
+      return nullptr;
   }
 
  private:
@@ -278,6 +289,19 @@ class boxed_handler {
    private:
     boxed_handler handler_;
     std::tuple<Args...> args_;
+  };
+
+  template <class F>
+  class taken {
+   public:
+    using allocator_type = boxed_handler::allocator_type;
+    taken(boxed_handler&& h, F&& f) noexcept : handler_(std::move(h)), function_(std::move(f)) {}
+    [[nodiscard]] allocator_type get_allocator() const noexcept { return handler_.get_allocator(); }
+    void operator()() { std::move(function_)(handler_.take()); }
+
+   private:
+    boxed_handler handler_;
+    F function_;
   };
 
   [[nodiscard]] Handler take() {

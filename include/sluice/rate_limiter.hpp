@@ -24,9 +24,9 @@ using rate_time = std::chrono::time_point<clock, std::chrono::duration<long doub
 
 /// A bucket of `burst` units into which one comes back every `interval`, and those who wait for it.
 /**
- * It is kept as the instant at which the bucket will be full again, with what has been promised to
- * waiters taken out already (the generic cell rate algorithm, ITU-T I.371). All under the lock of
- * the scheduler's timers.
+ * It is kept as the instant at which the bucket will be full again (the generic cell rate
+ * algorithm, ITU-T I.371). Those who wait have taken nothing yet, and only the first has a timer,
+ * so leaving costs the same for all. All under the lock of the scheduler's timers.
  */
 class rate_state {
  public:
@@ -38,18 +38,17 @@ class rate_state {
   [[nodiscard]] bool take(std::size_t n) noexcept;
   void enlist(rate_waiter& w);
   [[nodiscard]] bool withdraw(rate_waiter& w) noexcept;
-  /// What was promised to `w` comes back; those behind it move up.
-  void refund(rate_waiter& w) noexcept;
-  /// The promise to `w` has come true.
-  void forget(waiter& w) noexcept { waiters_.remove(w); }
+  /// The time of the first has come.
+  void fire(rate_waiter& w, wake_list& woken) noexcept;
 
  private:
   /// When the bucket is full again after `n` more have been taken at `now`.
   [[nodiscard]] rate_time full_after(std::size_t n, clock::time_point now) const noexcept;
   /// When a bucket that is full at `full` has had all that was taken.
   [[nodiscard]] rate_time covered(rate_time full) const noexcept;
-  [[nodiscard]] bool take_now(std::size_t n) noexcept;
-  [[nodiscard]] bool refund_decided() noexcept;
+  void drop_decided() noexcept;
+  void set_timer(rate_waiter& w);
+  void set_timer_of_first() noexcept;
 
   const target_ptr where_;
   const clock::duration interval_;
@@ -64,7 +63,6 @@ struct rate_waiter : waiter, timer_node {
 
   std::shared_ptr<rate_state> state;
   std::size_t weight = 0;
-  rate_time due;
 };
 
 extern const waiter_functions rate_functions;

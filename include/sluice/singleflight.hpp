@@ -56,8 +56,8 @@ class singleflight_result {
  * The function runs in a goroutine of its own, on the scheduler of the first who asked, so a caller
  * that is cancelled only stops waiting. Functions under different keys run beside each other.
  *
- * `Key` is hashable by `Hash` and comparable; `Value` is copied to each caller. May be destroyed
- * while calls are under way.
+ * `Key` is copyable, hashable by `Hash` and comparable; `Value` is copied to each caller, and an
+ * exception of a copy is that caller's result. May be destroyed while calls are under way.
  *
  * @par Thread safety
  * Safe.
@@ -83,7 +83,8 @@ class singleflight {
    *
    * @par Errors
    * `asio::error::operation_aborted` if this caller was cancelled. What `f` throws is in the
-   * result, for every caller; `operation_aborted` there if its goroutine was destroyed.
+   * result, for every caller; `operation_aborted` there if its goroutine was destroyed, or could
+   * not be started by the first caller, who is told why.
    *
    * @par Cancellation
    * A cancelled call has stopped waiting; `f` goes on.
@@ -108,18 +109,18 @@ class singleflight {
   [[nodiscard]] receiver<result> call_channel(Key key, F&& f) {
     const auto place = detail::current_place("sluice::singleflight");
     const auto results = make_channel<result>(1);
-    std::shared_ptr<flight> mine;
+    const auto mine = std::make_shared<flight>(key);
+    mine->waiting.push_back(results);
     {
       const std::lock_guard guard(calls_->mutex);
-      auto& entry = calls_->flights[key];
-      if (entry) {
-        entry->waiting.push_back(results);
+      const auto [entry, fresh] = calls_->flights.try_emplace(std::move(key), mine);
+      if (!fresh) {
+        entry->second->waiting.push_back(results);
         return results;
       }
-      entry = mine = std::make_shared<flight>();
-      mine->waiting.push_back(results);
     }
-    landing at_end(calls_, std::move(key), mine);
+    // From here on whoever waits is told, whatever throws.
+    landing at_end(calls_, mine);
     auto body = detail::make_task(std::forward<F>(f));
     detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>,
                   std::source_location::current());
@@ -134,6 +135,8 @@ class singleflight {
 
  private:
   struct flight {
+    explicit flight(const Key& k) : key(k) {}
+    const Key key;
     std::vector<channel<result>> waiting;
   };
   struct table {
@@ -144,9 +147,9 @@ class singleflight {
   /// Tells those who wait, also if the goroutine is destroyed before it has a result.
   class landing {
    public:
-    landing(std::shared_ptr<table> t, Key key, std::shared_ptr<flight> f)
-        : table_(std::move(t)), key_(std::move(key)), flight_(std::move(f)) {}
-    landing(landing&&) = default;
+    landing(std::shared_ptr<table> t, std::shared_ptr<flight> f) noexcept
+        : table_(std::move(t)), flight_(std::move(f)) {}
+    landing(landing&&) noexcept = default;
     landing& operator=(landing&&) = delete;
     ~landing() {
       if (flight_)
@@ -154,20 +157,26 @@ class singleflight {
                                                                 "sluice: singleflight")));
     }
 
-    void tell(std::optional<Value> value, std::exception_ptr failure) {
+    // Each gets a copy of his own; who cannot have one is told why, and the others do not notice.
+    void tell(const std::optional<Value>& value, const std::exception_ptr& failure) {
       const auto landed = std::exchange(flight_, nullptr);
       {
         const std::lock_guard guard(table_->mutex);
-        const auto entry = table_->flights.find(key_);
+        const auto entry = table_->flights.find(landed->key);
         if (entry != table_->flights.end() && entry->second == landed) table_->flights.erase(entry);
       }
       const bool shared = landed->waiting.size() > 1;
-      for (const auto& ch : landed->waiting) ch.try_send(result(value, failure, shared));
+      for (const auto& ch : landed->waiting) {
+        try {
+          ch.try_send(result(value, failure, shared));
+        } catch (...) {
+          ch.try_send(result(std::nullopt, std::current_exception(), shared));
+        }
+      }
     }
 
    private:
     std::shared_ptr<table> table_;
-    Key key_;
     std::shared_ptr<flight> flight_;
   };
 
@@ -180,7 +189,7 @@ class singleflight {
     } catch (...) {
       failure = std::current_exception();
     }
-    at_end.tell(std::move(value), failure);
+    at_end.tell(value, failure);
   }
 
   static task<result> wait_for(receiver<result> from) { co_return *co_await from.receive(); }

@@ -50,6 +50,8 @@ class group_state {
  public:
   group_state(start_place where, const context& parent, group_errors policy);
 
+  /// Makes room for what one more goroutine may fail with. @throws std::bad_alloc
+  void expect_one_more();
   /// Notes the exception that is being handled.
   void fail() noexcept;
   /// The same, and cancels the goroutines whatever the policy is.
@@ -74,6 +76,8 @@ class group_state {
   const group_errors policy_;
   std::optional<semaphore> slots_;
   std::mutex mutex_;
+  /// How many there may be: the goroutines', the body's, and what the wait ended with.
+  std::size_t possible_ = 2;
   std::vector<std::exception_ptr> errors_;
 };
 
@@ -81,6 +85,7 @@ class group_state {
 class group_member {
  public:
   explicit group_member(std::shared_ptr<group_state> s) : state_(std::move(s)) {
+    state_->expect_one_more();
     state_->children.add();
   }
   group_member(group_member&&) noexcept = default;

@@ -9,7 +9,10 @@
 #include <sluice/use_task.hpp>
 #include <sluice/wait_group.hpp>
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -98,7 +101,8 @@ class worker_pool {
    * `void(std::exception_ptr[, Result])`; it is a case of `select`. The handler runs on its
    * associated executor, by default the pool's. If all workers are busy and the queue is full the
    * job waits its turn before the queue, as Go's sender on a full channel does. A job that awaits
-   * another of the same pool lends it its worker meanwhile.
+   * others of the same pool, in a task or an `asio::awaitable` of its own, lends its worker to one
+   * of them at a time meanwhile.
    *
    * @param timeout How long it may run, counted from when a worker begins it.
    *
@@ -109,7 +113,8 @@ class worker_pool {
    *
    * @par Cancellation
    * Any type takes a job that waits out of the queue: it is never begun. One that runs is
-   * cancelled, and its outcome is what it ends with.
+   * cancelled, and its outcome is what it ends with. When the handler's context ends, so does the
+   * job: nobody is told.
    */
   [[nodiscard]] auto submit(Job job) { return submit(std::move(job), jobs_->job_timeout()); }
   template <class Rep, class Period>
@@ -118,10 +123,7 @@ class worker_pool {
         detail::initiation(
             jobs_->where(),
             [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
-              using work = submission<decltype(handler)>;
-              const auto* const waiting = detail::get_associated_goroutine(handler);
-              jobs->add(std::make_shared<work>(std::move(j), run, std::move(handler), *jobs), limit,
-                        waiting);
+              worker_pool::start(*jobs, run, limit, nullptr, std::move(handler), j);
             }),
         use_task, std::move(job));
   }
@@ -135,15 +137,13 @@ class worker_pool {
    */
   template <class Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
-    const detail::job_queue::reservation room(*jobs_);
+    detail::job_queue::reservation room(*jobs_);
     if (!room) return false;
     asio::async_initiate<Token, signature>(
         detail::initiation(jobs_->where(),
                            [&, this](auto handler, Job& j) {
-                             using work = submission<decltype(handler)>;
-                             jobs_->add(std::make_shared<work>(std::move(j), handler_,
-                                                               std::move(handler), *jobs_),
-                                        jobs_->job_timeout(), nullptr);
+                             worker_pool::start(*jobs_, handler_, jobs_->job_timeout(), &room,
+                                                std::move(handler), j);
                            }),
         token, job);
     return true;
@@ -197,15 +197,53 @@ class worker_pool {
       co_return started();
   }
 
+  /// Who awaits a job that this handler is told of.
+  template <class Token>
+  static detail::job_awaiter awaiter_of(const Token& token, const executor& fallback) {
+    detail::job_awaiter by{detail::get_associated_goroutine(token), {}};
+    if constexpr (std::is_same_v<asio::associated_executor_t<Token, executor>,
+                                 asio::any_io_executor>) {
+      auto ex = asio::get_associated_executor(token, fallback);
+      if (!by.waiting && ex.template target<asio::strand<executor>>()) by.strand = std::move(ex);
+    }
+    return by;
+  }
+
+  /// What cannot be done is told as every failure, but for what the telling itself needs.
+  template <class Token>
+  static void start(detail::job_queue& jobs, const std::shared_ptr<handler_function>& run,
+                    clock::duration limit, detail::job_queue::reservation* room, Token&& token,
+                    Job& j) {
+    using work = submission<std::decay_t<Token>>;
+    const auto by = awaiter_of(token, executor(jobs.where()));
+    const auto s = std::make_shared<work>(run, std::move(token), jobs);
+    try {
+      s->take(std::move(j));
+    } catch (...) {
+      return s->tell(std::current_exception());
+    }
+    jobs.submit(s, limit, by, room);
+  }
+
   /// A job with whom to tell.
   template <class Token>
   class submission final : public detail::job {
    public:
-    submission(Job j, std::shared_ptr<handler_function> run, Token&& token,
-               const detail::job_queue& jobs)
-        : job_(std::move(j)),
-          run_(std::move(run)),
-          token_(std::move(token), executor(jobs.where())) {}
+    submission(std::shared_ptr<handler_function> run, Token&& token, const detail::job_queue& jobs)
+        : run_(std::move(run)), token_(std::move(token), executor(jobs.where())) {
+      home_ = token_.home();
+    }
+
+    void take(Job&& j) { job_.emplace(std::move(j)); }
+
+    // The result is moved once, on the handler's executor: an exception is told there.
+    void tell(std::exception_ptr failure) override {
+      auto self = std::static_pointer_cast<submission>(shared_from_this());
+      detail::boxed_handler<Token>::post(
+          std::move(token_), [kept = std::move(self), e = std::move(failure)](Token&& t) mutable {
+            call(std::move(kept), std::move(t), std::move(e));
+          });
+    }
 
    private:
     void listen(std::function<void()> cancel) override {
@@ -222,15 +260,25 @@ class worker_pool {
         result_.emplace(co_await (*run_)(std::move(*job_), worker));
     }
 
-    void tell(std::exception_ptr failure) override {
-      auto token = std::move(token_);
-      if constexpr (std::is_void_v<Result>)
-        detail::boxed_handler<Token>::post(std::move(token), std::move(failure));
-      else if (failure || !result_)
-        detail::boxed_handler<Token>::post(std::move(token), std::move(failure), Result());
-      else
-        detail::boxed_handler<Token>::post(std::move(token), std::move(failure),
-                                           *std::move(result_));
+    void drop() noexcept override { const auto dropped = std::move(token_); }
+
+    static void call(std::shared_ptr<submission> last, Token&& token, std::exception_ptr failure) {
+      if constexpr (std::is_void_v<Result>) {
+        last.reset();
+        std::move(token)(std::move(failure));
+      } else {
+        std::optional<Result> result;
+        try {
+          if (!failure) result.emplace(*std::move(last->result_));
+        } catch (...) {
+          failure = std::current_exception();
+        }
+        last.reset();
+        if (result)
+          std::move(token)(std::move(failure), *std::move(result));
+        else
+          std::move(token)(std::move(failure), Result());
+      }
     }
 
     std::optional<Job> job_;

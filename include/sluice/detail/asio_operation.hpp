@@ -172,6 +172,12 @@ class handler_wait : private cancellable {
 
   /// The handler was called, on the goroutine's executor.
   void completed() noexcept;
+  /// The same, but what it was called with could not be kept: `finish` throws the exception that is
+  /// being handled.
+  void failed() noexcept {
+    failure_ = std::current_exception();
+    completed();
+  }
   /// The handler was destroyed without being called.
   void abandoned() noexcept;
 
@@ -328,7 +334,11 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   template <class... A>
   void complete(A&&... args) {
-    result_.emplace(std::forward<A>(args)...);
+    try {
+      result_.emplace(std::forward<A>(args)...);
+    } catch (...) {
+      return wait_.failed();
+    }
     wait_.completed();
   }
   void abandoned() noexcept { wait_.abandoned(); }

@@ -3,6 +3,7 @@
 #include <sluice/detail/byte_lock.hpp>
 #include <sluice/detail/waiter.hpp>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_type.hpp>
 
@@ -18,6 +19,7 @@ namespace asio = boost::asio;
 namespace detail {
 
 class goroutine;
+class job;
 
 /// A wait of a goroutine that can be cancelled.
 struct cancellable {
@@ -74,6 +76,9 @@ class cancellation {
   /// Something that passes requests on to this goroutine, kept until it ends.
   void keep(std::shared_ptr<void> source);
 
+  /// Whether `strand` is the goroutine's.
+  [[nodiscard]] bool runs_on(const asio::any_io_executor& strand);
+
   /// The goroutine has ended.
   void detach() noexcept;
 
@@ -81,6 +86,9 @@ class cancellation {
   void release() noexcept {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
+
+  /// The worker pool's job that the goroutine does; set before its first step.
+  job* pool_job = nullptr;
 
  private:
   ~cancellation() = default;

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/scheduler.hpp>
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
-#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/any_io_executor.hpp>
 
 #include <cstddef>
 #include <exception>
@@ -28,9 +29,14 @@ namespace detail {
 class job_queue;
 
 /// A job of a worker pool, with whom to tell.
-class job {
+/**
+ * Who is told has a context of his own, which may end before the job does: until somebody has
+ * claimed the telling, the job is registered with that context's scheduler, whose shutdown claims
+ * it.
+ */
+class job : public std::enable_shared_from_this<job>, private parked_handler {
  public:
-  job() = default;
+  job() noexcept : parked_handler(&end_parked) {}
   job(const job&) = delete;
   job& operator=(const job&) = delete;
   virtual ~job() = default;
@@ -39,23 +45,52 @@ class job {
   [[nodiscard]] virtual task<> run(std::size_t worker) = 0;
   /// Tells how it ended: a failure, or null for the result. Called once, under no lock.
   virtual void tell(std::exception_ptr failure) = 0;
+  /// There is nobody to tell any more.
+  virtual void drop() noexcept = 0;
   /// Passes requests for cancellation on to `cancel`, from now on.
   virtual void listen(std::function<void()> cancel) = 0;
 
+ protected:
+  /// Of whom it tells; null if his executor has no context.
+  scheduler* home_ = nullptr;
+
  private:
   friend class job_queue;
-  enum class state : unsigned char { waiting, running, overdue, ended };
+  enum class state : unsigned char { idle, waiting, running, overdue, ended };
 
-  state state_ = state::waiting;
-  bool has_borrowed_worker_ = false;  ///< that of the job that awaits it
+  static void end_parked(parked_handler& h) noexcept;
+
+  std::shared_ptr<job_queue> queue_;
+  /// Itself, while it is registered.
+  std::shared_ptr<job> registered_;
+  state state_ = state::idle;
+  bool begun_ = false;
   bool told_ = false;
   bool cancel_requested_ = false;
   clock::duration limit_{};
   std::size_t worker_ = 0;
-  const goroutine* goroutine_ = nullptr;
+  /// Of the goroutine that does it.
+  cancellation_ref cancellation_;
   std::list<std::shared_ptr<job>>::iterator place_;
+  /// The job that awaits it, while it has not begun.
+  job* lender_ = nullptr;
+  std::list<job*>::iterator place_at_lender_;
+  /// What it awaits and has not begun.
+  std::list<job*> borrowers_;
+  /// The job whose worker it uses, and the one that uses its.
+  job* borrowed_from_ = nullptr;
+  job* lent_to_ = nullptr;
+  bool offers_worker_ = false;
+  std::shared_ptr<job> next_offer_;
+  std::shared_ptr<job> next_to_tell_;
   std::optional<cancellable_context> tree_;
   std::unique_ptr<context_registration> timeout_;
+};
+
+/// Who awaits a job: a goroutine, or something that runs on a goroutine's strand.
+struct job_awaiter {
+  const goroutine* waiting = nullptr;
+  asio::any_io_executor strand;
 };
 
 /// All of a worker pool that does not depend on the types of its jobs.
@@ -67,7 +102,7 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
   [[nodiscard]] const target_ptr& where() const noexcept { return place_.where; }
 
-  /// Room for one job, kept as long as it lives.
+  /// Room for one job, kept until one is added with it, or as long as it lives.
   class reservation {
    public:
     explicit reservation(job_queue& q) noexcept : queue_(q.reserve() ? &q : nullptr) {}
@@ -79,12 +114,14 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
     [[nodiscard]] explicit operator bool() const noexcept { return queue_ != nullptr; }
 
    private:
+    friend class job_queue;
     job_queue* queue_;
   };
 
-  /// Accepts a job, or tells it that the pool is stopped.
-  /** @param waiting The goroutine that awaits it, if one does. */
-  void add(std::shared_ptr<job> j, clock::duration limit, const goroutine* waiting);
+  /// Accepts a job, tells it that the pool is stopped, or tells it why it cannot be accepted.
+  /** @param by Who awaits it. @param room What `try_submit` has reserved for it. */
+  void submit(const std::shared_ptr<job>& j, clock::duration limit, const job_awaiter& by,
+              reservation* room) noexcept;
 
   [[nodiscard]] wait_group_operation stop();
   void cancel() noexcept;
@@ -92,6 +129,7 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   [[nodiscard]] worker_pool_stats stats() const noexcept;
 
  private:
+  friend class job;
   class run_of_job;
   using jobs = std::list<std::shared_ptr<job>>;
 
@@ -100,15 +138,28 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
 
   [[nodiscard]] bool reserve() noexcept;
   void unreserve() noexcept;
-  void start_jobs();
+  void add(const std::shared_ptr<job>& j, clock::duration limit, const job_awaiter& by,
+           reservation* room);
   [[nodiscard]] job* job_of(const goroutine* g) const noexcept;
-  void make_running(const std::shared_ptr<job>& j, std::size_t worker);
-  void begin(const std::shared_ptr<job>& j, const context& ctx);
-  void end(job& j, std::exception_ptr failure);
+  [[nodiscard]] job* job_of(const job_awaiter& by) const;
+  [[nodiscard]] static bool claim_telling(job& j) noexcept;
+  static void tell(job& j, std::exception_ptr failure);
+
+  void start_jobs() noexcept;
+  [[nodiscard]] std::shared_ptr<job> next_job() noexcept;
+  void begin(const std::shared_ptr<job>& j) noexcept;
+  void start_goroutine(const std::shared_ptr<job>& j);
+  [[nodiscard]] bool may_run(job& j) noexcept;
+  void end(const std::shared_ptr<job>& j, std::exception_ptr failure);
   void cancel_job(const std::shared_ptr<job>& j);
   void time_out(const std::shared_ptr<job>& j);
-  [[nodiscard]] std::size_t take_worker();
-  void leave_worker(const job& j) noexcept;
+  void replace_if_slow(const std::shared_ptr<job>& j) noexcept;
+  void be_overdue(job& j) noexcept;
+
+  void take_out(job& j, jobs& out) noexcept;
+  void leave_lender(job& j) noexcept;
+  void offer_worker_of(job& j) noexcept;
+  void give_worker_back(job& j) noexcept;
 
   const start_place place_;
   const std::size_t capacity_;
@@ -121,7 +172,12 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   bool starting_ = false;
   jobs waiting_;
   jobs active_;
-  std::vector<bool> busy_;
+  /// Jobs whose worker is free for those that they await.
+  std::shared_ptr<job> offers_;
+  /// Numbers of workers: how many there have been, and a heap of those not in use.
+  std::size_t numbers_ = 0;
+  std::vector<std::size_t> free_numbers_;
+  /// Workers in use, each once, however often it is lent.
   std::size_t running_ = 0;
   std::size_t overdue_ = 0;
   std::size_t done_ = 0;
