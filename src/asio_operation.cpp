@@ -33,8 +33,8 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
       .require(asio::execution::blocking.never)
       .execute([this, launch, arg, held = ticket(g)] {
         if (held->ended()) return;
-        if (!begin()) return held->make_ready();
         try {
+          if (!begin()) return held->make_ready();
           launch(arg);
         } catch (...) {
           failure_ = std::current_exception();

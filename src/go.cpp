@@ -33,11 +33,28 @@ new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, p
   g.release();
 }
 
-void new_goroutine::start() noexcept {
-  goroutine& g = *std::exchange(g_, nullptr);
-  scheduler* const pinned = to_pin(g);
-  g.make_ready();
-  if (pinned) pinned->unpin();
+void new_goroutine::start() {
+  struct unpin_at_end {
+    scheduler* pinned;
+    ~unpin_at_end() {
+      if (pinned) pinned->unpin();
+    }
+  } pin_held{to_pin(*g_)};
+  if (g_->where->is_native()) {
+    std::exchange(g_, nullptr)->make_ready();
+    return;
+  }
+  bool begun = false;
+  try {
+    g_->start_elsewhere(begun);
+  } catch (...) {
+    if (begun)
+      g_ = nullptr;
+    else
+      pin_held.pinned = nullptr;  // `give_up` unpins
+    throw;
+  }
+  g_ = nullptr;
 }
 
 void new_goroutine::give_up() noexcept {

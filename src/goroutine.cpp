@@ -66,6 +66,19 @@ void goroutine::make_ready() noexcept {
   where->schedule(*this);
 }
 
+void goroutine::start_elsewhere(bool& begun) {
+  const ticket held(*this);
+  retain();
+  in_flight_ = true;
+  begun = true;
+  try {
+    where->schedule(*this);
+  } catch (...) {
+    begun = abandoned_;
+    throw;
+  }
+}
+
 void goroutine::wake_party(party& p) noexcept {
   static_cast<goroutine&>(p).make_ready();
 }

@@ -5,9 +5,24 @@
 
 namespace sluice::detail {
 
-one_shot::one_shot(scheduler& s, std::function<void()> f)
-    : party(&fire, &s), parked_handler(&end_parked), home_link_(s.link()), function_(std::move(f)) {
+one_shot::one_shot(scheduler& s, std::function<void()> f, bool again)
+    : party(&fire, &s),
+      parked_handler(&end_parked),
+      home_link_(s.link()),
+      function_(std::move(f)),
+      again_(again) {
   waiter_.begin(*this);
+  if (!again_) return;
+  const std::lock_guard guard(home->timers.lock);
+  home->timers.reserve();
+}
+
+one_shot::~one_shot() {
+  if (!again_) return;
+  const pinned_scheduler s(*home_link_);
+  if (!s) return;
+  const std::lock_guard guard(s->timers.lock);
+  s->timers.unreserve();
 }
 
 void one_shot::start(std::chrono::steady_clock::time_point at) {
@@ -22,6 +37,16 @@ void one_shot::start(std::chrono::steady_clock::time_point at) {
     home->timers.remove(waiter_);
   }
   function_ = nullptr;
+}
+
+// Whoever has fired it touches its waiter no more.
+void one_shot::start_again(std::chrono::steady_clock::time_point at) noexcept {
+  waiter_.deadline = at;
+  const std::lock_guard guard(home->timers.lock);
+  if (!home->try_add(static_cast<parked_handler&>(*this))) return;
+  kept_ = shared_from_this();
+  home->timers.insert_reserved(waiter_);
+  home->timers_changed();
 }
 
 // The function may own anything, also its own context: it is destroyed when nothing is pinned.

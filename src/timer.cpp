@@ -5,7 +5,9 @@
 #include <sluice/detail/scheduler.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 
 namespace sluice {
@@ -94,15 +96,19 @@ bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
 
 void timer_state::arm(scheduler& s, clock::time_point at) {
   deadline_ = at;
-  auto shot = std::make_shared<one_shot>(s, [self = weak_from_this(), generation = generation_,
-                                             kept = keeps_itself() ? shared_from_this() : nullptr] {
-    if (const auto state = self.lock()) state->on_shot(generation);
-  });
+  auto shot = std::make_shared<one_shot>(
+      s,
+      [self = weak_from_this(), generation = generation_,
+       kept = keeps_itself() ? shared_from_this() : nullptr] {
+        if (const auto state = self.lock()) state->on_shot(generation);
+      },
+      keeps_itself() || period_ > clock::duration::zero());
   shot->start(at);
   shot_ = std::move(shot);
 }
 
-// Ticks that were missed are skipped; the next is on the original phase.
+// Ticks that were missed are skipped; the next is on the original phase. Nothing here needs memory
+// but `gone_off`.
 void timer_state::on_shot(std::uint64_t generation) {
   wake_list woken;
   std::shared_ptr<one_shot> was;
@@ -110,16 +116,30 @@ void timer_state::on_shot(std::uint64_t generation) {
     const pinned_scheduler home(*home_);
     const std::lock_guard guard(lock_);
     if (generation != generation_ || !home) return;
-    was = std::move(shot_);
     const auto now = scheduler::now();
     if (period_ > clock::duration::zero()) {
       const auto missed = (now - deadline_) / period_;
-      arm(*home, add_saturated(add_saturated(deadline_, missed * period_), period_));
+      deadline_ = add_saturated(add_saturated(deadline_, missed * period_), period_);
+      shot_->start_again(deadline_);
+    } else {
+      was = std::move(shot_);
     }
     go_off(now, woken);
   }
   woken.wake_all();
-  gone_off();
+  try {
+    gone_off();
+  } catch (const std::bad_alloc&) {
+    try_again(generation, std::move(was));
+  }
+}
+
+void timer_state::try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept {
+  const pinned_scheduler home(*home_);
+  const std::lock_guard guard(lock_);
+  if (generation != generation_ || !home) return;
+  shot_ = std::move(shot);
+  shot_->start_again(add_saturated(scheduler::now(), std::chrono::milliseconds(1)));
 }
 
 channel<clock::time_point> channel_timer::make(const target_ptr& where, clock::duration d,

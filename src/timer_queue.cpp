@@ -20,7 +20,24 @@ timer_queue::timer_queue(const scheduler& owner, std::function<void()> go_off)
 
 timer_queue::~timer_queue() = default;
 
+// Beside the nodes without room of their own there is room for all that have it, also when those
+// are out of the heap.
+void timer_queue::make_room() {
+  const auto needed = heap_.size() + reserved_ + 1;
+  if (needed > heap_.capacity()) heap_.reserve(std::max(needed, 2 * heap_.capacity()));
+}
+
+void timer_queue::reserve() {
+  make_room();
+  ++reserved_;
+}
+
 void timer_queue::insert(timer_node& node) {
+  make_room();
+  insert_reserved(node);
+}
+
+void timer_queue::insert_reserved(timer_node& node) noexcept {
   heap_.push_back({});
   sift_up(heap_.size() - 1, {node.deadline, &node});
   publish_next();

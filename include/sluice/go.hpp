@@ -162,7 +162,8 @@ class new_goroutine {
   [[nodiscard]] goroutine& operator*() const noexcept { return *g_; }
 
   /// Makes it ready. It may have ended when this returns.
-  void start() noexcept;
+  /** @throws What its executor throws, if that is not a scheduler's own. */
+  void start();
 
  private:
   template <class Promise>

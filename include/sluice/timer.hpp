@@ -124,7 +124,7 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
  protected:
   /// It goes off. Called under the lock, so that it happens before a `stop` or not at all.
   virtual void go_off(clock::time_point now, wake_list& woken) = 0;
-  /// Called afterwards, under no lock.
+  /// Called afterwards, under no lock; again a little later if it throws `std::bad_alloc`.
   virtual void gone_off() {}
   /// Whether it lives while it is set, although nobody holds it.
   [[nodiscard]] virtual bool keeps_itself() const noexcept { return false; }
@@ -137,6 +137,7 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
   [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
   void arm(scheduler& s, clock::time_point at);
   void on_shot(std::uint64_t generation);
+  void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
 
   const std::shared_ptr<scheduler_link> home_;
   std::shared_ptr<one_shot> shot_;

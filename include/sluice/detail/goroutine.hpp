@@ -57,6 +57,11 @@ class goroutine final : public ready_node, public party, public registered {
   /// Whether a party is a goroutine.
   [[nodiscard]] static bool is_one(const party& p) noexcept { return p.wake == &wake_party; }
 
+  /// Makes it run for the first time, on an executor that may fail.
+  /** @throws What that throws. @return through `begun` whether it was begun or dropped, so that it
+   * ends by itself. */
+  void start_elsewhere(bool& begun);
+
   /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
   /// does.
   void make_ready() noexcept;

@@ -92,7 +92,7 @@ class executor_target final : public target {
       : target(owner, is_strand<Executor> ? kind::serial : kind::foreign),
         executor_(std::move(ex)) {}
 
-  void schedule(ready_node& node) noexcept override {
+  void schedule(ready_node& node) override {
     if (owner().shutting_down())
       node.run(node, nullptr);
     else

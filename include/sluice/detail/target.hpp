@@ -36,8 +36,11 @@ class target {
   [[nodiscard]] bool is_native() const noexcept { return kind_ == kind::native; }
   [[nodiscard]] bool is_serial() const noexcept { return kind_ == kind::serial; }
 
-  /// Runs `node` later, never inside this call. Out of memory ends the process.
-  virtual void schedule(ready_node& node) noexcept = 0;
+  /// Runs `node` later, never inside this call.
+  /** A scheduler's own list needs no memory. @throws What the executor throws, `std::bad_alloc` as
+   * a rule; the node is dropped then, or on a strand of Asio's perhaps never run. For a wake-up,
+   * which cannot fail, that is the end of the process. */
+  virtual void schedule(ready_node& node) = 0;
 
   /// Runs `f(arg)` now if this thread may run functions of the target, and says whether it did.
   virtual bool try_run_here(void (*f)(void*), void* arg) = 0;

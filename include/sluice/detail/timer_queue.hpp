@@ -49,6 +49,12 @@ class timer_queue {
 
   /// @throws std::bad_alloc
   void insert(timer_node& node);
+  /// Keeps room for a node, until `unreserve`, that is put in again and again.
+  /** @throws std::bad_alloc */
+  void reserve();
+  void unreserve() noexcept { --reserved_; }
+  /// Inserts a node that room is kept for.
+  void insert_reserved(timer_node& node) noexcept;
   void remove(timer_node& node) noexcept;
 
   /// Fires what is due at `now`, as much as may be done while others wait for the lock.
@@ -78,6 +84,7 @@ class timer_queue {
     timer_node* node;
   };
 
+  void make_room();
   void place(std::size_t position, entry e) noexcept;
   void sift_up(std::size_t position, entry e) noexcept;
   void sift_down(std::size_t position, entry e) noexcept;
@@ -89,6 +96,7 @@ class timer_queue {
   const std::unique_ptr<alarm> alarm_;
   std::vector<entry> heap_;
   std::atomic<time_point::rep> next_{time_point::max().time_since_epoch().count()};
+  std::size_t reserved_ = 0;
 };
 
 }  // namespace sluice::detail
