@@ -1,5 +1,7 @@
 #include <sluice/detail/asio_operation.hpp>
 
+#include "innermost.hpp"
+
 #include <sluice/detail/operation.hpp>
 
 #include <mutex>
@@ -62,7 +64,9 @@ bool handler_wait::begin() {
 
 void handler_wait::completed() noexcept {
   if (emission_) emission_->complete();
-  if (met_.exchange(true, std::memory_order_acq_rel)) g_->make_ready();
+  if (!met_.exchange(true, std::memory_order_acq_rel)) return;
+  note_completion(*g_);
+  g_->make_ready();
 }
 
 void handler_wait::abandoned() noexcept {

@@ -2,6 +2,10 @@
 
 #include <sluice/detail/scheduler.hpp>
 
+#include <boost/asio/error.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/require.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -28,6 +32,15 @@ std::size_t default_threads() {
     throw std::invalid_argument("SLUICE_THREADS must be a positive number, not \"" +
                                 std::string(text) + "\"");
   return n;
+}
+
+// Whether the run of a context that has ended was stopped by somebody, and not out of work: work
+// that comes and goes stops a context that has none besides.
+bool was_stopped(asio::io_context& context) {
+  context.restart();
+  static_cast<void>(
+      asio::require(context.get_executor(), asio::execution::outstanding_work.tracked));
+  return !context.stopped();
 }
 
 }  // namespace
@@ -97,6 +110,8 @@ void runtime::run_to_end(const void* main, const bool& finished) {
   sluice::run_threads(context_, threads_,
                       escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
   if (!finished) {
+    if (was_stopped(context_))
+      throw system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime");
     auto& scheduler = detail::scheduler::of(context_);
     throw deadlock_error("all goroutines are asleep - deadlock!" + scheduler.describe_goroutines());
   }

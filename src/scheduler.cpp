@@ -161,11 +161,14 @@ void scheduler::schedule(ready_node& node) noexcept {
 }
 
 bool scheduler::try_run_here(void (*f)(void*), void* arg) {
-  if (innermost && &innermost->owner == this) return false;
+  if (innermost && &innermost->owner == this) {
+    f(arg);
+    return true;
+  }
   if (!native().running_here()) return false;
   worker w(*this);
   f(arg);
-  drain(w);
+  if (w.completes) drain(w);
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include <sluice/detail/select_wait.hpp>
 
+#include "innermost.hpp"
+
 #include <sluice/detail/operation.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/executor.hpp>
@@ -309,6 +311,7 @@ void select_wait::cancel_foreign() {
 }
 
 void select_wait::foreign_completed(foreign_case& c) {
+  note_completion(*goroutine_);
   c.completed = true;
   c.signal.slot().clear();
   --outstanding_;

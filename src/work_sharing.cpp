@@ -103,7 +103,7 @@ bool work_sharing::steal(worker& w) noexcept {
 
 bool work_sharing::take_half(worker& from, worker& to) noexcept {
   ready_list taken;
-  from.gate.lock_as_other();
+  if (!from.gate.lock_as_other()) return false;
   from.local.move_front(std::min((from.local.size() + 1) / 2, most_moved), taken);
   from.gate.unlock_as_other();
   to.gate.lock_as_owner();
@@ -186,7 +186,10 @@ bool work_sharing::may_end(const worker& w) noexcept {
       other->report_wanted = true;
       continue;
     }
-    other->gate.lock_as_other();
+    if (!other->gate.lock_as_other()) {
+      waits = true;
+      continue;
+    }
     other->report_wanted = true;
     waits |= other->local.size() != 0;
     other->gate.unlock_as_other();

@@ -16,17 +16,26 @@ namespace sluice {
 
 namespace detail {
 
+/// Calls a function that is not needed any more.
+template <class Function>
+void call_once(Function& f) {
+  if constexpr (std::is_invocable_v<Function>)
+    std::move(f)();
+  else
+    f();
+}
+
 /// A function queued to run once.
 template <class Function>
 class function_node final : ready_node {
  public:
   template <class F>
   static ready_node& make(F&& f) {
-    void* const memory = allocate_recycled(sizeof(function_node));
+    void* const memory = allocate();
     try {
       return *::new (memory) function_node(std::forward<F>(f));
     } catch (...) {
-      deallocate_recycled(memory, sizeof(function_node));
+      deallocate(memory);
       throw;
     }
   }
@@ -39,8 +48,21 @@ class function_node final : ready_node {
     auto& self = static_cast<function_node&>(node);
     Function f(std::move(self.function_));
     self.~function_node();
-    deallocate_recycled(&self, sizeof(function_node));
-    if (w) f();
+    deallocate(&self);
+    if (w) detail::call_once(f);
+  }
+
+  [[nodiscard]] static void* allocate() {
+    if constexpr (alignof(Function) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
+      return ::operator new (sizeof(function_node), std::align_val_t{alignof(function_node)});
+    else
+      return allocate_recycled(sizeof(function_node));
+  }
+  static void deallocate(void* memory) noexcept {
+    if constexpr (alignof(Function) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
+      ::operator delete (memory, std::align_val_t{alignof(function_node)});
+    else
+      deallocate_recycled(memory, sizeof(function_node));
   }
 
   Function function_;
@@ -72,18 +94,23 @@ class executor {
   explicit executor(detail::target_ptr where) noexcept : target_(std::move(where)) {}
 
   executor(const executor& other) noexcept
-      : target_(other.target_), never_blocking_(other.never_blocking_), tracked_(other.tracked_) {
+      : target_(other.target_),
+        never_blocking_(other.never_blocking_),
+        continuation_(other.continuation_),
+        tracked_(other.tracked_) {
     if (tracked_) target_->work_started();
   }
 
   executor(executor&& other) noexcept
       : target_(std::move(other.target_)),
         never_blocking_(other.never_blocking_),
+        continuation_(other.continuation_),
         tracked_(std::exchange(other.tracked_, false)) {}
 
   executor& operator=(executor other) noexcept {
     std::swap(target_, other.target_);
     std::swap(never_blocking_, other.never_blocking_);
+    std::swap(continuation_, other.continuation_);
     std::swap(tracked_, other.tracked_);
     return *this;
   }
@@ -100,24 +127,27 @@ class executor {
     return target_->running_in_this_thread();
   }
 
-  /// Runs `f`: now if that is allowed and this thread may, otherwise later.
+  /// Runs a copy of `f`, or what is moved from it: now if that is allowed and this thread may,
+  /// otherwise later.
   /**
+   * Inside the call nothing runs but `f`, unless that completes an operation that a goroutine
+   * awaits: then this goroutine goes on, and others with it.
+   *
    * @throws std::bad_alloc and whatever moving `f` throws; what `f` throws, if it ran inside the
    * call.
    */
   template <class F>
   void execute(F&& f) const {
-    if (!never_blocking_) {
-      auto call = [](void* p) { std::move (*static_cast<std::remove_reference_t<F>*>(p))(); };
-      if constexpr (std::is_const_v<std::remove_reference_t<F>>) {
-        std::decay_t<F> copy(f);
-        if (target_->try_run_here([](void* p) { (*static_cast<std::decay_t<F>*>(p))(); }, &copy))
-          return;
-      } else if (target_->try_run_here(call, std::addressof(f))) {
-        return;
-      }
-    }
-    target_->schedule(detail::function_node<std::decay_t<F>>::make(std::forward<F>(f)));
+    using function = std::decay_t<F>;
+    using given = std::remove_reference_t<F>;
+    if constexpr (std::is_function_v<given>) return execute(function(f));
+    constexpr auto call = [](void* p) {
+      function f_here(std::forward<F>(*static_cast<given*>(p)));
+      detail::call_once(f_here);
+    };
+    void* const address = const_cast<std::remove_const_t<given>*>(std::addressof(f));
+    if (!never_blocking_ && target_->try_run_here(call, address)) return;
+    target_->schedule(detail::function_node<function>::make(std::forward<F>(f)));
   }
 
   /// Counts outstanding work, for `asio::strand` and work guards of the older executor model.
@@ -137,9 +167,11 @@ class executor {
                ? asio::execution::outstanding_work_t(asio::execution::outstanding_work.tracked)
                : asio::execution::outstanding_work_t(asio::execution::outstanding_work.untracked);
   }
-  [[nodiscard]] static constexpr asio::execution::relationship_t query(
-      asio::execution::relationship_t) noexcept {
-    return asio::execution::relationship.fork;
+  [[nodiscard]] asio::execution::relationship_t query(
+      asio::execution::relationship_t) const noexcept {
+    return continuation_
+               ? asio::execution::relationship_t(asio::execution::relationship.continuation)
+               : asio::execution::relationship_t(asio::execution::relationship.fork);
   }
   [[nodiscard]] static constexpr asio::execution::mapping_t query(
       asio::execution::mapping_t) noexcept {
@@ -153,10 +185,10 @@ class executor {
     return with_blocking(true);
   }
   [[nodiscard]] executor require(asio::execution::relationship_t::fork_t) const noexcept {
-    return *this;
+    return with_relationship(false);
   }
   [[nodiscard]] executor require(asio::execution::relationship_t::continuation_t) const noexcept {
-    return *this;
+    return with_relationship(true);
   }
   [[nodiscard]] executor require(asio::execution::outstanding_work_t::tracked_t) const noexcept {
     return with_tracking(true);
@@ -166,7 +198,8 @@ class executor {
   }
 
   friend bool operator==(const executor& a, const executor& b) noexcept {
-    return a.target_.get() == b.target_.get() && a.never_blocking_ == b.never_blocking_;
+    return a.target_.get() == b.target_.get() && a.never_blocking_ == b.never_blocking_ &&
+           a.continuation_ == b.continuation_;
   }
   friend bool operator!=(const executor& a, const executor& b) noexcept { return !(a == b); }
 
@@ -179,9 +212,15 @@ class executor {
     result.never_blocking_ = never;
     return result;
   }
+  [[nodiscard]] executor with_relationship(bool continuation) const noexcept {
+    executor result(*this);
+    result.continuation_ = continuation;
+    return result;
+  }
   [[nodiscard]] executor with_tracking(bool tracked) const noexcept {
     executor result(target_);
     result.never_blocking_ = never_blocking_;
+    result.continuation_ = continuation_;
     result.tracked_ = tracked;
     if (tracked) target_->work_started();
     return result;
@@ -189,6 +228,7 @@ class executor {
 
   detail::target_ptr target_;
   bool never_blocking_ = false;
+  bool continuation_ = false;
   bool tracked_ = false;
 };
 

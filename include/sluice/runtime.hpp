@@ -125,7 +125,9 @@ class runtime {
    * `untracked`).
    *
    * @throws deadlock_error if main and all others are parked and nothing is left that could wake
-   * one; what leaves main or another goroutine.
+   * one; what leaves main or another goroutine; system_error `asio::error::operation_aborted` if
+   * somebody stopped the context before main had returned; std::system_error if a thread cannot be
+   * started.
    */
   template <detail::startable Main>
   detail::result_of_start_t<Main> run(Main&& main) {
@@ -178,7 +180,8 @@ class runtime {
  * @param main As the `what` of `go`.
  * @param threads As of `runtime`.
  * @throws deadlock_error, whose text lists who waits on what since where, if everything is parked
- * and nothing is left that could wake it; what leaves main or another goroutine.
+ * and nothing is left that could wake it; what leaves main or another goroutine; std::system_error
+ * if a thread cannot be started, before main begins.
  *
  * @code
  * int main() {

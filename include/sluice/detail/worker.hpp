@@ -76,6 +76,10 @@ class worker {
   bool nested = false;
   /// How many nodes its current step has made ready.
   int pushed = 0;
+  /// Whether an Asio operation has told a goroutine that it is complete: what is ready runs as soon
+  /// as the operation's handler has returned. What else a function makes ready that is run inside
+  /// `dispatch` is not run there.
+  bool completes = false;
   /// Whether other threads can see it.
   bool listed = false;
   /// Resumptions and operations left until the clock is looked at.
