@@ -117,7 +117,7 @@ sluice::task<int> fetch_all(const options& o) {
   co_await fetching.wait();
 
   if (!failure.empty()) {
-    if (ctx.err() == asio::error::timed_out) failure = "the deadline has passed";
+    if (ctx.err() == sluice::error::deadline_exceeded) failure = "the deadline has passed";
     const auto fetched = std::ranges::count_if(pages, [](const auto& p) { return p.has_value(); });
     std::fprintf(stderr, "fetcher: %s; %td of %zu pages fetched\n", failure.c_str(), fetched,
                  pages.size());

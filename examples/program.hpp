@@ -13,6 +13,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 /// The arguments of a program, how they are explained, and what is wrong with those given.
 class command_line {
  public:
@@ -138,6 +142,10 @@ inline std::chrono::milliseconds limit_of(unsigned ms) {
 /// Runs the rest of `main`. @return What the program ends with.
 template <class F>
 int run_program(const char* name, F f) {
+#if defined(__GLIBC__)
+  // A fixed threshold: large buffers go back to the system when they are freed, always.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
   try {
     f();
     return 0;

@@ -108,7 +108,7 @@ std::size_t both_found_nothing(std::size_t n, Make make, Act act, Look look) {
 }
 
 std::size_t many() {
-  return rounds(20'000);
+  return rounds(5'000);
 }
 
 int_channel empty() {

@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
   std::thread first([&] { io.run(); });
   std::thread second([&] { io.run(); });
   std::promise<void> over;
-  std::atomic<bool> hidden = false;
+  std::atomic<bool> hiding = false;
   std::atomic<bool> ran = false;
   sluice_test::hold end_of_watch("watch: none");
   // Something has a watch begin.
@@ -53,18 +53,20 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
   });
   end_of_watch.wait_until_held();
   sluice::go(io, [&]() -> sluice::task<> {
+    hiding = true;
     sluice::go([&]() -> sluice::task<> {
       ran = true;
       co_return;
     });
-    hidden = true;
     const auto end = std::chrono::steady_clock::now() + 10s;
     while (!ran && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     BOOST_TEST(ran.load());
     over.set_value();
     co_return;
   });
-  while (!hidden) std::this_thread::yield();
+  while (!hiding) std::this_thread::yield();
+  // It hides the other one now, or waits for the lock that the watch is held under: that shows
+  // nowhere.
   std::this_thread::sleep_for(5ms);
   end_of_watch.release();
   over.get_future().wait();
