@@ -172,6 +172,15 @@ constexpr std::array<transaction, 9> transactions{&select_of_three,
                                                   &select_of_receives_in_a_range,
                                                   &select_of_cases_in_a_range};
 
+/// Goes on after a cancellation. A context that is done stays that: a goroutine of one is cancelled
+/// no more from now on.
+task<> go_on() {
+  co_await asio::this_coro::reset_cancellation_state();
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none)
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+}
+
 task<> trader(world& w, std::uint64_t seed) {
   random_numbers r(seed);
   hand mine(w.book);
@@ -186,7 +195,7 @@ task<> trader(world& w, std::uint64_t seed) {
     }
     if (!e) continue;
     w.check(e);
-    if (e == aborted) co_await asio::this_coro::reset_cancellation_state();
+    if (e == aborted) co_await go_on();
     co_await sluice::this_goroutine::yield();
   }
   mine.end();
@@ -267,7 +276,7 @@ class reader {
       if (!e) continue;
       world_.check(e);
       if (e == asio::error::eof || at_end()) ended_ = true;
-      if (e == aborted) co_await asio::this_coro::reset_cancellation_state();
+      if (e == aborted) co_await go_on();
     }
   }
 
@@ -354,7 +363,7 @@ class writer {
       }
       if (!e) continue;
       world_.check(e);
-      if (e == aborted) co_await asio::this_coro::reset_cancellation_state();
+      if (e == aborted) co_await go_on();
     }
     stream_->far.shutdown(asio::socket_base::shutdown_send);
   }
