@@ -160,8 +160,14 @@ void scheduler::schedule(ready_node& node) noexcept {
   }
 }
 
+// Inside a goroutine the function is not a part of it.
 bool scheduler::try_run_here(void (*f)(void*), void* arg) {
-  if (innermost && &innermost->owner == this) {
+  if (worker* const w = innermost; w && &w->owner == this) {
+    struct restore {
+      worker& w;
+      goroutine* const outer = std::exchange(w.current, nullptr);
+      ~restore() { w.current = outer; }
+    } const at_end{*w};
     f(arg);
     return true;
   }

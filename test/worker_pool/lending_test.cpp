@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(whose_caller_goes_with_its_context_is_cancelled_and_told_no
 
 BOOST_AUTO_TEST_CASE(ends_on_another_thread_while_the_context_of_its_caller_ends) {
   asio::thread_pool threads(1);
-  int_pool p(threads, {.workers = 4}, [](int n) { return n; });
+  int_pool p(threads, {.workers = 4, .queue_capacity = rounds(2000)}, [](int n) { return n; });
   for (std::size_t i = 0; i < rounds(2000); ++i) {
     asio::io_context callers;
     sluice::go(callers, [&]() -> task<> { co_await p.submit(1); });

@@ -24,6 +24,7 @@ class registered_list {
 
   void add(registered& r) noexcept {
     r.older = youngest_;
+    r.younger = nullptr;
     if (youngest_) youngest_->younger = &r;
     youngest_ = &r;
   }
