@@ -78,8 +78,6 @@ scheduler::scheduler(asio::execution_context& context)
 
 scheduler::~scheduler() = default;
 
-namespace {
-
 /// As much of an executor as a strand needs to find its context.
 struct bare_executor {
   asio::execution_context* where;
@@ -96,8 +94,6 @@ struct bare_executor {
     return a.where != b.where;
   }
 };
-
-}  // namespace
 
 // Services shut down in the opposite order of their making. That of strands must be there after
 // the scheduler's, because until then other threads may wake goroutines on strands.
