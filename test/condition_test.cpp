@@ -79,7 +79,8 @@ BOOST_AUTO_TEST_CASE(whose_mutex_goes_locked_lets_go_on_when_that_is_unlocked) {
   sluice::go(io, wait_and_note(*on, 1, order, inside));
   poll(io);
   auto held = on->m.try_lock();
-  cancellable_goroutine parked(io, [&m = on->m]() -> task<> { co_await m.lock(); });
+  cancellable_goroutine parked(io,
+                               [&m = on->m]() -> task<> { const auto guard = co_await m.lock(); });
   poll(io);
   on->c.notify_all();
   poll(io);

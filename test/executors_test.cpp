@@ -372,7 +372,7 @@ BOOST_AUTO_TEST_CASE(let_a_deadline_be_seen_and_a_third_goroutine_tick) {
     }
   });
   sluice_test::run(io);
-  BOOST_TEST(end == sluice::error::deadline_exceeded);
+  BOOST_TEST((end == sluice::error::deadline_exceeded));
   BOOST_TEST((watch.elapsed() < 1s * (sanitized ? 10 : 1)));
   BOOST_TEST(ticks >= 1);
   BOOST_TEST(received > 0);

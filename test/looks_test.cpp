@@ -330,7 +330,6 @@ BOOST_AUTO_TEST_SUITE_END()
 
 // What a closed channel that has been drained answers does not depend on who drained it.
 BOOST_AUTO_TEST_CASE(a_channel_that_was_closed_and_then_drained_by_another_thread_is_closed) {
-  constexpr auto would_block = asio::error::would_block;
   const std::size_t n = rounds(20'000);
   std::vector<int_channel> channels;
   for (std::size_t i = 0; i < n; ++i) channels.push_back(full());
