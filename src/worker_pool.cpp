@@ -106,13 +106,14 @@ void job_queue::tell(job& j, std::exception_ptr failure) {
   j.tell(std::move(failure));
 }
 
-// The context of the one who was to be told ends: the job is not needed any more.
+// The context of the one who was to be told ends: the job is not needed any more, and is cancelled.
+// One that still waits is counted as that where it is taken out of the queue.
 void job::end_parked(parked_handler& h) noexcept {
   auto& j = static_cast<job&>(h);
   const auto self = std::exchange(j.registered_, nullptr);
   {
     const std::lock_guard guard(j.queue_->mutex_);
-    j.told_ = true;
+    if (!std::exchange(j.told_, true) && j.state_ != state::waiting) ++j.queue_->cancelled_;
   }
   j.drop();
   j.queue_->cancel_job(self);
