@@ -204,17 +204,17 @@ BOOST_AUTO_TEST_CASE(puts_a_value_back_into_a_channel_that_was_closed) {
 BOOST_AUTO_TEST_CASE(with_a_channel_that_has_lost_its_handles_ends_the_value_once) {
   asio::io_context io;
   int told = 0;
+  const auto receive = [&told](channel<fragile> own) -> task<> {
+    auto op = own.receive();
+    own = {};
+    try {
+      static_cast<void>(co_await op);
+    } catch (const std::runtime_error&) {
+      ++told;
+    }
+  };
   {
     auto ch = make_channel<fragile>();
-    auto receive = [&told](channel<fragile> own) -> task<> {
-      auto op = own.receive();
-      own = {};
-      try {
-        static_cast<void>(co_await op);
-      } catch (const std::runtime_error&) {
-        ++told;
-      }
-    };
     sluice::go(io, receive(ch));
     poll(io);
     ch.try_send(fragile(1));

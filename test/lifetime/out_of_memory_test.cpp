@@ -30,7 +30,7 @@ thread_local constinit long until_failure = -1;
 /// How many there were while it was not negative.
 thread_local constinit long counted_allocations = 0;
 
-bool fails_now() noexcept {
+[[maybe_unused]] bool fails_now() noexcept {
   if (until_failure < 0) return false;
   ++counted_allocations;
   return until_failure-- == 0;
