@@ -52,7 +52,9 @@ std::string text_of_failure(Body body, const context& parent = background,
     try {
       static_cast<void>(co_await with_task_group(parent, body, policy));
     } catch (const sluice::system_error& e) {
-      text = e.code() == aborted ? "cancelled" : e.code() == deadline_exceeded ? "timed out" : e.what();
+      text = e.code() == aborted             ? "cancelled"
+             : e.code() == deadline_exceeded ? "timed out"
+                                             : e.what();
     } catch (const std::exception& e) {
       text = e.what();
     }

@@ -178,7 +178,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_goes_away_ends_its_own_connection_only) {
     connection(server.port()).reset();
     for (const std::string& text :
          {std::string("GET / HT"), get("/slow/10"), get("/"),
-          std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly a part")}) {
+          std::string(
+              "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly a part")}) {
       connection c(server.port());
       c.send(text);
       i % 2 ? c.close() : c.reset();
