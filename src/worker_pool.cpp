@@ -107,13 +107,12 @@ void job_queue::tell(job& j, std::exception_ptr failure) {
 }
 
 // The context of the one who was to be told ends: the job is not needed any more, and is cancelled.
-// One that still waits is counted as that where it is taken out of the queue.
 void job::end_parked(parked_handler& h) noexcept {
   auto& j = static_cast<job&>(h);
   const auto self = std::exchange(j.registered_, nullptr);
   {
     const std::lock_guard guard(j.queue_->mutex_);
-    if (!std::exchange(j.told_, true) && j.state_ != state::waiting) ++j.queue_->cancelled_;
+    if (!std::exchange(j.told_, true)) ++j.queue_->cancelled_;
   }
   j.drop();
   j.queue_->cancel_job(self);
@@ -370,8 +369,8 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
     const std::lock_guard guard(mutex_);
     if (j->state_ == job::state::waiting) {
       take_out(*j, never_begun);
-      ++cancelled_;
       tell_it = claim_telling(*j);
+      cancelled_ += tell_it;
     } else if (j->state_ == job::state::running && !std::exchange(j->cancel_requested_, true) &&
                j->tree_) {
       running = j->tree_->ctx;
