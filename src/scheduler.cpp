@@ -278,8 +278,7 @@ bool scheduler::anything_shared() noexcept {
 bool scheduler::time_is_up(worker& w) {
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
-  if (steady_clock::time_point(w.started) == steady_clock::time_point())
-    w.started = w.checked = now;
+  if (!w.has_started()) w.started = w.checked = now;
   const auto since_last = now - w.checked;
   w.checked = now;
   w.nested = false;
