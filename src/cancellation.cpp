@@ -3,6 +3,7 @@
 #include "put_off.hpp"
 #include "waking.hpp"
 
+#include <sluice/detail/asio_operation.hpp>
 #include <sluice/detail/goroutine.hpp>
 #include <sluice/detail/test_point.hpp>
 
@@ -21,6 +22,7 @@ void cancellation::request(asio::cancellation_type type, waiter::state reason) n
     if (!goroutine_ || type == asio::cancellation_type::none) return;
     requested_ = requested_ | type;
     if (outcome_ == waiter::state::waiting) outcome_ = reason;
+    if (told_) emission::post(told_, goroutine_->where, type);
     if (!wait_ || !wait_->cancel(*wait_, type, outcome_)) return;
     wait_ = nullptr;
     to_wake = goroutine_;
@@ -83,6 +85,20 @@ void cancellation::reset(asio::cancellation_type filter) noexcept {
   requested_ = done ? filter : asio::cancellation_type::none;
   outcome_ =
       requested_ == asio::cancellation_type::none ? waiter::state::waiting : context_outcome_;
+  if (told_ && outcome_ != waiter::state::waiting)
+    emission::post(told_, goroutine_->where, requested_);
+}
+
+// A request that comes before this is seen by the goroutine, which goes on; a later one is posted
+// to the strand behind it.
+void cancellation::tell_slot() {
+  const std::lock_guard guard(lock_);
+  if (!told_) told_ = std::make_shared<emission>();
+}
+
+asio::cancellation_slot cancellation::slot() noexcept {
+  const std::lock_guard guard(lock_);
+  return told_ ? told_->slot() : asio::cancellation_slot();
 }
 
 bool cancellation::throws() noexcept {
@@ -108,10 +124,15 @@ bool cancellation::runs_on(const asio::any_io_executor& strand) {
 
 void cancellation::detach() noexcept {
   std::shared_ptr<void> source;
-  const std::lock_guard guard(lock_);
-  goroutine_ = nullptr;
-  wait_ = nullptr;
-  source.swap(source_);
+  std::shared_ptr<emission> told;
+  {
+    const std::lock_guard guard(lock_);
+    goroutine_ = nullptr;
+    wait_ = nullptr;
+    source.swap(source_);
+    told.swap(told_);
+  }
+  if (told) told->complete();
 }
 
 }  // namespace sluice::detail

@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -33,8 +34,28 @@ namespace detail {
 /// What travels through a `channel<void>`.
 struct nothing {};
 
+/// What a channel can carry: void, or objects that can be moved.
 template <class T>
-using element_of = std::conditional_t<std::is_void_v<T>, nothing, T>;
+inline constexpr bool can_be_carried = std::is_void_v<T> ||
+                                       (std::is_object_v<T> && !std::is_array_v<T> &&
+                                        std::same_as<T, std::remove_cv_t<T>> &&
+                                        std::move_constructible<T>);
+
+template <class T>
+struct element_traits {
+  static_assert(can_be_carried<T>,
+                "a channel carries values that can be moved, or void: no references (use a pointer "
+                "or std::reference_wrapper), nothing const or volatile, no arrays or functions");
+  using type = std::conditional_t<can_be_carried<T> && !std::is_void_v<T>, T, nothing>;
+};
+template <class T>
+using element_of = typename element_traits<T>::type;
+
+/// What can become an element without being changed.
+template <class From, class E>
+concept gives_element = std::same_as<std::remove_cvref_t<From>, E> ||
+                        std::convertible_to < const std::remove_reference_t<From>
+&, E > ;
 
 /// A counted reference to a channel; null for a nil channel.
 class channel_ref {
@@ -432,18 +453,20 @@ class sending {
 
   /// Sends a value if that is possible at once.
   /**
-   * @param value Moved from if it is sent, untouched otherwise.
+   * @param value Moved from if it is sent, untouched otherwise. If it is no `T` it is converted
+   * first, as by `send`, and is untouched in any case.
    * @return Whether it was sent. If not, `e` is `asio::error::would_block` or `error::closed`.
    * @throws What moving the value throws.
    */
-  template <class U>
-  requires(!std::is_void_v<T> &&
-           std::same_as<std::remove_cvref_t<U>, element>) bool try_send(U&& value,
-                                                                        error_code& e) const {
+  template <gives_element<element> U = element>
+  bool try_send(U&& value, error_code& e) const requires(!std::is_void_v<T>) {
     if (has_no_room(e)) return false;
     constexpr bool copies =
         std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>;
-    if constexpr (!travels_in_box<element> && copies) {
+    if constexpr (!std::same_as<std::remove_cvref_t<U>, element>) {
+      element converted = std::as_const(value);
+      return try_send(std::move(converted), e);
+    } else if constexpr (!travels_in_box<element> && copies) {
       element copy(value);
       return sent(handle()->try_send(std::addressof(copy)), e);
     } else if constexpr (!travels_in_box<element>) {
@@ -464,9 +487,8 @@ class sending {
     return sent(handle()->try_send(&value), e);
   }
   /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
-  template <class U>
-  requires(!std::is_void_v<T> &&
-           std::same_as<std::remove_cvref_t<U>, element>) void try_send(U&& value) const {
+  template <gives_element<element> U = element>
+  void try_send(U&& value) const requires(!std::is_void_v<T>) {
     error_code e;
     if (!try_send(std::forward<U>(value), e)) throw_error(e, "sluice: try_send");
   }
@@ -600,6 +622,9 @@ class channel_handle {
   /// Used by this library's own functions.
   [[nodiscard]] const channel_ref& ref() const noexcept { return ref_; }
 
+  /// For `std::hash`: the same of all handles of one channel.
+  [[nodiscard]] std::size_t hash() const noexcept { return std::hash<const void*>()(ref_.get()); }
+
  protected:
   channel_handle() noexcept = default;
   explicit channel_handle(channel_ref ref) noexcept : ref_(std::move(ref)) {}
@@ -709,3 +734,23 @@ template <class T, detail::place_to_start Where>
 }
 
 }  // namespace sluice
+
+/// Handles as keys: those of one channel are equal and have one hash.
+template <class T>
+struct std::hash<sluice::channel<T>> {
+  [[nodiscard]] std::size_t operator()(const sluice::channel<T>& ch) const noexcept {
+    return ch.hash();
+  }
+};
+template <class T>
+struct std::hash<sluice::sender<T>> {
+  [[nodiscard]] std::size_t operator()(const sluice::sender<T>& ch) const noexcept {
+    return ch.hash();
+  }
+};
+template <class T>
+struct std::hash<sluice::receiver<T>> {
+  [[nodiscard]] std::size_t operator()(const sluice::receiver<T>& ch) const noexcept {
+    return ch.hash();
+  }
+};

@@ -24,7 +24,7 @@ template <class T = void>
 class task;
 
 /// What has been asked of a goroutine: `co_await asio::this_coro::cancellation_state`.
-/** Thread safe: a long computation may look at it, on any thread. */
+/** `cancelled` is thread safe: a long computation may look at it, on any thread. */
 class cancellation_state {
  public:
   /// Used by tasks.
@@ -33,6 +33,17 @@ class cancellation_state {
   /// The types of cancellation asked for since the start or the last reset, `none` if none was.
   [[nodiscard]] asio::cancellation_type cancelled() const noexcept {
     return cancellation_ ? cancellation_->requested() : asio::cancellation_type::none;
+  }
+
+  /// A slot that is told of what the filter in force lets through, from the `co_await` on.
+  /**
+   * For operations that the goroutine starts and does not await: `bind_cancellation_slot(s.slot(),
+   * handler)`. As in Asio it holds one handler at a time, is emitted on the goroutine's strand and
+   * is used there, and is not connected if nothing can cancel the goroutine. It goes with the
+   * goroutine: what it is bound to has completed before that. What is awaited needs none.
+   */
+  [[nodiscard]] asio::cancellation_slot slot() const noexcept {
+    return cancellation_ ? cancellation_->slot() : asio::cancellation_slot();
   }
 
  private:
@@ -119,8 +130,22 @@ class executor_awaiter {
   }
   [[nodiscard]] asio::any_io_executor await_resume() const { return g_.where->to_any_executor(); }
 
- private:
+ protected:
   goroutine& g_;
+};
+
+/// `co_await asio::this_coro::cancellation_state`, whose slot is used on the goroutine's strand.
+class cancellation_state_awaiter : public executor_awaiter {
+ public:
+  using executor_awaiter::executor_awaiter;
+
+  [[nodiscard]] bool await_ready() const noexcept {
+    return !g_.cancel || executor_awaiter::await_ready();
+  }
+  [[nodiscard]] cancellation_state await_resume() const {
+    if (g_.cancel) g_.cancel->tell_slot();
+    return cancellation_state(g_.cancel);
+  }
 };
 
 template <class T, class Executor>
@@ -177,9 +202,8 @@ struct task_promise_base : promise_base {
   requires requires(What&& w) { std::move(w).into_task(); }
   auto await_transform(What&& what) { return await_transform(std::move(what).into_task()); }
 
-  ready_awaiter<cancellation_state> await_transform(
-      asio::this_coro::cancellation_state_t) const noexcept {
-    return ready_awaiter<cancellation_state>(cancellation_state(g->cancel));
+  cancellation_state_awaiter await_transform(asio::this_coro::cancellation_state_t) const noexcept {
+    return cancellation_state_awaiter(*g);
   }
   ready_awaiter<void> await_transform(
       asio::this_coro::reset_cancellation_state_0_t) const noexcept {
@@ -266,12 +290,14 @@ struct task_promise<void> final : task_promise_base {
  * `asio::deferred` or `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor`
  * that holds the goroutine's strand).
  *
- * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`;
+ * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`, and puts a goroutine
+ * that can be cancelled on its explicit strand;
  * `reset_cancellation_state(filter)` forgets what was asked for and sets which types are looked at
  * from now on (at first terminal only). That the goroutine's context is done is not forgotten: with
  * a filter that lets any type through it ends the next wait; while cancellation is asked for, every
  * operation ends with its error at once, and with `throw_if_cancelled(true)` awaiting a task or an
- * awaitable throws too.
+ * awaitable throws too. That is off at first, where Asio's coroutines have it on: who was told to
+ * stop must still be able to await the tasks that clean up, and each wait in them ends anyway.
  *
  * g++ 12 makes a frame that cannot be resumed when a loop's or an if's condition contains
  * `co_await`, declares nothing, and the body has no local variable around it, in any coroutine:

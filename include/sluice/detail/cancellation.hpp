@@ -18,6 +18,7 @@ namespace asio = boost::asio;
 
 namespace detail {
 
+class emission;
 class goroutine;
 class job;
 
@@ -69,6 +70,12 @@ class cancellation {
   /// at the types in `filter`.
   void reset(asio::cancellation_type filter) noexcept;
 
+  /// Begins to tell a slot what is asked for. On the goroutine's explicit strand.
+  /** @throws std::bad_alloc */
+  void tell_slot();
+  /// That slot, used on the strand while the goroutine runs; not connected before `tell_slot`.
+  [[nodiscard]] asio::cancellation_slot slot() noexcept;
+
   /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
   [[nodiscard]] bool throws() noexcept;
   void set_throws(bool on) noexcept;
@@ -111,6 +118,8 @@ class cancellation {
   waiter::state context_outcome_ = waiter::state::waiting;
   bool throws_ = false;
   std::shared_ptr<void> source_;
+  /// Requests go through it to the slot, once there is one.
+  std::shared_ptr<emission> told_;
   std::atomic<std::uint32_t> references_{1};
 };
 
