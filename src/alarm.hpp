@@ -3,6 +3,9 @@
 #include <sluice/detail/test_point.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
@@ -16,6 +19,30 @@
 namespace sluice::detail {
 
 namespace asio = boost::asio;
+
+class alarm;
+
+/// Closes the alarms of a context before Asio's reactor ends, which they use.
+/** Services shut down in the opposite order of their making, and the reactor's shutdown takes the
+ * timers out of its queue under no lock. So this one is made when an alarm has made its timer. */
+class alarm_closer final : public asio::execution_context::service {
+ public:
+  using key_type = alarm_closer;
+
+  inline static asio::execution_context::id id;
+
+  explicit alarm_closer(asio::execution_context& context) : service(context) {}
+
+  /// Has `a` closed when the context ends. False if it is ending.
+  bool add(alarm& a) noexcept;
+
+ private:
+  void shutdown() noexcept override;
+
+  std::mutex mutex_;
+  alarm* first_ = nullptr;
+  bool ending_ = false;
+};
 
 /// One Asio timer, set to an instant or to none, that calls a function when it goes off.
 /** Thread safe. While it is set it is outstanding work of its executor. */
@@ -49,7 +76,14 @@ class alarm {
       if (timer_) timer_->cancel();
       return true;
     }
-    if (!timer_) timer_.emplace(executor);
+    if (!timer_) {
+      timer_.emplace(executor);
+      auto& context = asio::query(executor, asio::execution::context);
+      if (!asio::use_service<alarm_closer>(context).add(*this)) {
+        close_locked();
+        return false;
+      }
+    }
     timer_->expires_at(at);
     timer_->async_wait([this, generation = generation_](const boost::system::error_code& e) {
       if (!e) go_off(generation);
@@ -60,12 +94,18 @@ class alarm {
   /// Unsets it for good.
   void close() noexcept {
     const std::lock_guard guard(mutex_);
+    close_locked();
+  }
+
+ private:
+  friend alarm_closer;
+
+  void close_locked() noexcept {
     closed_ = true;
     publish(never);
     timer_.reset();
   }
 
- private:
   void go_off(std::uint64_t generation) {
     {
       const std::lock_guard guard(mutex_);
@@ -85,6 +125,22 @@ class alarm {
   std::uint64_t generation_ = 0;
   std::atomic<time_point::rep> set_to_{never.time_since_epoch().count()};
   bool closed_ = false;
+  alarm* next_to_close_ = nullptr;  // under the closer's lock
 };
+
+inline bool alarm_closer::add(alarm& a) noexcept {
+  const std::lock_guard guard(mutex_);
+  if (ending_) return false;
+  a.next_to_close_ = std::exchange(first_, &a);
+  return true;
+}
+
+inline void alarm_closer::shutdown() noexcept {
+  {
+    const std::lock_guard guard(mutex_);
+    ending_ = true;
+  }
+  while (first_) std::exchange(first_, first_->next_to_close_)->close();
+}
 
 }  // namespace sluice::detail
