@@ -6,6 +6,8 @@
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 
+#include <concepts>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <new>
@@ -25,47 +27,94 @@ void call_once(Function& f) {
     f();
 }
 
-/// A function queued to run once.
-template <class Function>
+/// Recycled memory as a standard allocator: what functions are queued in unless they say otherwise.
+template <class T>
+class recycling_allocator {
+ public:
+  using value_type = T;
+
+  recycling_allocator() noexcept = default;
+  template <class U>
+  recycling_allocator(const recycling_allocator<U>&) noexcept {}
+
+  [[nodiscard]] T* allocate(std::size_t n) const {
+    if constexpr (alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
+      return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignof(T)}));
+    else
+      return static_cast<T*>(allocate_recycled(n * sizeof(T)));
+  }
+  void deallocate(T* memory, std::size_t n) const noexcept {
+    if constexpr (alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
+      ::operator delete (memory, std::align_val_t{alignof(T)});
+    else
+      deallocate_recycled(memory, n * sizeof(T));
+  }
+
+  friend bool operator==(recycling_allocator, recycling_allocator) noexcept { return true; }
+};
+
+/// A function queued to run once, in memory of an allocator, which has it back before the call.
+template <class Function, class Allocator>
 class function_node final : ready_node {
  public:
   template <class F>
-  static ready_node& make(F&& f) {
-    void* const memory = allocate();
+  static ready_node& make(F&& f, const Allocator& from) {
+    allocator_type allocator(from);
+    function_node* const memory = traits::allocate(allocator, 1);
     try {
-      return *::new (memory) function_node(std::forward<F>(f));
+      return *::new (static_cast<void*>(memory)) function_node(std::forward<F>(f), from);
     } catch (...) {
-      deallocate(memory);
+      traits::deallocate(allocator, memory, 1);
       throw;
     }
   }
 
  private:
+  using traits = typename std::allocator_traits<Allocator>::template rebind_traits<function_node>;
+  using allocator_type = typename traits::allocator_type;
+
   template <class F>
-  explicit function_node(F&& f) : ready_node(&run_and_free), function_(std::forward<F>(f)) {}
+  function_node(F&& f, const Allocator& allocator)
+      : ready_node(&run_and_free), function_(std::forward<F>(f)), allocator_(allocator) {}
 
   static void run_and_free(ready_node& node, worker* w) {
     auto& self = static_cast<function_node&>(node);
     Function f(std::move(self.function_));
+    allocator_type allocator(self.allocator_);
     self.~function_node();
-    deallocate(&self);
+    traits::deallocate(allocator, &self, 1);
     if (w) detail::call_once(f);
   }
 
-  [[nodiscard]] static void* allocate() {
-    if constexpr (alignof(Function) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      return ::operator new (sizeof(function_node), std::align_val_t{alignof(function_node)});
-    else
-      return allocate_recycled(sizeof(function_node));
-  }
-  static void deallocate(void* memory) noexcept {
-    if constexpr (alignof(Function) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      ::operator delete (memory, std::align_val_t{alignof(function_node)});
-    else
-      deallocate_recycled(memory, sizeof(function_node));
-  }
-
   Function function_;
+  [[no_unique_address]] Allocator allocator_;
+};
+
+/// `execute` of this library's executors.
+template <class F, class Allocator>
+void run_or_queue(target& where, bool may_run_here, F&& f, const Allocator& allocator) {
+  using function = std::decay_t<F>;
+  using given = std::remove_reference_t<F>;
+  if constexpr (std::is_function_v<given>) {
+    detail::run_or_queue(where, may_run_here, function(f), allocator);
+  } else {
+    constexpr auto call = [](void* p) {
+      function f_here(std::forward<F>(*static_cast<given*>(p)));
+      detail::call_once(f_here);
+    };
+    void* const address = const_cast<std::remove_const_t<given>*>(std::addressof(f));
+    if (may_run_here && where.try_run_here(call, address)) return;
+    where.schedule(function_node<function, Allocator>::make(std::forward<F>(f), allocator));
+  }
+}
+
+template <class Allocator>
+class allocating_executor;
+
+/// An executor of this library.
+template <class T>
+concept own_executor = requires(const T& ex) {
+  { ex.where() } -> std::same_as<const target_ptr&>;
 };
 
 }  // namespace detail
@@ -74,8 +123,9 @@ class function_node final : ready_node {
 /**
  * `execute` links the function into the scheduler's ready list, which one posted handler drains: a
  * hop costs tens of nanoseconds, also through an `asio::strand<sluice::executor>`. It satisfies
- * Asio's executor requirements, with the properties `blocking` (possibly, never), `relationship`
- * and `outstanding_work`, and converts to `asio::any_io_executor`.
+ * Asio's executor requirements, with the properties `blocking` (possibly, never), `relationship`,
+ * `outstanding_work` and `allocator`, and converts to `asio::any_io_executor`. What is posted with
+ * an associated allocator is queued in memory from that, which has it back before the call.
  *
  * Obtained from `co_await asio::this_coro::executor` (as a strand) or made from a context:
  * @code
@@ -138,16 +188,8 @@ class executor {
    */
   template <class F>
   void execute(F&& f) const {
-    using function = std::decay_t<F>;
-    using given = std::remove_reference_t<F>;
-    if constexpr (std::is_function_v<given>) return execute(function(f));
-    constexpr auto call = [](void* p) {
-      function f_here(std::forward<F>(*static_cast<given*>(p)));
-      detail::call_once(f_here);
-    };
-    void* const address = const_cast<std::remove_const_t<given>*>(std::addressof(f));
-    if (!never_blocking_ && target_->try_run_here(call, address)) return;
-    target_->schedule(detail::function_node<function>::make(std::forward<F>(f)));
+    detail::run_or_queue(*target_, !never_blocking_, std::forward<F>(f),
+                         detail::recycling_allocator<void>());
   }
 
   /// Counts outstanding work, for `asio::strand` and work guards of the older executor model.
@@ -177,6 +219,11 @@ class executor {
       asio::execution::mapping_t) noexcept {
     return asio::execution::mapping.thread;
   }
+  template <class Allocator>
+  [[nodiscard]] static constexpr std::allocator<void> query(
+      asio::execution::allocator_t<Allocator>) noexcept {
+    return {};
+  }
 
   [[nodiscard]] executor require(asio::execution::blocking_t::possibly_t) const noexcept {
     return with_blocking(false);
@@ -195,6 +242,19 @@ class executor {
   }
   [[nodiscard]] executor require(asio::execution::outstanding_work_t::untracked_t) const noexcept {
     return with_tracking(false);
+  }
+  /// The standard allocator, or none, means this library's own recycled memory.
+  [[nodiscard]] executor require(asio::execution::allocator_t<void>) const noexcept {
+    return *this;
+  }
+  template <class T>
+  [[nodiscard]] executor require(asio::execution::allocator_t<std::allocator<T>>) const noexcept {
+    return *this;
+  }
+  template <class Allocator>
+  [[nodiscard]] detail::allocating_executor<Allocator> require(
+      asio::execution::allocator_t<Allocator> property) const noexcept {
+    return {*this, property.value()};
   }
 
   friend bool operator==(const executor& a, const executor& b) noexcept {
@@ -231,5 +291,64 @@ class executor {
   bool continuation_ = false;
   bool tracked_ = false;
 };
+
+namespace detail {
+
+/// An `executor` that queues functions in memory of an allocator.
+template <class Allocator>
+class allocating_executor {
+ public:
+  allocating_executor(executor ex, const Allocator& allocator) noexcept
+      : executor_(std::move(ex)), allocator_(allocator) {}
+
+  [[nodiscard]] asio::execution_context& context() const noexcept { return executor_.context(); }
+  [[nodiscard]] bool running_in_this_thread() const noexcept {
+    return executor_.running_in_this_thread();
+  }
+  [[nodiscard]] const target_ptr& where() const noexcept { return executor_.where(); }
+
+  template <class F>
+  void execute(F&& f) const {
+    const bool may_run_here =
+        executor_.query(asio::execution::blocking) == asio::execution::blocking.possibly;
+    detail::run_or_queue(*where(), may_run_here, std::forward<F>(f), allocator_);
+  }
+
+  void on_work_started() const noexcept { executor_.on_work_started(); }
+  void on_work_finished() const noexcept { executor_.on_work_finished(); }
+
+  template <class A>
+  [[nodiscard]] Allocator query(asio::execution::allocator_t<A>) const noexcept {
+    return allocator_;
+  }
+  template <class Property>
+  requires requires(const executor& ex, const Property& p) { ex.query(p); }
+  [[nodiscard]] decltype(auto) query(const Property& p) const noexcept {
+    return executor_.query(p);
+  }
+
+  template <class A>
+  [[nodiscard]] auto require(asio::execution::allocator_t<A> p) const noexcept {
+    return executor_.require(p);
+  }
+  template <class Property>
+  requires requires(const executor& ex, const Property& p) { ex.require(p); }
+  [[nodiscard]] allocating_executor require(const Property& p) const noexcept {
+    return {executor_.require(p), allocator_};
+  }
+
+  friend bool operator==(const allocating_executor& a, const allocating_executor& b) noexcept {
+    return a.executor_ == b.executor_ && a.allocator_ == b.allocator_;
+  }
+  friend bool operator!=(const allocating_executor& a, const allocating_executor& b) noexcept {
+    return !(a == b);
+  }
+
+ private:
+  executor executor_;
+  [[no_unique_address]] Allocator allocator_;
+};
+
+}  // namespace detail
 
 }  // namespace sluice

@@ -278,13 +278,19 @@ class boxed_handler {
   };
   using traits = typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
 
+  [[nodiscard]] auto completion_memory() const noexcept {
+    return completion_allocator_of<handler_executor>(box_->handler);
+  }
+
   template <class... Args>
   class completion {
    public:
-    using allocator_type = boxed_handler::allocator_type;
+    using allocator_type = completion_allocator<Handler, handler_executor>;
     completion(boxed_handler&& h, Args&&... args)
         : handler_(std::move(h)), args_(std::move(args)...) {}
-    [[nodiscard]] allocator_type get_allocator() const noexcept { return handler_.get_allocator(); }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return handler_.completion_memory();
+    }
     void operator()() { std::apply(handler_.take(), std::move(args_)); }
 
    private:
@@ -295,9 +301,11 @@ class boxed_handler {
   template <class F>
   class taken {
    public:
-    using allocator_type = boxed_handler::allocator_type;
+    using allocator_type = completion_allocator<Handler, handler_executor>;
     taken(boxed_handler&& h, F&& f) noexcept : handler_(std::move(h)), function_(std::move(f)) {}
-    [[nodiscard]] allocator_type get_allocator() const noexcept { return handler_.get_allocator(); }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return handler_.completion_memory();
+    }
     void operator()() { std::move(function_)(handler_.take()); }
 
    private:
@@ -423,7 +431,8 @@ template <detail::place_to_start Where>
 /// Starts a goroutine.
 /**
  * Go's `go` statement. The goroutine runs beside the caller, never inside this call; it is a strand
- * over `where`: its steps never overlap.
+ * over `where`: its steps never overlap. If `where` is a strand, that is the goroutine's own,
+ * shared with all that runs on it.
  *
  * @param where An executor or an execution context (`io_context`, `thread_pool`, a strand,
  * `any_io_executor`, one of your own that has an execution context), or `untracked(...)` of one.
@@ -466,7 +475,14 @@ void go(const untracked_place& where, What&& what,
 
 /// Starts a goroutine beside the one that is running, on the same scheduler.
 /**
- * As `go(where, what)`. Works while a task's body runs.
+ * As `go(where, what)`. Works while a task's body runs. The new goroutine is a strand of its own,
+ * as one of Go's: also when the running one was started on a strand it is not on that, but on what
+ * the strand was made over, and may run at the same time. Two that must not share their strand by
+ * name:
+ * @code
+ * const auto strand = co_await asio::this_coro::executor;
+ * sluice::go(strand, part());
+ * @endcode
  *
  * @throws system_error `error::not_in_goroutine` elsewhere.
  */

@@ -2,12 +2,17 @@
 // the function that it is given.
 
 #include <sluice/executor.hpp>
+
+#include <sluice/channel.hpp>
 #include <sluice/go.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/use_task.hpp>
 
 #include "../support.hpp"
 
+#include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/defer.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/execution.hpp>
 #include <boost/asio/io_context.hpp>
@@ -62,7 +67,53 @@ static_assert(can_require<execution::relationship_t::fork_t>);
 static_assert(can_require<execution::relationship_t::continuation_t>);
 static_assert(can_require<execution::outstanding_work_t::tracked_t>);
 static_assert(can_require<execution::outstanding_work_t::untracked_t>);
-static_assert(can_prefer<execution::allocator_t<std::allocator<void>>>);
+struct used_memory {
+  std::size_t allocated = 0;
+  std::size_t freed = 0;
+};
+
+/// An allocator that counts what is allocated through it and its copies.
+template <class T>
+struct counting_allocator {
+  using value_type = T;
+  explicit counting_allocator(used_memory& u) noexcept : used(&u) {}
+  template <class U>
+  counting_allocator(const counting_allocator<U>& other) noexcept : used(other.used) {}
+  T* allocate(std::size_t n) {
+    ++used->allocated;
+    return std::allocator<T>().allocate(n);
+  }
+  void deallocate(T* p, std::size_t n) {
+    ++used->freed;
+    std::allocator<T>().deallocate(p, n);
+  }
+  friend bool operator==(counting_allocator a, counting_allocator b) noexcept {
+    return a.used == b.used;
+  }
+  used_memory* used;
+};
+
+using counting = counting_allocator<void>;
+static_assert(can_require<execution::allocator_t<std::allocator<void>>>);
+static_assert(can_require<execution::allocator_t<void>>);
+static_assert(can_require<execution::allocator_t<counting>>);
+static_assert(can_query<execution::allocator_t<void>>);
+static_assert(can_query<execution::allocator_t<counting>>);
+
+// With an allocator of its own it still is what Asio's tables require, and can be erased.
+using allocating = decltype(asio::require(std::declval<const executor&>(),
+                                          execution::allocator(std::declval<const counting&>())));
+static_assert(execution::is_executor<allocating>::value);
+static_assert(std::is_nothrow_copy_constructible_v<allocating>);
+static_assert(std::is_nothrow_move_constructible_v<allocating>);
+static_assert(std::is_nothrow_copy_assignable_v<allocating>);
+static_assert(std::equality_comparable<allocating>);
+static_assert(std::is_convertible_v<allocating, asio::any_io_executor>);
+static_assert(asio::can_require<const allocating&, execution::blocking_t::never_t>::value);
+static_assert(!asio::can_require<const allocating&, execution::blocking_t::always_t>::value);
+static_assert(
+    std::is_same_v<decltype(asio::require(std::declval<const allocating&>(), execution::allocator)),
+                   executor>);
 
 /// After a property has been required, a query of its kind says so.
 template <class Property>
@@ -163,6 +214,124 @@ BOOST_AUTO_TEST_CASE(places_functions_with_extended_alignment) {
   }
   io.run();
   BOOST_TEST(misplaced == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(executor_allocator)
+
+BOOST_AUTO_TEST_CASE(is_what_a_query_says_and_stays_when_other_properties_are_required) {
+  asio::io_context io;
+  used_memory used;
+  const counting memory(used);
+  const auto ex = asio::require(sluice::get_executor(io), execution::allocator(memory));
+  const auto all =
+      asio::require(ex, execution::blocking.never, execution::relationship.continuation,
+                    execution::outstanding_work.tracked);
+  BOOST_TEST((asio::query(all, execution::allocator) == memory));
+  BOOST_TEST((asio::query(all, execution::blocking) == execution::blocking.never));
+  BOOST_TEST((asio::query(all, execution::relationship) == execution::relationship.continuation));
+  BOOST_TEST(
+      (asio::query(all, execution::outstanding_work) == execution::outstanding_work.tracked));
+  BOOST_TEST(&asio::query(all, execution::context) == &io);
+  BOOST_TEST((ex == asio::require(sluice::get_executor(io), execution::allocator(memory))));
+  BOOST_TEST((ex != asio::require(ex, execution::blocking.never)));
+  BOOST_TEST((asio::require(ex, execution::allocator) == sluice::get_executor(io)));
+}
+
+BOOST_AUTO_TEST_CASE(gives_the_memory_of_what_is_posted_and_has_it_back_before_the_call) {
+  asio::io_context io;
+  const executor ex = sluice::get_executor(io);
+  used_memory used;
+  std::size_t calls = 0, had_back = 0;
+  const auto f = [&] {
+    ++calls;
+    had_back += used.allocated == used.freed ? 1 : 0;
+  };
+  const auto bound = [&] { return asio::bind_allocator(counting(used), f); };
+  const auto in_turn = [&](std::size_t allocations) {
+    io.run();
+    io.restart();
+    BOOST_TEST(used.allocated == allocations);
+    BOOST_TEST(used.freed == allocations);
+    used = {};
+  };
+  asio::post(ex, bound());
+  in_turn(1);
+  asio::defer(ex, bound());
+  in_turn(1);
+  asio::post(asio::require(ex, execution::allocator(counting(used))), f);
+  in_turn(0);
+  asio::require(ex, execution::allocator(counting(used))).execute(f);
+  in_turn(1);
+  asio::dispatch(ex, [&] { asio::dispatch(ex, bound()); });
+  in_turn(0);
+  BOOST_TEST(calls == 5U);
+  BOOST_TEST(had_back == 5U);
+}
+
+BOOST_AUTO_TEST_CASE(gives_the_memory_of_what_goes_through_a_strand) {
+  asio::io_context io;
+  const asio::strand<executor> strand(sluice::get_executor(io));
+  used_memory used;
+  bool called = false;
+  asio::post(strand, asio::bind_allocator(counting(used), [&] { called = true; }));
+  BOOST_TEST(used.allocated != 0U);
+  io.run();
+  BOOST_TEST(called);
+  BOOST_TEST(used.allocated == used.freed);
+}
+
+// An arena for one operation must do: see completion_allocator.
+BOOST_AUTO_TEST_CASE(of_a_handler_is_asked_once_for_an_operation_that_waits_or_is_ready) {
+  asio::io_context io;
+  const auto ch = sluice::make_channel<int>(io, 1);
+  used_memory used;
+  int calls = 0;
+  const auto receive = [&] {
+    ch.async_receive(asio::bind_allocator(counting(used), [&](auto, auto) { ++calls; }));
+  };
+  const auto once = [&] {
+    io.run();
+    io.restart();
+    BOOST_TEST(used.allocated == 1U);
+    BOOST_TEST(used.freed == 1U);
+    used = {};
+  };
+  receive();
+  ch.try_send(1);
+  once();
+  ch.try_send(1);
+  receive();
+  once();
+  sluice::go(
+      io, []() -> task<> { co_return; },
+      asio::bind_allocator(counting(used), [&](auto) { ++calls; }));
+  once();
+  BOOST_TEST(calls == 3);
+}
+
+BOOST_AUTO_TEST_CASE(has_the_memory_back_of_what_is_never_called) {
+  used_memory used;
+  {
+    asio::io_context io;
+    asio::post(sluice::get_executor(io), asio::bind_allocator(counting(used), [] {}));
+    BOOST_TEST(used.allocated == 1U);
+  }
+  BOOST_TEST(used.freed == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(may_be_that_of_the_executor_that_goroutines_are_started_on) {
+  asio::io_context io;
+  used_memory used;
+  const auto ex = asio::require(sluice::get_executor(io), execution::allocator(counting(used)));
+  bool ended = false;
+  sluice::go(ex, [&]() -> task<> {
+    co_await asio::post(ex, asio::deferred);
+    ended = true;
+  });
+  io.run();
+  BOOST_TEST(ended);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -80,7 +80,7 @@ class handler_operation final : public party, private parked_handler {
   /// Owns the operation on its way to the handler's executor.
   class delivery {
    public:
-    using allocator_type = asio::associated_allocator_t<Handler>;
+    using allocator_type = completion_allocator<Handler, handler_executor>;
 
     explicit delivery(handler_operation& op) noexcept : op_(&op) {}
     delivery(delivery&& other) noexcept : op_(std::exchange(other.op_, nullptr)) {}
@@ -90,7 +90,7 @@ class handler_operation final : public party, private parked_handler {
     }
 
     [[nodiscard]] allocator_type get_allocator() const noexcept {
-      return asio::get_associated_allocator(op_->handler_);
+      return completion_allocator_of<handler_executor>(op_->handler_);
     }
 
     void operator()() { std::exchange(op_, nullptr)->invoke(); }

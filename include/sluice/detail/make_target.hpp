@@ -95,6 +95,9 @@ class executor_target final : public target {
   void schedule(ready_node& node) override {
     if (owner().shutting_down())
       node.run(node, nullptr);
+    else if constexpr (std::is_same_v<Executor, asio::strand<executor>>)
+      // As `asio::post` does, without its copies for properties that make no difference here.
+      executor_.require(asio::execution::blocking.never).execute(node_in_flight(node, *this));
     else
       asio::post(executor_, node_in_flight(node, *this));
   }
@@ -186,7 +189,7 @@ template <class Executor>
  * the context's own if `ex` is made of it, also under a strand or erased, otherwise `ex`. */
 template <class Executor>
 [[nodiscard]] scheduler& scheduler_of(const Executor& ex) {
-  if constexpr (std::is_same_v<Executor, executor>) {
+  if constexpr (own_executor<Executor>) {
     return ex.where()->owner();
   } else if constexpr (is_strand<Executor>) {
     return scheduler_of(ex.get_inner_executor());
@@ -214,7 +217,7 @@ template <class Executor>
 [[nodiscard]] target_ptr target_of(const Executor& ex) {
   static_assert(has_execution_context<Executor>,
                 "sluice needs an executor that has an execution context");
-  if constexpr (std::is_same_v<Executor, executor>) {
+  if constexpr (own_executor<Executor>) {
     return ex.where();
   } else if constexpr (is_native_executor<Executor>) {
     return target_ptr(scheduler_of(ex));

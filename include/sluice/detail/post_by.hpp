@@ -8,9 +8,25 @@
 #include <boost/asio/post.hpp>
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace sluice::detail {
+
+/// Whose memory takes what completes an operation to the handler's executor: on one of this
+/// library's not the handler's, of which the operation has had its one piece.
+template <class Handler, class Executor>
+using completion_allocator =
+    std::conditional_t<std::is_same_v<Executor, executor>, std::allocator<void>,
+                       asio::associated_allocator_t<Handler>>;
+template <class Executor, class Handler>
+[[nodiscard]] completion_allocator<Handler, Executor> completion_allocator_of(
+    const Handler& handler) noexcept {
+  if constexpr (std::is_same_v<Executor, executor>)
+    return {};
+  else
+    return asio::get_associated_allocator(handler);
+}
 
 /// A function on its way to an executor.
 template <class Executor, class Function>
