@@ -137,6 +137,9 @@ class task_group {
 
   /// Starts a goroutine, as `sluice::go(what)` does, where the group was made.
   /**
+   * It is a strand of its own, beside the body and the others, unless the group was given a strand
+   * for all of them: `with_task_group(where, ctx, body)`.
+   *
    * With a limit it begins to run when its turn comes, first come, first served; this call does not
    * wait. To wait for the turn before there is one more goroutine:
    * @code
@@ -195,10 +198,11 @@ class task_group {
 
 namespace detail {
 
+/// @param place Where the goroutines run; no target means where the awaiting one does.
 template <class T, class Body>
-task<T> run_group(context parent, Body body, group_errors policy) {
-  const auto state =
-      std::make_shared<group_state>(current_place("sluice::with_task_group"), parent, policy);
+task<T> run_group(start_place place, context parent, Body body, group_errors policy) {
+  if (!place.where) place = current_place("sluice::with_task_group");
+  const auto state = std::make_shared<group_state>(std::move(place), parent, policy);
   task_group group(state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
   try {
@@ -217,6 +221,23 @@ task<T> run_group(context parent, Body body, group_errors policy) {
   co_await uncancelled(state->children.wait());
   state->rethrow();
   if constexpr (!std::is_void_v<T>) co_return *std::move(result);
+}
+
+/// What makes a group with such a body.
+template <class Body>
+concept group_body = std::invocable < std::decay_t<Body>
+&, task_group& > ;
+
+template <class Body>
+auto make_group(start_place place, const context& parent, Body&& body, group_errors policy) {
+  static_assert(detail::safe_in_co_await_expression<Body>,
+                "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
+                "expression and destroys it twice: capture by reference, or name the closure first "
+                "and pass the name");
+  using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
+  static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
+  return detail::run_group<typename started::value_type, std::decay_t<Body>>(
+      std::move(place), parent, std::forward<Body>(body), policy);
 }
 
 }  // namespace detail
@@ -244,18 +265,27 @@ task<T> run_group(context parent, Body body, group_errors policy) {
  * });
  * @endcode
  */
-template <class Body>
-requires std::invocable < std::decay_t<Body>
-&, task_group& > [[nodiscard]] auto with_task_group(const context& parent, Body&& body,
-                                                    group_errors policy = group_errors::first) {
-  static_assert(detail::safe_in_co_await_expression<Body>,
-                "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
-                "expression and destroys it twice: capture by reference, or name the closure first "
-                "and pass the name");
-  using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
-  static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
-  return detail::run_group<typename started::value_type, std::decay_t<Body>>(
-      parent, std::forward<Body>(body), policy);
+template <detail::group_body Body>
+[[nodiscard]] auto with_task_group(const context& parent, Body&& body,
+                                   group_errors policy = group_errors::first) {
+  return detail::make_group({}, parent, std::forward<Body>(body), policy);
+}
+
+/// The same with a place for the group's goroutines; the body stays with the one that awaits it.
+/**
+ * A strand is shared by all of them. With the awaiting goroutine's own no two of them, nor the
+ * body, run at the same time:
+ * @code
+ * const auto strand = co_await asio::this_coro::executor;
+ * co_await sluice::with_task_group(strand, ctx, body);
+ * @endcode
+ *
+ * @param where An executor or an execution context, which outlives the group.
+ */
+template <detail::place_to_start Where, detail::group_body Body>
+[[nodiscard]] auto with_task_group(Where&& where, const context& parent, Body&& body,
+                                   group_errors policy = group_errors::first) {
+  return detail::make_group(detail::place_of(where), parent, std::forward<Body>(body), policy);
 }
 
 }  // namespace sluice

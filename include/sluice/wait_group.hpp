@@ -113,6 +113,9 @@ class wait_group {
   /// Starts a goroutine as `sluice::go(what)` does and counts it until it has ended, however it
   /// ends.
   /**
+   * As there it is a strand of its own; `go(where, what)` with one strand for several lets them
+   * share it.
+   *
    * One that throws is counted until its exception is about to leave `run()`: those who wait go on
    * only if `run()` is called again or other threads run the context, and under `sluice::run`
    * never.
