@@ -13,9 +13,13 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/execution/executor.hpp>
 #include <boost/asio/socket_base.hpp>
 
 #include <chrono>
@@ -164,42 +168,57 @@ namespace detail {
 enum class peer { there, has_ended_its_stream, gone };
 [[nodiscard]] peer look_at_peer(int descriptor) noexcept;
 
-/// What a watch and its goroutine share.
+/// What a watch and its goroutine share, on the strand of the socket.
 class peer_watch_state {
  public:
   peer_watch_state(const context& parent, clock::duration after)
-      : patience(after), tree_(with_cancel(parent)), watch_(with_cancel(tree_.ctx)) {}
+      : patience(after), tree_(with_cancel(parent)) {}
 
   /// Done when the peer has gone.
   [[nodiscard]] const context& ctx() const noexcept { return tree_.ctx; }
-  /// Done when nobody wants to know any more.
-  [[nodiscard]] const context& watching() const noexcept { return watch_.ctx; }
   void peer_has_gone() const { tree_.cancel(); }
-  void end() const { watch_.cancel(); }
+
+  /// Nobody wants to know any more, and the socket may go at once: what waits for it is cancelled
+  /// here and now. A request that is posted, as that of a context is, would come too late.
+  void end() {
+    ended_ = true;
+    signal_.emit(asio::cancellation_type::terminal);
+  }
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
+  /// A handler of what `end` cancels.
+  template <class Executor, class Function>
+  [[nodiscard]] auto until_end(const Executor& strand, Function f) {
+    return asio::bind_cancellation_slot(signal_.slot(), asio::bind_executor(strand, std::move(f)));
+  }
 
   const clock::duration patience;
 
  private:
   const cancellable_context tree_;
-  const cancellable_context watch_;
+  asio::cancellation_signal signal_;
+  bool ended_ = false;
 };
 
-/// The socket is looked at only while the watch is on, which ends on the same strand.
-template <class Socket>
-task<> watch_peer(std::shared_ptr<peer_watch_state> s, Socket& socket) {
-  constexpr auto as_result = asio::as_tuple(use_task);
-  while (!s->watching().err()) {
-    const auto [error] = co_await socket.async_wait(asio::socket_base::wait_read, as_result);
-    if (s->watching().err()) co_return;
+template <class Executor, class Socket>
+void watch_peer(const std::shared_ptr<peer_watch_state>& s, const Executor& strand,
+                Socket& socket) {
+  auto look = [s, strand, &socket](error_code error) {
+    if (s->ended()) return;
     const peer found = error ? peer::gone : detail::look_at_peer(socket.native_handle());
-    if (found == peer::has_ended_its_stream) co_await sleep_for(s->patience)(as_result);
-    if (found != peer::there) {
-      if (!s->watching().err()) s->peer_has_gone();
-      co_return;
-    }
+    if (found == peer::gone) return s->peer_has_gone();
     // There is something to be read, which is the handler's business: the end may come after it.
-    co_await sleep_for(std::chrono::milliseconds(50))(as_result);
-  }
+    const bool is_there = found == peer::there;
+    auto go_on = [s, strand, &socket, is_there](error_code) {
+      if (s->ended()) return;
+      if (is_there)
+        detail::watch_peer(s, strand, socket);
+      else
+        s->peer_has_gone();
+    };
+    sleep_for(is_there ? clock::duration(std::chrono::milliseconds(50))
+                       : s->patience)(s->until_end(strand, std::move(go_on)));
+  };
+  socket.async_wait(asio::socket_base::wait_read, s->until_end(strand, std::move(look)));
 }
 
 }  // namespace detail
@@ -225,10 +244,13 @@ class peer_watch {
   /// @param parent When it is done, the context is.
   /// @param after How long a peer may go on listening when it has ended its stream.
   /// @throws std::bad_alloc
-  template <detail::place_to_start Where, class Socket>
-  peer_watch(Where&& strand, const context& parent, Socket& socket, clock::duration after)
+  template <class Executor, class Socket>
+  requires asio::execution::is_executor<Executor>::value peer_watch(const Executor& strand,
+                                                                    const context& parent,
+                                                                    Socket& socket,
+                                                                    clock::duration after)
       : state_(std::make_shared<detail::peer_watch_state>(parent, after)) {
-    go(state_->watching(), strand, detail::watch_peer(state_, socket));
+    detail::watch_peer(state_, strand, socket);
   }
   peer_watch(const peer_watch&) = delete;
   peer_watch& operator=(const peer_watch&) = delete;

@@ -134,9 +134,16 @@ class connection {
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   }
   /// Connects.
-  explicit connection(std::uint16_t port)
+  /// @param narrow Whether the systems at both ends hold little that is not taken: a server then
+  /// soon waits for this client, however small its answers are.
+  explicit connection(std::uint16_t port, bool narrow = false)
       : connection(descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))) {
     if (socket_.get() < 0) fail("socket");
+    if (narrow) {
+      const int buffer = 4096, segment = 256;  // a sender's buffer grows with its segments
+      ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+      ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
+    }
     const auto address = loopback(port);
     if (::connect(socket_.get(), reinterpret_cast<const ::sockaddr*>(&address), sizeof address))
       fail("connect");
