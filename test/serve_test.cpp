@@ -495,13 +495,13 @@ BOOST_AUTO_TEST_CASE(a_watch_that_has_ended_does_not_touch_its_socket) {
   for (const bool cancelled_before : {false, true}) {
     asio::io_context io;
     const auto notes = std::make_shared<fragile_socket::notes>();
-    const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
-    const auto work = [&, &ctx = ctx, &cancel = cancel]() -> sluice::task<> {
+    const auto parent = sluice::with_cancel(sluice::context::background());
+    const auto work = [&]() -> sluice::task<> {
       const auto strand = co_await asio::this_coro::executor;
       std::optional<fragile_socket> socket(std::in_place, io, notes);
-      std::optional<sluice::peer_watch> peer(std::in_place, strand, ctx, *socket, 1h);
-      BOOST_TEST(notes->waiting);
-      if (cancelled_before) cancel();
+      std::optional<sluice::peer_watch> peer(std::in_place, strand, parent.ctx, *socket, 1h);
+      while (!notes->waiting) co_await sluice::sleep_for(1ms);
+      if (cancelled_before) parent.cancel();
       peer.reset();
       socket.reset();
       co_await sluice::sleep_for(10ms);

@@ -61,6 +61,12 @@ class memory_check {
   const double before_;
 };
 
+/// Of a hundred times 99 are at most so long.
+double most_of(std::vector<steady::duration>& times) {
+  std::ranges::sort(times);
+  return std::chrono::duration<double, std::milli>(times[times.size() * 99 / 100]).count();
+}
+
 /// Asks again and again, on a thread of its own, and notes how long each answer takes.
 class good_client {
  public:
@@ -69,26 +75,31 @@ class good_client {
           while (!stop.stop_requested()) {
             const auto began = steady::now();
             ask_();
-            times_.push_back(steady::now() - began);
-            std::this_thread::sleep_for(5ms);
+            const auto answered = steady::now();
+            times_.push_back(answered - began);
+            std::this_thread::sleep_for(pause);
+            late_.push_back(steady::now() - answered - pause);
           }
         }) {}
 
   /// Of a hundred answers 99 came within `limit`.
-  void was_served_within(std::chrono::milliseconds limit) {
+  /** On a machine that is busy elsewhere every turn of a thread that an answer needs is late, as
+   * this thread is after a pause. */
+  void was_served_within(double limit) {
     thread_.request_stop();
     thread_.join();
-    std::ranges::sort(times_);
-    BOOST_REQUIRE(!times_.empty());
-    const auto p99 = times_[times_.size() * 99 / 100];
-    const double ms = std::chrono::duration<double, std::milli>(p99).count();
-    BOOST_TEST_MESSAGE(times_.size() << " answers, 99 of 100 within ms: " << ms);
-    if (plain) BOOST_TEST((p99 <= limit));
+    BOOST_REQUIRE(!late_.empty());
+    const double took = most_of(times_), late = most_of(late_);
+    BOOST_TEST_MESSAGE(times_.size()
+                       << " answers, 99 of 100 within ms: " << took << "; the machine: " << late);
+    if (plain) BOOST_TEST(took <= limit + 10 * late);
   }
 
  private:
+  static constexpr auto pause = 5ms;
   std::function<void()> ask_;
   std::vector<steady::duration> times_;
+  std::vector<steady::duration> late_;
   std::jthread thread_;
 };
 
@@ -166,7 +177,7 @@ BOOST_AUTO_TEST_CASE(endless_parts_of_a_request_fill_no_memory_and_hold_up_nobod
     flood(c, block, plain ? 300'000'000 : 30'000'000);
     memory.at_most(20);
   }
-  good.was_served_within(50ms);
+  good.was_served_within(50);
   memory.comes_back();
   server.signal(SIGTERM);
   server.end();
@@ -181,7 +192,7 @@ BOOST_AUTO_TEST_CASE(slow_readers_of_long_answers_give_their_memory_back) {
   good_client good([&] { get_hello(server.port()); });
   for (int i = 0; i < (plain ? 100 : 20); ++i) slow.emplace_back(server.port()).send(post);
   std::this_thread::sleep_for(2s);
-  good.was_served_within(50ms);
+  good.was_served_within(50);
   slow.clear();
   memory.comes_back();
   server.signal(SIGTERM);
@@ -432,7 +443,7 @@ BOOST_AUTO_TEST_CASE(guests_who_never_read_stop_the_chat_for_nobody) {
       listener.receive_through(probe + '\n');
     });
     std::this_thread::sleep_for(a_while);
-    good.was_served_within(50ms);
+    good.was_served_within(50);
   }
   over = true;
   flooding.join();
