@@ -2,6 +2,8 @@
 
 #include <boost/asio/error.hpp>
 
+#include <utility>
+
 namespace sluice::detail {
 
 error_code channel_error(channel_core::result r) noexcept {
@@ -16,9 +18,10 @@ error_code channel_error(channel_core::result r) noexcept {
   return {};
 }
 
-void close_channel(channel_core* core) {
-  if (!core) throw_error(error::nil_channel, "sluice: close");
-  if (!core->close()) throw_error(error::closed, "sluice: close");
+error_code close_channel(channel_core* core) noexcept {
+  if (!core) return error::nil_channel;
+  if (!core->close()) return error::closed;
+  return {};
 }
 
 target_ptr current_target_or_none() {
@@ -26,11 +29,11 @@ target_ptr current_target_or_none() {
   return g ? g->start_target() : target_ptr();
 }
 
-asio::any_io_executor channel_handle::get_executor() const {
+executor channel_handle::get_executor() const {
   if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
-  const target_ptr where = ref_->where();
+  target_ptr where = ref_->where();
   if (!where) throw_error(error::no_executor, "sluice: get_executor");
-  return where->to_any_executor();
+  return executor(std::move(where));
 }
 
 }  // namespace sluice::detail

@@ -354,14 +354,27 @@ bool channel_core::close() noexcept {
     const std::lock_guard guard(lock_);
     if (closed_.load(std::memory_order_relaxed)) return false;
     closed_.store(true, std::memory_order_release);
-    for (waiter_list* list : {&receivers_, &senders_})
-      while (waiter* const w = first_claimed(*list)) {
-        take_out(*w);
-        w->outcome = waiter::state::closed;
-        woken.add(*w);
-      }
+    end_waits(receivers_, waiter::state::closed, woken);
+    end_waits(senders_, waiter::state::closed, woken);
   }
   return true;
+}
+
+std::size_t channel_core::end_waits(waiter_list& line, waiter::state outcome,
+                                    wake_list& woken) noexcept {
+  std::size_t ended = 0;
+  for (; waiter* const w = first_claimed(line); ++ended) {
+    take_out(*w);
+    w->outcome = outcome;
+    woken.add(*w);
+  }
+  return ended;
+}
+
+std::size_t channel_core::cancel(waiter_list& line) noexcept {
+  wake_list woken;
+  const std::lock_guard guard(lock_);
+  return end_waits(line, waiter::state::aborted, woken);
 }
 
 // A case of a select that was decided elsewhere keeps the channel, until its select goes on and

@@ -184,24 +184,10 @@ receiver<clock::time_point> after(const target_ptr& where, clock::duration d) {
 
 }  // namespace detail
 
-timer::timer(const detail::target_ptr& where, clock::duration d)
-    : values_(detail::channel_timer::make(where, d, clock::duration::zero(), &state_)) {}
-
-namespace {
-
-clock::duration checked(clock::duration period) {
+clock::duration ticker::checked(clock::duration period) {
   if (period <= clock::duration::zero())
     throw std::invalid_argument("sluice::ticker: the period must be positive");
   return period;
-}
-
-}  // namespace
-
-ticker::ticker(const detail::target_ptr& where, clock::duration period)
-    : values_(detail::channel_timer::make(where, checked(period), period, &state_)) {}
-
-void ticker::set(clock::duration period) {
-  state_->set(checked(period), period);
 }
 
 }  // namespace sluice

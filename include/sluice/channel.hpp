@@ -2,10 +2,11 @@
 
 #include <sluice/detail/channel_core.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/rebound.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
-#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
 
 #include <concepts>
@@ -135,8 +136,8 @@ inline constexpr element_type element_type_of{
 };
 
 [[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
-/// Closes a channel or throws.
-void close_channel(channel_core* core);
+/// Closes a channel. @return `error::nil_channel` or `error::closed` if that cannot be.
+[[nodiscard]] error_code close_channel(channel_core* core) noexcept;
 /// The place of the running goroutine, or none.
 [[nodiscard]] target_ptr current_target_or_none();
 
@@ -442,12 +443,16 @@ class sending {
   }
 
   /// `send(v)(token)`: signature `void(error_code)`. Thread safe.
-  template <class Token>
-  auto async_send(element value, Token&& token) const requires(!std::is_void_v<T>) {
+  template <asio::completion_token_for<typename send_operation<T>::signature> Token =
+                asio::default_completion_token_t<executor>>
+  auto async_send(element value, Token&& token = asio::default_completion_token_t<executor>()) const
+      requires(!std::is_void_v<T>) {
     return send(std::move(value))(std::forward<Token>(token));
   }
-  template <class Token>
-  auto async_send(Token&& token) const requires(std::is_void_v<T>) {
+  template <asio::completion_token_for<typename send_operation<T>::signature> Token =
+                asio::default_completion_token_t<executor>>
+  auto async_send(Token&& token = asio::default_completion_token_t<executor>()) const
+      requires(std::is_void_v<T>) {
     return send()(std::forward<Token>(token));
   }
 
@@ -505,7 +510,11 @@ class sending {
    * @throws system_error `error::closed` if it is closed already, `error::nil_channel` if it is
    * nil.
    */
-  void close() const { detail::close_channel(handle().get()); }
+  void close() const {
+    if (const error_code e = detail::close_channel(handle().get())) throw_error(e, "sluice: close");
+  }
+  /// The same; `e` is the error, if there is one.
+  void close(error_code& e) const noexcept { e = detail::close_channel(handle().get()); }
 
  private:
   [[nodiscard]] const channel_ref& handle() const noexcept {
@@ -553,8 +562,9 @@ class receiving {
   }
 
   /// `receive()(token)`: signature `void(error_code, std::optional<T>)`. Thread safe.
-  template <class Token>
-  auto async_receive(Token&& token) const {
+  template <asio::completion_token_for<typename receive_operation<T>::signature> Token =
+                asio::default_completion_token_t<executor>>
+  auto async_receive(Token&& token = asio::default_completion_token_t<executor>()) const {
     return receive()(std::forward<Token>(token));
   }
 
@@ -614,10 +624,16 @@ class channel_handle {
   /// How many values can be buffered, 0 for a nil channel. Go's `cap`.
   [[nodiscard]] std::size_t capacity() const noexcept { return ref_.get() ? ref_->capacity() : 0; }
 
+  /// Whether it refers to a channel that is not closed; values may be left in one that is. Thread
+  /// safe.
+  [[nodiscard]] bool is_open() const noexcept { return ref_.get() && !ref_->closed(); }
+
+  /// The type of its executor, as Asio's I/O objects have one.
+  using executor_type = executor;
   /// Where handlers without an executor of their own run.
   /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one
    * or its context has ended. */
-  [[nodiscard]] asio::any_io_executor get_executor() const;
+  [[nodiscard]] executor_type get_executor() const;
 
   /// Used by this library's own functions.
   [[nodiscard]] const channel_ref& ref() const noexcept { return ref_; }
@@ -676,6 +692,23 @@ class channel : public detail::channel_handle,
   /// Used by `make_channel`.
   explicit channel(detail::channel_ref ref) noexcept : channel_handle(std::move(ref)) {}
 
+  /// Cancels all waits to send to this channel and to receive from it, through whatever handle.
+  /**
+   * They end with `asio::error::operation_aborted`, in goroutines, handlers and selects; the
+   * channel goes on. One operation alone is cancelled by its slot, its context or a `timeout`.
+   * Thread safe.
+   * @return How many it has ended.
+   */
+  std::size_t cancel() const noexcept {
+    return ref().get() ? ref()->cancel_senders() + ref()->cancel_receivers() : 0;
+  }
+
+  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  template <class Executor>
+  struct rebind_executor {
+    using other = detail::rebound<channel, Executor>;
+  };
+
   friend bool operator==(const channel& a, const channel& b) noexcept { return a.ref() == b.ref(); }
 };
 
@@ -689,6 +722,15 @@ class sender : public detail::channel_handle, public detail::sending<sender<T>, 
   sender() noexcept = default;
   sender(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
 
+  /// Cancels all waits to send to its channel, through whatever handle; as `channel::cancel`.
+  std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_senders() : 0; }
+
+  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  template <class Executor>
+  struct rebind_executor {
+    using other = detail::rebound<sender, Executor>;
+  };
+
   friend bool operator==(const sender& a, const sender& b) noexcept { return a.ref() == b.ref(); }
 };
 
@@ -701,6 +743,15 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
   /// A nil channel.
   receiver() noexcept = default;
   receiver(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
+
+  /// Cancels all waits to receive from its channel, through whatever handle; as `channel::cancel`.
+  std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_receivers() : 0; }
+
+  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  template <class Executor>
+  struct rebind_executor {
+    using other = detail::rebound<receiver, Executor>;
+  };
 
   friend bool operator==(const receiver& a, const receiver& b) noexcept {
     return a.ref() == b.ref();

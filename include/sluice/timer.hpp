@@ -3,13 +3,17 @@
 #include <sluice/channel.hpp>
 #include <sluice/detail/one_shot.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/rebound.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/sleep_waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
+#include <boost/asio/async_result.hpp>
+
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -180,6 +184,54 @@ class goroutine_timer final : public timer_state {
   const std::function<void()> start_;
 };
 
+/// What `timer` and `ticker` have in common: the time is sent to a channel. An I/O object.
+class sending_timer {
+ public:
+  sending_timer(sending_timer&&) noexcept = default;
+  /// The timer that it was is stopped first.
+  sending_timer& operator=(sending_timer&& other) noexcept {
+    if (this == &other) return *this;
+    if (state_) state_->stop();
+    state_ = std::move(other.state_);
+    values_ = std::move(other.values_);
+    return *this;
+  }
+  ~sending_timer() {
+    if (state_) state_->stop();
+  }
+
+  /// Where the time is sent. Its size and capacity are 0.
+  [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
+  /// Receives the time: `channel().receive()`.
+  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
+    return values_.receive();
+  }
+  /// `receive()(token)`: signature `void(error_code, std::optional<clock::time_point>)`.
+  template <asio::completion_token_for<receive_operation<clock::time_point>::signature> Token =
+                asio::default_completion_token_t<executor>>
+  auto async_receive(Token&& token = asio::default_completion_token_t<executor>()) const {
+    return values_.async_receive(std::forward<Token>(token));
+  }
+
+  using executor_type = executor;
+  /// Where it was set. @throws system_error `error::no_executor` if that context has ended
+  [[nodiscard]] executor_type get_executor() const { return values_.get_executor(); }
+
+  /// Cancels all waits for the time, as `channel::cancel`; it goes off all the same.
+  /** @return How many it has ended. */
+  std::size_t cancel() const noexcept { return values_.cancel(); }
+
+ protected:
+  sending_timer(const target_ptr& where, clock::duration d, clock::duration period)
+      : values_(channel_timer::make(where, d, period, &state_)) {}
+
+  [[nodiscard]] channel_timer& state() const noexcept { return *state_; }
+
+ private:
+  std::shared_ptr<channel_timer> state_;
+  sluice::channel<clock::time_point> values_;
+};
+
 }  // namespace detail
 
 /// Goes off once, `d` after it was set, and sends the time. Go's `time.Timer`.
@@ -192,7 +244,7 @@ class goroutine_timer final : public timer_state {
  *
  * Source: Go 1.23's package time.
  */
-class timer {
+class timer : public detail::sending_timer {
  public:
   /// Sets it on the running goroutine's scheduler, or on `where`.
   /** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
@@ -202,39 +254,23 @@ class timer {
   template <detail::place_to_start Where, class Rep, class Period>
   timer(Where&& where, std::chrono::duration<Rep, Period> d)
       : timer(detail::place_of(where).where, detail::saturate(d)) {}
-  timer(timer&&) noexcept = default;
-  /// The timer that it was is stopped first.
-  timer& operator=(timer&& other) noexcept {
-    if (this == &other) return *this;
-    if (state_) state_->stop();
-    state_ = std::move(other.state_);
-    values_ = std::move(other.values_);
-    return *this;
-  }
-  ~timer() {
-    if (state_) state_->stop();
-  }
-
-  /// Where the time is sent. Its size and capacity are 0.
-  [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
-  /// Receives the time: `channel().receive()`.
-  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
-    return values_.receive();
-  }
 
   /// Stops it. @return Whether that kept a value from being received.
-  bool stop() noexcept { return state_->stop(); }
+  bool stop() noexcept { return state().stop(); }
   /// Sets it again to go off `d` from now. @return As `stop`.
   template <class Rep, class Period>
   bool reset(std::chrono::duration<Rep, Period> d) {
-    return state_->set(detail::saturate(d), clock::duration::zero());
+    return state().set(detail::saturate(d), clock::duration::zero());
   }
 
- private:
-  timer(const detail::target_ptr& where, clock::duration d);
+  template <class Executor>
+  struct rebind_executor {
+    using other = detail::rebound<timer, Executor>;
+  };
 
-  std::shared_ptr<detail::channel_timer> state_;
-  sluice::channel<clock::time_point> values_;
+ private:
+  timer(const detail::target_ptr& where, clock::duration d)
+      : sending_timer(where, d, clock::duration::zero()) {}
 };
 
 /// Goes off every `period` and sends the time. Go's `time.Ticker`.
@@ -242,7 +278,7 @@ class timer {
  * At most one tick is pending: a slow reader misses ticks, and the rest come on the original phase.
  * Destroying it stops it. As `timer` otherwise.
  */
-class ticker {
+class ticker : public detail::sending_timer {
  public:
   /// @throws std::invalid_argument for a period that is not positive; as `timer` otherwise.
   template <class Rep, class Period>
@@ -251,41 +287,26 @@ class ticker {
   template <detail::place_to_start Where, class Rep, class Period>
   ticker(Where&& where, std::chrono::duration<Rep, Period> period)
       : ticker(detail::place_of(where).where, detail::saturate(period)) {}
-  ticker(ticker&&) noexcept = default;
-  /// The timer that it was is stopped first.
-  ticker& operator=(ticker&& other) noexcept {
-    if (this == &other) return *this;
-    if (state_) state_->stop();
-    state_ = std::move(other.state_);
-    values_ = std::move(other.values_);
-    return *this;
-  }
-  ~ticker() {
-    if (state_) state_->stop();
-  }
-
-  /// Where the time is sent. Its size and capacity are 0.
-  [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
-  /// Receives the time: `channel().receive()`.
-  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
-    return values_.receive();
-  }
 
   /// Stops it; no tick comes afterwards.
-  void stop() noexcept { state_->stop(); }
+  void stop() noexcept { state().stop(); }
   /// Starts it anew with another period, from now.
   /** @throws std::invalid_argument for a period that is not positive; it goes on as before then. */
   template <class Rep, class Period>
   void reset(std::chrono::duration<Rep, Period> period) {
-    set(detail::saturate(period));
+    const auto p = checked(detail::saturate(period));
+    state().set(p, p);
   }
 
- private:
-  ticker(const detail::target_ptr& where, clock::duration period);
-  void set(clock::duration period);
+  template <class Executor>
+  struct rebind_executor {
+    using other = detail::rebound<ticker, Executor>;
+  };
 
-  std::shared_ptr<detail::channel_timer> state_;
-  sluice::channel<clock::time_point> values_;
+ private:
+  ticker(const detail::target_ptr& where, clock::duration period)
+      : sending_timer(where, checked(period), period) {}
+  [[nodiscard]] static clock::duration checked(clock::duration period);
 };
 
 /// A channel on which the time is sent once, after `d`. Go's `time.After`.

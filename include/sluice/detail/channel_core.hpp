@@ -156,6 +156,14 @@ class channel_core {
 
   /// @return False if it was closed already.
   [[nodiscard]] bool close() noexcept;
+  [[nodiscard]] bool closed() const noexcept {
+    fence_before_look();
+    return closed_.load(std::memory_order_acquire);
+  }
+
+  /// Ends the waits to send, or to receive, as cancelled. @return How many.
+  std::size_t cancel_senders() noexcept { return cancel(senders_); }
+  std::size_t cancel_receivers() noexcept { return cancel(receivers_); }
 
   [[nodiscard]] std::size_t size() const noexcept {
     fence_before_look();
@@ -230,6 +238,8 @@ class channel_core {
             void (channel_core::*enlist)(waiter&) noexcept>
   [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
   [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
+  std::size_t end_waits(waiter_list& line, waiter::state outcome, wake_list& woken) noexcept;
+  std::size_t cancel(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
   void last_handle_gone() noexcept;
   void last_reference_gone() noexcept;

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <boost/asio/async_result.hpp>
+
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace sluice {
+
+namespace asio = boost::asio;
+
+namespace detail {
+
+/// What is sent through an object; something that nothing accepts if that is nothing.
+template <class Object>
+struct sent_through {
+  using type = std::monostate;
+};
+template <class Object>
+requires std::is_object_v<typename Object::value_type>
+struct sent_through<Object> {
+  using type = typename Object::value_type;
+};
+template <class Object>
+using sent_value = typename sent_through<Object>::type;
+
+template <class Object>
+concept carries_nothing = std::is_void_v<typename Object::value_type>;
+
+/// A channel's handle or a timer as an I/O object whose executor is an `Executor`.
+/** It has that one's default completion token, `asio::use_awaitable` for example, where its
+ * functions are given none. Whatever takes an `Object` takes it as well. */
+template <class Object, class Executor>
+class rebound : public Object {
+  using default_token = asio::default_completion_token_t<Executor>;
+
+ public:
+  using executor_type = Executor;
+  template <class Other>
+  struct rebind_executor {
+    using other = rebound<Object, Other>;
+  };
+
+  using Object::Object;
+  rebound(Object object) noexcept : Object(std::move(object)) {}
+
+  /// As the object's.
+  [[nodiscard]] executor_type get_executor() const { return executor_type(Object::get_executor()); }
+
+  /// As the object's, for one that has them.
+  template <class Token = default_token>
+  auto async_send(sent_value<Object> value, Token&& token = default_token()) const requires
+      requires(const Object& o, sent_value<Object> v, Token&& t) {
+    o.async_send(std::move(v), std::forward<Token>(t));
+  }
+  { return Object::async_send(std::move(value), std::forward<Token>(token)); }
+  template <class Token = default_token>
+  auto async_send(Token&& token = default_token()) const requires carries_nothing<Object> &&
+      requires(const Object& o, Token&& t) {
+    o.async_send(std::forward<Token>(t));
+  }
+  { return Object::async_send(std::forward<Token>(token)); }
+  template <class Token = default_token>
+  auto async_receive(Token&& token = default_token()) const requires
+      requires(const Object& o, Token&& t) {
+    o.async_receive(std::forward<Token>(t));
+  }
+  { return Object::async_receive(std::forward<Token>(token)); }
+};
+
+}  // namespace detail
+
+}  // namespace sluice
