@@ -27,27 +27,15 @@ namespace detail {
 
 /// The completion arguments of an operation that was not waited for.
 template <class Arguments>
-struct abandoned_arguments {
-  static_assert(error_argument<Arguments>::can_be_made,
+[[nodiscard]] Arguments abandoned_arguments() {
+  static_assert(failure_argument<Arguments>::can_be_made,
                 "sluice::abandon takes an operation that can say operation_aborted: its first "
                 "completion argument is an error_code or an exception_ptr, and the others have "
                 "default constructors");
-  static Arguments make() {
-    Arguments all;
-    *error_argument<Arguments>::get(all) = asio::error::operation_aborted;
-    return all;
-  }
-};
-template <class... Rest>
-requires(std::is_default_constructible_v<Rest>&&...) struct abandoned_arguments<
-    std::tuple<std::exception_ptr, Rest...>> {
-  static auto make() {
-    return std::tuple<std::exception_ptr, Rest...>(
-        std::make_exception_ptr(
-            system_error(asio::error::operation_aborted, "sluice: abandoned operation")),
-        Rest()...);
-  }
-};
+  std::optional<Arguments> all;
+  detail::make_failure(all, asio::error::operation_aborted);
+  return *std::move(all);
+}
 
 /// What an operation and its handler share until the operation ends or is abandoned.
 /** Used on the handler's executor only. */
@@ -87,7 +75,7 @@ class abandonable : public std::enable_shared_from_this<abandonable<Handler, Arg
     told_ = true;
     asio::post(where_, [self = this->shared_from_this()] {
       std::apply([&](auto&&... args) { self->complete(std::move(args)...); },
-                 abandoned_arguments<std::tuple<std::decay_t<Args>...>>::make());
+                 abandoned_arguments<std::tuple<std::decay_t<Args>...>>());
     });
   }
 

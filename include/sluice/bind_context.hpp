@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/asio_operation.hpp>
 #include <sluice/detail/associated_goroutine.hpp>
 #include <sluice/detail/executor_of_operation.hpp>
 #include <sluice/detail/goroutine.hpp>
@@ -15,6 +16,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
+#include <concepts>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <tuple>
@@ -45,6 +48,11 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
     if (e != asio::error::operation_aborted) return e;
     const error_code reason = ctx_.err();
     return reason == error::deadline_exceeded ? reason : e;
+  }
+  [[nodiscard]] std::exception_ptr error_for(std::exception_ptr failure) const {
+    if (failure && ctx_.err() == error::deadline_exceeded)
+      detail::explain_abort(failure, error::deadline_exceeded);
+    return failure;
   }
 
  private:
@@ -78,9 +86,10 @@ class context_handler {
   }
   [[nodiscard]] const Handler& inner() const noexcept { return handler_; }
 
-  template <class... Args>
-  void operator()(error_code e, Args&&... args) {
-    const auto told = binding_->error_for(e);
+  template <class Failure, class... Args>
+  requires(std::same_as<Failure, error_code> || std::same_as<Failure, std::exception_ptr>) void
+  operator()(Failure e, Args&&... args) {
+    const auto told = binding_->error_for(std::move(e));
     end();
     std::move(handler_)(told, std::forward<Args>(args)...);
   }

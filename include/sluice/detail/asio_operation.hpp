@@ -81,45 +81,73 @@ struct completion_value<std::exception_ptr> {
   }
 };
 
-/// The `error_code` among completion arguments: the first, or the first of a tuple that is the
-/// first.
+/// The failure among completion arguments: an `error_code` or an `exception_ptr` that is the first
+/// of them, or the first of a tuple that is the first, as `as_tuple` makes it.
 template <class Arguments>
-struct error_argument {
+struct failure_argument {
   static constexpr bool can_be_made = false;
-  static error_code* get(Arguments&) noexcept { return nullptr; }
+  /// Calls `f` with it, if there is one.
+  template <class F>
+  static void visit(Arguments&, F) noexcept {}
 };
-template <class... Rest>
-struct error_argument<std::tuple<error_code, Rest...>> {
+template <class Failure, class... Rest>
+requires(std::same_as<Failure, error_code> ||
+         std::same_as<Failure,
+                      std::exception_ptr>) struct failure_argument<std::tuple<Failure, Rest...>> {
   static constexpr bool can_be_made = (std::is_default_constructible_v<Rest> && ...);
-  static error_code* get(std::tuple<error_code, Rest...>& a) noexcept { return &std::get<0>(a); }
+  template <class F>
+  static void visit(std::tuple<Failure, Rest...>& a, F f) {
+    f(std::get<0>(a));
+  }
 };
 template <class... Elements, class... Rest>
-struct error_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
-  using inner = error_argument<std::tuple<Elements...>>;
+struct failure_argument<std::tuple<std::tuple<Elements...>, Rest...>> {
+  using inner = failure_argument<std::tuple<Elements...>>;
   static constexpr bool can_be_made =
       inner::can_be_made && (std::is_default_constructible_v<Rest> && ...);
-  static error_code* get(std::tuple<std::tuple<Elements...>, Rest...>& a) noexcept {
-    return inner::get(std::get<0>(a));
+  template <class F>
+  static void visit(std::tuple<std::tuple<Elements...>, Rest...>& a, F f) {
+    inner::visit(std::get<0>(a), f);
   }
 };
 
-/// Has completion arguments say `why` where they say `operation_aborted`.
-template <class... Rest>
-void explain_abort(std::tuple<std::exception_ptr, Rest...>& all, const error_code& why) {
-  std::exception_ptr& failure = std::get<0>(all);
+inline void set_failure(error_code& failure, const error_code& e) noexcept {
+  failure = e;
+}
+inline void set_failure(std::exception_ptr& failure, const error_code& e) {
+  failure = std::make_exception_ptr(system_error(e, "sluice"));
+}
+
+inline void explain_abort(error_code& failure, const error_code& why) noexcept {
+  if (failure == asio::error::operation_aborted) failure = why;
+}
+inline void explain_abort(std::exception_ptr& failure, const error_code& why) {
   if (!failure) return;
   try {
     std::rethrow_exception(failure);
   } catch (const system_error& x) {
-    if (x.code() == asio::error::operation_aborted)
-      failure = std::make_exception_ptr(system_error(why, "sluice"));
+    if (x.code() == asio::error::operation_aborted) set_failure(failure, why);
   } catch (...) {
   }
 }
+
+/// Has completion arguments say `why` where they say `operation_aborted`.
 template <class Arguments>
 void explain_abort(Arguments& all, const error_code& why) {
-  error_code* const e = error_argument<Arguments>::get(all);
-  if (e && *e == asio::error::operation_aborted) *e = why;
+  failure_argument<Arguments>::visit(all, [&](auto& f) { detail::explain_abort(f, why); });
+}
+/// Whether completion arguments say that the operation has failed.
+template <class Arguments>
+[[nodiscard]] bool says_failure(Arguments& all) noexcept {
+  bool failed = false;
+  failure_argument<Arguments>::visit(all, [&](auto& f) { failed = static_cast<bool>(f); });
+  return failed;
+}
+/// Makes completion arguments that say `e`.
+template <class Arguments>
+requires failure_argument<Arguments>::can_be_made void make_failure(std::optional<Arguments>& to,
+                                                                    const error_code& e) {
+  failure_argument<Arguments>::visit(to.emplace(), [&](auto& f) { detail::set_failure(f, e); });
 }
 
 /// Whether the first completion argument is an `error_code`.
@@ -320,8 +348,8 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
     wait_.finish();
     if (wait_.not_launched()) {
       const error_code reason = wait_.cancelled_error();
-      if constexpr (error_argument<arguments>::can_be_made)
-        *error_argument<arguments>::get(result_.emplace()) = reason;
+      if constexpr (failure_argument<arguments>::can_be_made)
+        detail::make_failure(result_, reason);
       else
         throw system_error(reason, "sluice: co_await");
     }

@@ -224,6 +224,7 @@ class asio_case : public foreign_case {
   }
 
   value_type take() {
+    if (failure_) std::rethrow_exception(failure_);
     if constexpr (std::is_void_v<typename value::type>) {
       value::get(std::move(*result_));
       return {};
@@ -234,6 +235,7 @@ class asio_case : public foreign_case {
 
   template <class Handler>
   decltype(auto) call(Handler& handler) {
+    if (failure_) std::rethrow_exception(failure_);
     return detail::call_handler(
         handler, std::type_identity<arguments>(), [&] { return std::move(*result_); },
         [&]() -> decltype(auto) { return value::get(std::move(*result_)); });
@@ -243,9 +245,10 @@ class asio_case : public foreign_case {
   value_type take_after_timeout() { return take_cancelled(asio::error::timed_out); }
   /// It was cancelled, which `why` explains, but may have completed all the same.
   value_type take_cancelled(const error_code& why) {
+    if (failure_) std::rethrow_exception(failure_);
     if (!result_) {
-      if constexpr (error_argument<arguments>::can_be_made)
-        *error_argument<arguments>::get(result_.emplace()) = asio::error::operation_aborted;
+      if constexpr (failure_argument<arguments>::can_be_made)
+        detail::make_failure(result_, asio::error::operation_aborted);
       else
         detail::throw_error(why, "sluice: timeout");
     }
@@ -284,18 +287,20 @@ class asio_case : public foreign_case {
 
   template <class... Args>
   void complete(Args&&... args) {
-    result_.emplace(std::forward<Args>(args)...);
-    succeeded = true;
-    if (const error_code* const e = error_argument<arguments>::get(*result_)) succeeded = !*e;
-    if constexpr (std::tuple_size_v<arguments> != 0)
-      if constexpr (std::is_same_v<std::tuple_element_t<0, arguments>, std::exception_ptr>)
-        succeeded = !std::get<0>(*result_);
+    try {
+      result_.emplace(std::forward<Args>(args)...);
+      succeeded = !detail::says_failure(*result_);
+    } catch (...) {
+      failure_ = std::current_exception();
+      succeeded = false;
+    }
     owner->foreign_completed(*this);
   }
   void abandoned() noexcept { owner->foreign_abandoned(*this); }
 
   Operation operation_;
   std::optional<arguments> result_;
+  std::exception_ptr failure_;  ///< what moving the result threw
 };
 
 /// How an argument of `select` is kept.
