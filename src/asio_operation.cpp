@@ -37,6 +37,7 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
         if (held->ended()) return;
         try {
           if (!begin()) return held->make_ready();
+          const on_behalf_of current(*held.get());
           launch(arg);
         } catch (...) {
           failure_ = std::current_exception();

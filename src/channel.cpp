@@ -24,11 +24,6 @@ error_code close_channel(channel_core* core) noexcept {
   return {};
 }
 
-target_ptr current_target_or_none() {
-  const goroutine* const g = this_goroutine_or_null();
-  return g ? g->start_target() : target_ptr();
-}
-
 executor channel_handle::get_executor() const {
   if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
   target_ptr where = ref_->where();

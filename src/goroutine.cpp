@@ -182,6 +182,11 @@ goroutine* this_goroutine_or_null() noexcept {
   return innermost ? innermost->current : nullptr;
 }
 
+target_ptr current_target_or_none() {
+  const goroutine* const g = this_goroutine_or_null();
+  return g ? g->start_target() : target_ptr();
+}
+
 goroutine& current_goroutine(const char* caller) {
   goroutine* const g = this_goroutine_or_null();
   if (!g) throw_error(error::not_in_goroutine, caller);

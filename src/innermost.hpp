@@ -3,6 +3,8 @@
 #include <sluice/detail/party.hpp>
 #include <sluice/detail/worker.hpp>
 
+#include <utility>
+
 namespace sluice::detail {
 
 /// What `this_worker` returns. Only functions that no coroutine's body is inlined into may read it.
@@ -13,5 +15,21 @@ namespace sluice::detail {
 inline void note_completion(const party& p) noexcept {
   if (innermost && &innermost->owner == p.home) innermost->completes = true;
 }
+
+/// Says that this thread does something for a goroutine that is suspended: what is made in it is
+/// made in that goroutine.
+class on_behalf_of {
+ public:
+  explicit on_behalf_of(goroutine& g) noexcept
+      : outer_(innermost ? std::exchange(innermost->current, &g) : nullptr) {}
+  on_behalf_of(const on_behalf_of&) = delete;
+  on_behalf_of& operator=(const on_behalf_of&) = delete;
+  ~on_behalf_of() {
+    if (innermost) innermost->current = outer_;
+  }
+
+ private:
+  goroutine* const outer_;
+};
 
 }  // namespace sluice::detail

@@ -251,6 +251,7 @@ void select_wait::launch(foreign_case& c) {
   ++outstanding_;
   launching_ = &c;
   try {
+    const on_behalf_of current(*goroutine_);
     c.launch(c);
     launching_ = nullptr;
   } catch (...) {

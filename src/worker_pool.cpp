@@ -482,7 +482,7 @@ wait_group_operation job_queue::stop() {
     throw system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
                        "sluice::worker_pool: stop by one of its own jobs");
   stopped_ = true;
-  return accepted_.wait();
+  return accepted_.wait(place_.where);
 }
 
 }  // namespace sluice::detail

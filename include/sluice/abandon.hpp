@@ -130,7 +130,7 @@ class abandonable_initiation {
   void operator()(Handler&& handler, InitArgs&&... args) && {
     using shared_type = abandonable<std::decay_t<Handler>, Args...>;
     const asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler);
-    auto where = detail::executor_of_operation(initiation_, handler, args...);
+    auto where = detail::executor_of_operation(initiation_, handler);
     auto shared = std::make_shared<shared_type>(
         std::decay_t<Handler>(std::forward<Handler>(handler)), std::move(where));
     shared->listen_to(slot);

@@ -144,7 +144,7 @@ class context_initiation {
   void launch(Handler&& handler, Args&&... args) {
     using handler_type = std::decay_t<Handler>;
     const auto binding = std::make_shared<context_binding>(
-        ctx_, detail::executor_of_operation(initiation_, handler, args...));
+        ctx_, detail::executor_of_operation(initiation_, handler));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
     std::move(initiation_)(

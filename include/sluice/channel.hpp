@@ -138,8 +138,6 @@ inline constexpr element_type element_type_of{
 [[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
 /// Closes a channel. @return `error::nil_channel` or `error::closed` if that cannot be.
 [[nodiscard]] error_code close_channel(channel_core* core) noexcept;
-/// The place of the running goroutine, or none.
-[[nodiscard]] target_ptr current_target_or_none();
 
 template <class T>
 using receiving_waiter =
@@ -165,6 +163,9 @@ class channel_operation : public operation<Derived, Waiter> {
   [[nodiscard]] target_ptr handler_target() const {
     return this->core ? this->core->where() : target_ptr();
   }
+
+  /// A token is given to it: whoever made it may let go of the handle from now on.
+  void keep() noexcept { own_state(); }
 
   /// Does it for a goroutine if that needs no wait.
   [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
@@ -261,10 +262,6 @@ class [[nodiscard]] send_operation
       if (!value_) throw std::logic_error("sluice: send: its value has been sent");
     this->slot = std::addressof(value_);
   }
-  void prepare_for_handler() noexcept(!in_box) {
-    prepare();
-    this->own_state();
-  }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(this->outcome)};
   }
@@ -344,10 +341,6 @@ class [[nodiscard]] receive_operation
   void prepare() noexcept {
     if constexpr (in_box) this->own_state();
     this->slot = landing_.slot();
-  }
-  void prepare_for_handler() noexcept {
-    prepare();
-    this->own_state();
   }
   /// Whether a value was there that could not be moved.
   [[nodiscard]] bool move_failed() const noexcept {
@@ -443,6 +436,7 @@ class sending {
   }
 
   /// `send(v)(token)`: signature `void(error_code)`. Thread safe.
+  /** The value of a send that fails is destroyed with the operation. */
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
   auto async_send(element value, Token&& token = asio::default_completion_token_t<executor>()) const
@@ -761,7 +755,8 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 /// Makes a channel with room for `capacity` values; with none, sender and receiver meet.
 /**
  * Go's `make(chan T, n)`. In a goroutine the channel's executor is the goroutine's scheduler;
- * elsewhere it has none, and a handler without an executor of its own gets `error::no_executor`.
+ * elsewhere it has none, and a handler without an executor of its own runs on the scheduler of the
+ * goroutine that starts the operation, or gets `error::no_executor`.
  * Tokens with a use for the operation's executor, as `asio::cancel_after` without a timer, take
  * this one too.
  *

@@ -395,10 +395,9 @@ void go(const context& ctx, What&& what,
                            detail::make_task(std::forward<What>(what)), detail::starts_serial<What>,
                            location);
 }
-template <detail::place_to_start Where, detail::startable What, class Token>
-requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
-    const context& ctx, Where&& where, What&& what, Token&& token,
-    std::source_location location = std::source_location::current()) {
+template <detail::place_to_start Where, detail::startable What, detail::start_token<What> Token>
+auto go(const context& ctx, Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location,
                                   [ctx](detail::goroutine& g) { detail::bind_to_context(g, ctx); });

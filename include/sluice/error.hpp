@@ -19,7 +19,8 @@ enum class error {
   closed = 1,
   /// The operation was given a nil or moved-from handle where it needs a channel.
   nil_channel,
-  /// A handler without an executor of its own, on a channel made without one.
+  /// A handler without an executor of its own, given outside a goroutine to an operation without
+  /// one. It is told so by a post to `asio::system_executor`.
   no_executor,
   /// A call that works only while a goroutine's body runs was made elsewhere.
   not_in_goroutine,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/handler_arguments.hpp>
 #include <sluice/detail/initiation.hpp>
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/outstanding_work.hpp>
@@ -238,10 +239,12 @@ class boxed_handler {
   }
 
   /// Calls the handler on its executor, when all its memory has been given back.
-  template <class... Args>
-  static void complete(boxed_handler self, Args... args) {
+  /** Values that cannot be moved there make it a failure. */
+  template <class Failure, class... Values>
+  static void complete(boxed_handler self, Failure failure, Values&&... values) {
     const auto ex = self.box_->ex;
-    asio::dispatch(ex, completion<Args...>(std::move(self), std::move(args)...));
+    asio::dispatch(ex, completion<Failure, std::decay_t<Values>...>(
+                           std::move(self), failure, std::forward<Values>(values)...));
   }
   /// Calls `f` with the handler on its executor, never inside this call, when all its memory has
   /// been given back.
@@ -282,20 +285,21 @@ class boxed_handler {
     return completion_allocator_of<handler_executor>(box_->handler);
   }
 
-  template <class... Args>
+  template <class Failure, class... Values>
   class completion {
    public:
     using allocator_type = completion_allocator<Handler, handler_executor>;
-    completion(boxed_handler&& h, Args&&... args)
-        : handler_(std::move(h)), args_(std::move(args)...) {}
+    template <class... V>
+    completion(boxed_handler&& h, const Failure& failure, V&&... values)
+        : handler_(std::move(h)), arguments_(std::in_place, failure, std::forward<V>(values)...) {}
     [[nodiscard]] allocator_type get_allocator() const noexcept {
       return handler_.completion_memory();
     }
-    void operator()() { std::apply(handler_.take(), std::move(args_)); }
+    void operator()() { std::apply(handler_.take(), std::move(arguments_).get()); }
 
    private:
     boxed_handler handler_;
-    std::tuple<Args...> args_;
+    handler_arguments<Failure, Values...> arguments_;
   };
 
   template <class F>
@@ -374,6 +378,11 @@ template <>
 struct start_signature<void> {
   using type = void(std::exception_ptr);
 };
+
+/// What may be told that a goroutine which runs a `What` has ended.
+template <class Token, class What>
+concept start_token =
+    asio::completion_token_for<Token, typename start_signature<result_of_start_t<What>>::type>;
 
 /// @param prepare Called with the goroutine before it is made ready.
 template <class What, class Token, class Prepare = decltype([](goroutine&) {})>
@@ -498,18 +507,16 @@ void go(What&& what, std::source_location location = std::source_location::curre
  * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
  * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.
  */
-template <detail::place_to_start Where, detail::startable What, class Token>
-requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
-    Where&& where, What&& what, Token&& token,
-    std::source_location location = std::source_location::current()) {
+template <detail::place_to_start Where, detail::startable What, detail::start_token<What> Token>
+auto go(Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }
 
-template <detail::startable What, class Token>
-requires(!std::same_as<std::remove_cvref_t<Token>, std::source_location>) auto go(
-    const untracked_place& where, What&& what, Token&& token,
-    std::source_location location = std::source_location::current()) {
+template <detail::startable What, detail::start_token<What> Token>
+auto go(const untracked_place& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
   return detail::start_with_token({where.where(), false}, std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }

@@ -33,6 +33,7 @@ class rate_state {
   rate_state(const target_ptr& where, clock::duration interval, std::size_t burst);
 
   [[nodiscard]] byte_lock& lock() const noexcept;
+  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
   [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
 
   [[nodiscard]] bool take(std::size_t n) noexcept;
@@ -93,7 +94,9 @@ class [[nodiscard]] rate_operation : public detail::operation<rate_operation, de
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept {
+    return state->where();
+  }
 };
 
 /// Lets things happen at a rate: a token bucket. Go's `golang.org/x/time/rate`.
@@ -129,8 +132,8 @@ class rate_limiter {
 
   /// Waits for `n` units and takes them. Go's `WaitN`.
   /**
-   * Awaited: void. With a token: `void(error_code)`; the handler needs an executor of its own. A
-   * request for more than `burst` only ends when it is cancelled.
+   * Awaited: void. With a token: `void(error_code)`; the handler runs by default where the
+   * limiter's timers do. A request for more than `burst` only ends when it is cancelled.
    *
    * @par Errors
    * `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled.

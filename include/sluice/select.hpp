@@ -1,12 +1,15 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/asio_operation.hpp>
+#include <sluice/detail/handler_arguments.hpp>
 #include <sluice/detail/initiation.hpp>
 #include <sluice/detail/range_select_wait.hpp>
 #include <sluice/detail/relaxed.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/select_cases.hpp>
 #include <sluice/detail/select_wait.hpp>
+#include <sluice/detail/without_executor.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
@@ -256,6 +259,11 @@ class select_cases {
     return r;
   }
 
+  static constexpr bool gives_exceptions = (Cases::gives_exceptions || ...);
+  void keep() noexcept {
+    std::apply([](auto&... c) { (c.keep(), ...); }, cases_);
+  }
+
   /// Whether the value of a case could not be moved.
   [[nodiscard]] bool move_failed() const noexcept {
     return std::apply([](const auto&... c) { return (c.move_failed() || ...); }, cases_);
@@ -372,38 +380,52 @@ task<typename Select::value_type> await_select(Select select) {
   co_return co_await std::move(select);
 }
 
-/// Starting a select with a completion token: a goroutine on the handler's executor awaits it.
-template <class Derived>
-class select_with_token {
- public:
-  /// Starts it with a completion token: `void(error_code[, value])`.
-  template <class Token>
-  auto operator()(Token&& token) && {
-    return asio::async_initiate<Token, signature_of<typename Derived::value_type>>(
-        initiation(static_cast<Derived&>(*this).handler_target(),
-                   [](auto handler, Derived&& op) {
-                     launch<completes_on_the_spot<std::decay_t<Token>>>(std::move(handler),
-                                                                        std::move(op));
-                   }),
-        token, static_cast<Derived&&>(*this));
-  }
+/// How a select or a timeout is told to a completion token.
+/** An exception that a case can end with has to be given: of a handler, or of an operation that
+ * completes with an `exception_ptr`. */
+template <class Select>
+struct token_signature {
+  using value = typename Select::value_type;
+  using failure = std::conditional_t<Select::gives_exceptions, std::exception_ptr, error_code>;
 
- private:
   template <class Value>
   struct signature {
-    using type = void(error_code, Value);
+    using type = void(failure, Value);
+    using arguments = std::tuple<failure, Value>;
   };
   template <std::same_as<void> Value>
   struct signature<Value> {
-    using type = void(error_code);
+    using type = void(failure);
+    using arguments = std::tuple<failure>;
   };
-  template <class Value>
-  using signature_of = typename signature<Value>::type;
+  using type = typename signature<value>::type;
+  using arguments = typename signature<value>::arguments;
+};
 
+/// Starting a select with a completion token: a goroutine on the handler's executor awaits it.
+/** The handler is called exactly once, whatever a case, a handler of a case or a move throws. */
+template <class Derived>
+class select_with_token {
+ public:
+  /// Starts it with a completion token: `void(error_code[, value])`, or `void(exception_ptr[,
+  /// value])` if a case has a handler or completes with an `exception_ptr`.
+  template <asio::completion_token_for<typename token_signature<Derived>::type> Token>
+  auto operator()(Token&& token) && {
+    auto& self = static_cast<Derived&>(*this);
+    self.keep();
+    target_ptr where = detail::executor_of(self);
+    const auto start = [where](auto handler, Derived&& op) {
+      launch<completes_on_the_spot<std::decay_t<Token>>>(where, std::move(handler), std::move(op));
+    };
+    return asio::async_initiate<Token, typename token_signature<Derived>::type>(
+        initiation(std::move(where), start), token, std::move(self));
+  }
+
+ private:
   // A future has no executor of its own that handlers of the cases could run on.
   template <bool OnTheSpot, class Handler>
-  static void launch(Handler handler, Derived&& op) {
-    const executor fallback(op.handler_target());
+  static void launch(const target_ptr& where, Handler handler, Derived&& op) {
+    const executor fallback(where);
     using handler_executor = asio::associated_executor_t<Handler, executor>;
     const auto ex = [&] {
       if constexpr (OnTheSpot || !has_execution_context<handler_executor>)
@@ -411,12 +433,16 @@ class select_with_token {
       else
         return asio::get_associated_executor(handler, fallback);
     }();
-    if constexpr (std::is_same_v<std::remove_const_t<decltype(ex)>, executor>)
-      if (!ex.where()) throw_error(error::no_executor, "sluice: completion handler");
+    if constexpr (std::is_same_v<std::remove_const_t<decltype(ex)>, executor>) {
+      if (!ex.where())
+        return detail::complete_without_executor<typename token_signature<Derived>::arguments>(
+            std::move(handler));
+    }
     start_place place{detail::target_of(ex)};
     boxed_handler<Handler> box(std::move(handler), executor(place.where));
     auto slot = box.slot();
-    new_goroutine g(std::move(place), run<Handler>(std::move(box), std::move(op)), false,
+    new_goroutine g(std::move(place),
+                    run<Handler>(std::move(box), std::optional<Derived>(std::move(op))), false,
                     std::source_location::current());
     if (!g) return;
     if (slot.is_connected()) {
@@ -427,50 +453,67 @@ class select_with_token {
     g.start();
   }
 
-  // Rethrows what is not for the completion handler.
-  static error_code error_of_exception(const Derived& op) {
+  // What the exception being handled is as an error.
+  static error_code error_of_exception(const Derived& op) noexcept {
+    if (op.move_failed()) return error::move_failed;
     try {
       throw;
     } catch (const system_error& failure) {
       return failure.code();
+    } catch (const std::bad_alloc&) {
+      return asio::error::no_memory;
     } catch (...) {
-      if (!op.move_failed()) throw;
       return error::move_failed;
     }
+  }
+  static void note_failure(error_code& e, const Derived& op) noexcept {
+    e = error_of_exception(op);
+  }
+  static void note_failure(std::exception_ptr& e, const Derived&) noexcept {
+    e = std::current_exception();
   }
 
   // The operation may refer to what the handler owns: it ends before the handler is called, and is
   // destroyed before it.
   template <class Handler>
-  static task<> run(boxed_handler<Handler> handler, Derived given) {
+  static task<> run(boxed_handler<Handler> handler, std::optional<Derived> op) {
     using value = typename Derived::value_type;
-    error_code e;
+    typename token_signature<Derived>::failure e{};
     if constexpr (std::is_void_v<value>) {
-      {
-        Derived op(std::move(given));
-        try {
-          co_await std::move(op);
-        } catch (...) {
-          e = error_of_exception(op);
-        }
+      try {
+        co_await std::move(*op);
+      } catch (...) {
+        note_failure(e, *op);
       }
-      boxed_handler<Handler>::complete(std::move(handler), e);
+      op.reset();
+      boxed_handler<Handler>::complete(std::move(handler), std::move(e));
     } else {
       std::optional<value> v;
-      {
-        Derived op(std::move(given));
-        try {
-          if constexpr (requires { std::move(op).into_task(); })
-            v.emplace(co_await detail::run_select<Derived&>(op));
-          else
-            v.emplace(co_await std::move(op));
-        } catch (...) {
-          e = error_of_exception(op);
-          v.emplace();
-          if constexpr (requires { op.take_beside_error(*v); }) op.take_beside_error(*v);
-        }
+      try {
+        if constexpr (requires { std::move(*op).into_task(); })
+          v.emplace(co_await detail::run_select<Derived&>(*op));
+        else
+          v.emplace(co_await std::move(*op));
+      } catch (...) {
+        note_failure(e, *op);
+        v.emplace();
+        take_beside_failure(*op, *v, e);
       }
-      boxed_handler<Handler>::complete(std::move(handler), e, std::move(*v));
+      op.reset();
+      boxed_handler<Handler>::complete(std::move(handler), std::move(e), *std::move(v));
+    }
+  }
+
+  // What came beside an error; that it cannot be moved is the failure then.
+  template <class Value, class Failure>
+  static void take_beside_failure([[maybe_unused]] Derived& op, [[maybe_unused]] Value& v,
+                                  [[maybe_unused]] Failure& e) noexcept {
+    if constexpr (requires { op.take_beside_error(v); }) {
+      try {
+        op.take_beside_error(v);
+      } catch (...) {
+        e = detail::failure_to_move<Failure>();
+      }
     }
   }
 };
@@ -587,6 +630,11 @@ class range_select_cases {
   }
 
   [[nodiscard]] task<> handler_of(std::size_t winner) { return run_handler(cases_[winner]); }
+
+  static constexpr bool gives_exceptions = Case::gives_exceptions;
+  void keep() noexcept {
+    for (auto& c : cases_) c.keep();
+  }
 
   [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
   [[nodiscard]] bool move_failed() const noexcept {
@@ -723,8 +771,10 @@ requires std::invocable < std::decay_t<Handler>
  *
  * @return Without handlers, a `select_result`; with `on` or `otherwise`, the index of the case. A
  * case that ends with an error happens and throws; `on(op, f(error_code, …))` and `asio::as_tuple`
- * give it as a value. With a token: `void(error_code, select_result<…>)` or `void(error_code,
- * std::size_t)`.
+ * give it as a value. With a token: `void(error_code, select_result<…>)`; with `on` or `otherwise`,
+ * whose handlers may throw, `void(std::exception_ptr, std::size_t)`; and `void(std::exception_ptr,
+ * select_result<…>)` if an operation completes with an `exception_ptr`. The handler runs by default
+ * on the executor of the first case that has one, otherwise on the running goroutine's.
  *
  * @par Cancellation
  * Any type. A select whose case has been claimed completes with its value; a cancelled one has done
@@ -733,7 +783,9 @@ requires std::invocable < std::decay_t<Handler>
  * delays it, unless it is one to `abandon`.
  *
  * @par Errors
- * That of the case; `asio::error::operation_aborted` if cancelled.
+ * That of the case; `asio::error::operation_aborted` if cancelled. With a token, in an
+ * `error_code`: `error::move_failed` for a value whose move throws, `error::no_executor` if no case
+ * and no goroutine has one.
  *
  * @code
  * auto r = co_await sluice::select(ch1.receive(), ch2.send(v), sluice::sleep_for(1s),
@@ -771,6 +823,7 @@ auto select_in_order(Cases&&... cases) {
 class select_case {
  public:
   static constexpr bool has_handler = true;
+  static constexpr bool gives_exceptions = true;
   using handler_result = task<>;
 
   template <class Case>
@@ -786,6 +839,7 @@ class select_case {
   void lose() { case_->lose(); }
   [[nodiscard]] bool move_failed() const noexcept { return case_->move_failed(); }
   [[nodiscard]] detail::target_ptr handler_target() const { return case_->handler_target(); }
+  void keep() noexcept { case_->keep(); }
 
  private:
   struct any {
@@ -795,6 +849,7 @@ class select_case {
     virtual void lose() = 0;
     [[nodiscard]] virtual bool move_failed() const noexcept = 0;
     [[nodiscard]] virtual detail::target_ptr handler_target() const = 0;
+    virtual void keep() noexcept = 0;
   };
 
   template <class Case>
@@ -819,6 +874,7 @@ class select_case {
     }
     bool move_failed() const noexcept override { return held.move_failed(); }
     detail::target_ptr handler_target() const override { return held.handler_target(); }
+    void keep() noexcept override { held.keep(); }
 
     Case held;
   };

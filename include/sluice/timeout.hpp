@@ -64,7 +64,9 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
     if constexpr (Case::is_foreign) case_.take_beside_error(v);
   }
 
+  static constexpr bool gives_exceptions = Case::gives_exceptions;
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
+  void keep() noexcept { case_.keep(); }
 
  private:
   // Its own limit and the deadline of a context that cancelled it say different things.
@@ -101,10 +103,13 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  * @param op An operation of this library (an lvalue stays the caller's: a send that timed out keeps
  * its value), or an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these.
  *
- * Awaited: what `op` gives. With a token: `void(error_code[, value])`.
+ * Awaited: what `op` gives. With a token: `void(error_code[, value])`, or
+ * `void(std::exception_ptr[, value])` if that is how `op` completes; the handler runs by default on
+ * the executor of `op`, otherwise on the running goroutine's.
  *
  * @par Errors
- * `asio::error::timed_out` if the time ran out; otherwise those of `op`. The deadline of the
+ * `asio::error::timed_out` if the time ran out; otherwise those of `op`. With a token, in an
+ * `error_code`: `error::move_failed` for a value whose move throws. The deadline of the
  * goroutine's context says `error::deadline_exceeded`, so a loop that tries again after its own
  * limit ends with its context; one that tries again after every error asks `ctx.err()`.
  *

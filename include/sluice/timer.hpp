@@ -45,8 +45,8 @@ template <class Rep, class Period>
 
 /// Waiting for an instant: what `sleep_for` and `sleep_until` return.
 /**
- * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. The
- * handler needs an executor of its own.
+ * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. A
+ * handler without an executor of its own runs on the scheduler of the goroutine that starts it.
  */
 class [[nodiscard]] sleep_operation
     : public detail::operation<sleep_operation, detail::sleep_waiter> {
@@ -90,8 +90,8 @@ class [[nodiscard]] sleep_operation
  * range never ends. Awaited: void. With a token: `void(error_code)`.
  *
  * @par Errors
- * `asio::error::operation_aborted` if cancelled; `error::no_executor` is thrown for a handler
- * without an executor of its own.
+ * `asio::error::operation_aborted` if cancelled; `error::no_executor` for a handler without an
+ * executor of its own outside a goroutine.
  *
  * @par Thread safety
  * Safe.

@@ -56,10 +56,14 @@ class [[nodiscard]] wait_group_operation
   static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
 
   /// Used by `wait_group::wait`.
-  explicit wait_group_operation(std::shared_ptr<detail::wait_group_state> g) noexcept {
+  explicit wait_group_operation(std::shared_ptr<detail::wait_group_state> g,
+                                detail::target_ptr where = {}) noexcept
+      : where_(std::move(where)) {
     group = std::move(g);
   }
-  wait_group_operation(wait_group_operation&& other) noexcept { group = other.group; }
+  wait_group_operation(wait_group_operation&& other) noexcept : where_(std::move(other.where_)) {
+    group = other.group;
+  }
 
   void take() const {
     if (outcome != detail::waiter::state::done)
@@ -68,7 +72,10 @@ class [[nodiscard]] wait_group_operation
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept { return where_; }
+
+ private:
+  detail::target_ptr where_;
 };
 
 /// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.
@@ -106,6 +113,10 @@ class wait_group {
    * Awaited: void. With a token: `void(error_code)`, `asio::error::operation_aborted` if cancelled.
    */
   [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(state_); }
+  /// The same with an executor for handlers that have none. Used by this library's own functions.
+  [[nodiscard]] wait_group_operation wait(detail::target_ptr where) noexcept {
+    return wait_group_operation(state_, std::move(where));
+  }
 
   /// The counter now. Thread safe, but it may have changed when this returns.
   [[nodiscard]] std::ptrdiff_t count() const noexcept { return state_->count(); }

@@ -135,7 +135,7 @@ class worker_pool {
    * for `submit`.
    * @return Whether it was accepted; if not, `token` is not used.
    */
-  template <class Token>
+  template <asio::completion_token_for<typename detail::start_signature<Result>::type> Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
     detail::job_queue::reservation room(*jobs_);
     if (!room) return false;

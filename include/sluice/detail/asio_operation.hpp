@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/make_target.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -150,11 +151,26 @@ requires failure_argument<Arguments>::can_be_made void make_failure(std::optiona
   failure_argument<Arguments>::visit(to.emplace(), [&](auto& f) { detail::set_failure(f, e); });
 }
 
-/// Whether the first completion argument is an `error_code`.
-template <class... Args>
-inline constexpr bool begins_with_error_code = false;
-template <class... Rest>
-inline constexpr bool begins_with_error_code<error_code, Rest...> = true;
+/// Whether the first completion argument is a `First`.
+template <class First, class... Args>
+inline constexpr bool begins_with = false;
+template <class First, class... Rest>
+inline constexpr bool begins_with<First, First, Rest...> = true;
+
+/// The executor that an initiation names as that of its operation; none if it names none.
+template <class Initiation>
+[[nodiscard]] target_ptr target_of_initiation(const Initiation& initiation) {
+  if constexpr (requires { initiation.handler_target(); }) {
+    return initiation.handler_target();
+  } else if constexpr (requires { initiation.get_executor(); }) {
+    if constexpr (has_execution_context<std::remove_cvref_t<decltype(initiation.get_executor())>>)
+      return detail::target_of(initiation.get_executor());
+    else
+      return {};
+  } else {
+    return {};
+  }
+}
 
 /// The signal that cancels one launched Asio operation, used on the goroutine's strand only.
 /** Shared, because a request for cancellation may be on its way when the operation completes. */
@@ -294,7 +310,8 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
  public:
   using value = completion_value<std::decay_t<Args>...>;
   using arguments = std::tuple<std::decay_t<Args>...>;
-  static constexpr bool has_error_code = begins_with_error_code<std::decay_t<Args>...>;
+  static constexpr bool has_error_code = begins_with<error_code, std::decay_t<Args>...>;
+  static constexpr bool has_exception_ptr = begins_with<std::exception_ptr, std::decay_t<Args>...>;
 
   template <class I, class... A>
   explicit asio_operation(std::in_place_t, I&& initiation, A&&... args)
@@ -305,8 +322,13 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
       : stored_(std::move(other.stored_)) {}
   asio_operation& operator=(asio_operation&&) = delete;
 
+  /// The executor of its I/O object, if it has one; before the launch.
+  [[nodiscard]] target_ptr handler_target() const {
+    return detail::target_of_initiation(std::get<0>(*stored_));
+  }
+
   /// Launches it with a completion token.
-  template <class Token>
+  template <asio::completion_token_for<void(Args...)> Token>
   auto operator()(Token&& token) && {
     auto moved_out = std::move(*stored_);
     return std::apply(

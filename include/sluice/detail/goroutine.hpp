@@ -168,6 +168,9 @@ class goroutine final : public ready_node, public party, public registered {
 /// The goroutine that this thread is running, or null.
 [[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
 
+/// Where the running goroutine starts others, or none.
+[[nodiscard]] target_ptr current_target_or_none();
+
 /// The goroutine that this thread is running.
 /** @throws system_error `error::not_in_goroutine` */
 [[nodiscard]] goroutine& current_goroutine(const char* caller);

@@ -8,6 +8,7 @@
 #include <sluice/detail/post_by.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/detail/waiter.hpp>
+#include <sluice/detail/without_executor.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -40,16 +41,11 @@ namespace sluice::detail {
 template <class Operation, class Handler, bool OnTheSpot>
 class handler_operation final : public party, private parked_handler {
  public:
-  /// @throws system_error `error::no_executor` if there is none to run the handler on.
-  static void start(Operation&& op, Handler&& handler) {
-    const executor fallback(op.handler_target());
-    if constexpr (!has_execution_context<handler_executor>) {
-      if (!fallback.where()) throw_error(error::no_executor, "sluice: completion handler");
-    } else if constexpr (std::is_same_v<handler_executor, executor> &&
-                         (!OnTheSpot || requires { Operation::needs_executor; })) {
-      if (!executor_for(handler, fallback).where())
-        throw_error(error::no_executor, "sluice: completion handler");
-    }
+  /// @param where The operation's own executor; none if it has none.
+  static void start(target_ptr where, Operation&& op, Handler&& handler) {
+    const executor fallback(std::move(where));
+    if (!has_place(handler, fallback))
+      return detail::complete_without_executor<decltype(op.take_arguments())>(std::move(handler));
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = rebound::allocate(allocator, 1);
     handler_operation* self = nullptr;
@@ -68,6 +64,17 @@ class handler_operation final : public party, private parked_handler {
       std::conditional_t<OnTheSpot, executor, asio::associated_executor_t<Handler, executor>>;
   using rebound = typename std::allocator_traits<
       asio::associated_allocator_t<Handler>>::template rebind_traits<handler_operation>;
+
+  /// Whether there is an executor to run the handler on, or none is needed.
+  [[nodiscard]] static bool has_place(const Handler& handler, const executor& fallback) noexcept {
+    if constexpr (!has_execution_context<handler_executor>)
+      return static_cast<bool>(fallback.where());
+    else if constexpr (std::is_same_v<handler_executor, executor> &&
+                       (!OnTheSpot || requires { Operation::needs_executor; }))
+      return static_cast<bool>(executor_for(handler, fallback).where());
+    else
+      return true;
+  }
 
   [[nodiscard]] static handler_executor executor_for(const Handler& handler,
                                                      const executor& fallback) noexcept {
@@ -162,13 +169,13 @@ class handler_operation final : public party, private parked_handler {
   bool start_waiting() {
     const auto& f = Operation::functions;
     operation_.begin(*this);
-    operation_.prepare_for_handler();
+    operation_.prepare();
     bool waits = false;
     byte_lock* const lock = f.lock(operation_);
     wake_list woken;
     {
       const auto guard = lock ? std::unique_lock(*lock) : std::unique_lock<byte_lock>();
-      if (!lock || !f.attempt(operation_, woken)) {
+      if (!lock || !attempt(woken)) {
         if (lock) f.enlist(operation_);
         if (!home || home->try_add(static_cast<parked_handler&>(*this))) return true;
         waits = true;
@@ -181,6 +188,16 @@ class handler_operation final : public party, private parked_handler {
     }
     woken.wake_all();
     return false;
+  }
+
+  /// That moving the element throws is a completion, not a failure to start.
+  [[nodiscard]] bool attempt(wake_list& woken) noexcept {
+    try {
+      return Operation::functions.attempt(operation_, woken);
+    } catch (...) {
+      operation_.outcome = waiter::state::failed;
+      return true;
+    }
   }
 
   static void wake_party(party& p) noexcept {

@@ -6,7 +6,9 @@
 #include <sluice/detail/waiter.hpp>
 #include <sluice/error.hpp>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_future.hpp>
 
 #include <coroutine>
@@ -20,6 +22,18 @@ template <class Token>
 inline constexpr bool completes_on_the_spot = false;
 template <class Allocator>
 inline constexpr bool completes_on_the_spot<asio::use_future_t<Allocator>> = true;
+template <class Token>
+inline constexpr bool completes_on_the_spot<asio::redirect_error_t<Token>> =
+    completes_on_the_spot<Token>;
+template <class Token>
+inline constexpr bool completes_on_the_spot<asio::as_tuple_t<Token>> = completes_on_the_spot<Token>;
+
+/// The executor of an operation: that of what it waits for, otherwise the running goroutine's.
+template <class Operation>
+[[nodiscard]] target_ptr executor_of(const Operation& op) {
+  target_ptr own = op.handler_target();
+  return own ? own : current_target_or_none();
+}
 
 /// The error of a wait that has ended; none if it is done.
 [[nodiscard]] error_code outcome_error(waiter::state outcome) noexcept;
@@ -41,6 +55,8 @@ class operation : public Waiter {
 
   /// Called before every wait, when the operation is where it stays.
   void prepare() noexcept {}
+  /// Called when a token is given to it: from then on it owns what it needs.
+  void keep() noexcept {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
@@ -54,22 +70,20 @@ class operation : public Waiter {
   }
 
   /// Starts it with a completion token.
-  template <class Token>
+  /** The handler's executor is by default that of what the operation waits for, otherwise that of
+   * the goroutine that makes this call. If there is none it completes with `error::no_executor`. */
+  template <asio::completion_token_for<typename Derived::signature> Token>
   auto operator()(Token&& token) && {
+    derived().keep();
+    target_ptr where = detail::executor_of(derived());
+    const auto start = [where](auto handler, Derived&& op) {
+      handler_operation<Derived, decltype(handler),
+                        completes_on_the_spot<std::decay_t<Token>>>::start(where, std::move(op),
+                                                                           std::move(handler));
+    };
     return asio::async_initiate<Token, typename Derived::signature>(
-        initiation(
-            derived().handler_target(),
-            [](auto handler, Derived&& op) {
-              handler_operation<Derived, decltype(handler),
-                                completes_on_the_spot<std::decay_t<Token>>>::start(std::move(op),
-                                                                                   std::move(
-                                                                                       handler));
-            }),
-        token, std::move(derived()));
+        initiation(std::move(where), start), token, std::move(derived()));
   }
-
-  /// Called before a wait for a handler, when the operation is at its final address.
-  void prepare_for_handler() noexcept { derived().prepare(); }
 
   decltype(auto) await_resume() {
     if (this->who) end_wait(static_cast<goroutine&>(*this->who));

@@ -124,6 +124,7 @@ class own_case {
   using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
   using arguments = decltype(std::declval<operation_type&>().take_arguments());
   static constexpr bool is_foreign = false;
+  static constexpr bool gives_exceptions = false;
   static constexpr bool can_be_looked_at = requires(operation_type & op) { op.look(); };
 
   explicit own_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
@@ -188,6 +189,7 @@ class own_case {
   }
 
   [[nodiscard]] target_ptr handler_target() const { return operation_.handler_target(); }
+  void keep() noexcept { operation_.keep(); }
 
  private:
   Operation operation_;
@@ -205,6 +207,7 @@ class asio_case : public foreign_case {
   using arguments = typename operation_type::arguments;
   using lost_type = arguments;
   static constexpr bool is_foreign = true;
+  static constexpr bool gives_exceptions = operation_type::has_exception_ptr;
   static constexpr bool can_be_looked_at = true;
   static constexpr bool has_lost = true;
 
@@ -268,8 +271,9 @@ class asio_case : public foreign_case {
       if (result_) v = beside_error(std::move(*result_));
   }
 
-  [[nodiscard]] static bool move_failed() noexcept { return false; }
-  [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
+  [[nodiscard]] bool move_failed() const noexcept { return failure_ != nullptr; }
+  [[nodiscard]] target_ptr handler_target() const { return operation_.handler_target(); }
+  static void keep() noexcept {}
 
  private:
   friend class resume_handler<asio_case>;
@@ -375,6 +379,7 @@ template <class Case, class Handler, class OnLost>
 class handled_case {
  public:
   static constexpr bool is_foreign = Case::is_foreign;
+  static constexpr bool gives_exceptions = true;
   static constexpr bool can_be_looked_at = Case::can_be_looked_at;
   static constexpr bool has_handler = true;
   using handler_result =
@@ -400,6 +405,7 @@ class handled_case {
   }
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
   [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
+  void keep() noexcept { case_.keep(); }
 
  private:
   Case case_;
@@ -413,6 +419,7 @@ class otherwise_case {
  public:
   static constexpr bool is_otherwise = true;
   static constexpr bool is_foreign = false;
+  static constexpr bool gives_exceptions = true;
   static constexpr bool can_be_looked_at = true;
   static constexpr bool has_handler = true;
   using handler_result = std::invoke_result_t<std::remove_reference_t<Handler>&>;
@@ -427,6 +434,7 @@ class otherwise_case {
   static void lose() noexcept {}
   [[nodiscard]] static bool move_failed() noexcept { return false; }
   [[nodiscard]] static target_ptr handler_target() noexcept { return {}; }
+  static void keep() noexcept {}
 
  private:
   Handler handler_;
