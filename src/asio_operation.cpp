@@ -2,7 +2,9 @@
 
 #include "innermost.hpp"
 
+#include <sluice/detail/make_target.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/scheduler.hpp>
 
 #include <mutex>
 
@@ -17,7 +19,7 @@ void emission::post(const std::shared_ptr<emission>& self, const target_ptr& str
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
   g_ = &g;
-  if (!g.cancel || g.where->is_serial()) {
+  if (!g.cancel || g.on_its_strand()) {
     if (!begin()) return g.must_yield();
     try {
       launch(arg);
@@ -70,9 +72,40 @@ void handler_wait::completed() noexcept {
   g_->make_ready();
 }
 
+// Nothing of the frame is touched after the launch: whoever calls the handler resumes the
+// goroutine, perhaps inside the launch, perhaps on another thread before it has returned.
+bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) {
+  g_ = &g;
+  moving_ = true;
+  if (g.cancel) {
+    const auto asked = g.cancel->outcome();
+    not_launched_ = asked != waiter::state::waiting;
+    if (not_launched_) {
+      outcome_ = asked;
+      return g.must_yield();
+    }
+  }
+  executor(g.where)
+      .require(asio::execution::blocking.never)
+      .execute([launch, arg, held = ticket(g)] {
+        if (held->ended()) return;
+        const on_behalf_of current(*held.get());
+        launch(arg);
+      });
+  return true;
+}
+
+void handler_wait::completed_moving(bool on_its_own) {
+  goroutine& g = *g_;
+  if (!on_its_own || !g.home->has_native_executor() || !g.home->running_in_this_thread())
+    return g.make_ready();
+  g.note_moved();
+  run_here(*g.home, g);
+}
+
 void handler_wait::abandoned() noexcept {
   abandoned_ = true;
-  if (met_.exchange(true, std::memory_order_acq_rel)) g_->abandon();
+  if (moving_ || met_.exchange(true, std::memory_order_acq_rel)) g_->abandon();
 }
 
 error_code handler_wait::cancelled_error() const noexcept {

@@ -167,6 +167,11 @@ void goroutine::become_serial() {
   where = std::move(serial);
 }
 
+bool goroutine::came_back() noexcept {
+  moved_ = !where->running_in_this_thread();
+  return !moved_;
+}
+
 cancellation_ref goroutine::become_cancellable() {
   if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
   return cancel;

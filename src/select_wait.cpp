@@ -187,7 +187,7 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
   strand_party_.home = g.home;
   strand_party_.owner = this;
   bind(strand_party_);
-  const bool on_strand = g.where->is_serial();
+  const bool on_strand = g.on_its_strand();
   if (!on_strand) g.become_serial();
   if (g.cancel) {
     const std::lock_guard guard(g.cancel->lock());

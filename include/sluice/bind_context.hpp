@@ -127,7 +127,7 @@ class context_initiation {
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
     goroutine* const g = detail::get_associated_goroutine(handler);
-    if (!g || g->where->is_serial())
+    if (!g || g->on_its_strand())
       return launch(std::forward<Handler>(handler), std::forward<Args>(args)...);
     g->become_serial();
     executor(g->where)

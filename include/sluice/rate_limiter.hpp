@@ -94,9 +94,7 @@ class [[nodiscard]] rate_operation : public detail::operation<rate_operation, de
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept {
-    return state->where();
-  }
+  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept { return state->where(); }
 };
 
 /// Lets things happen at a rate: a token bucket. Go's `golang.org/x/time/rate`.

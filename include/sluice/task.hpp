@@ -123,7 +123,7 @@ class executor_awaiter {
  public:
   explicit executor_awaiter(goroutine& g) noexcept : g_(g) {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return g_.where->is_serial(); }
+  [[nodiscard]] bool await_ready() const noexcept { return g_.on_its_strand(); }
   void await_suspend(std::coroutine_handle<>) {
     g_.become_serial();
     g_.make_ready();
@@ -289,6 +289,10 @@ struct task_promise<void> final : task_promise_base {
  * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given
  * `asio::deferred` or `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor`
  * that holds the goroutine's strand).
+ *
+ * `co_await asio::dispatch(asio::bind_executor(strand, asio::deferred))` moves the goroutine to the
+ * strand until its next wait, as in an `asio::awaitable`; the strand is one over the goroutine's
+ * own context. For longer, or elsewhere: `co_await sluice::go(strand, part(), sluice::use_task)`.
  *
  * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`, and puts a goroutine
  * that can be cancelled on its explicit strand;

@@ -35,9 +35,9 @@ using namespace std::chrono_literals;
 using sluice::make_channel;
 
 /// Counts the calls of handlers, all of which must come from the threads of `io`.
-class counted {
+class call_counter {
  public:
-  explicit counted(asio::io_context& io) : io_(io) {}
+  explicit call_counter(asio::io_context& io) : io_(io) {}
 
   auto handler() {
     return [this](auto e, auto&&...) {
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_SUITE(an_operation)
 
 BOOST_AUTO_TEST_CASE(made_in_a_goroutine_takes_its_scheduler) {
   asio::io_context io;
-  counted all(io);
+  call_counter all(io);
   // Without an executor, because they are made outside.
   const auto full = make_channel<int>(1);
   full.try_send(1);
@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(made_in_a_goroutine_takes_its_scheduler) {
 
 BOOST_AUTO_TEST_CASE(takes_the_executor_of_what_it_waits_for) {
   asio::io_context io;
-  counted all(io);
+  call_counter all(io);
   asio::steady_timer timer(io, 1us);
   asio::steady_timer other(io, 1h);
   sluice::rate_limiter limiter(io, 1us);

@@ -209,6 +209,11 @@ class handler_wait : private cancellable {
   /** @return True if the goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg);
 
+  /// Begins a wait for an operation that may move the goroutine: launched once it is suspended,
+  /// from outside, because it may go on inside the launch.
+  /** @return True if the goroutine stays suspended. */
+  [[nodiscard]] bool start_moving(goroutine& g, void (*launch)(void*), void* arg);
+
   /// The slot that cancels the operation.
   [[nodiscard]] asio::cancellation_slot slot() const noexcept {
     return emission_ ? emission_->slot() : asio::cancellation_slot();
@@ -222,6 +227,10 @@ class handler_wait : private cancellable {
     failure_ = std::current_exception();
     completed();
   }
+  /// The handler of one that may move the goroutine was called. On an executor of its own that is
+  /// where the goroutine wants to be: it goes on inside this call.
+  /** @throws What leaves the goroutine. */
+  void completed_moving(bool on_its_own);
   /// The handler was destroyed without being called.
   void abandoned() noexcept;
 
@@ -247,6 +256,7 @@ class handler_wait : private cancellable {
   std::exception_ptr failure_;
   std::atomic<bool> met_{false};
   bool abandoned_ = false;
+  bool moving_ = false;
   bool not_launched_ = false;
   waiter::state outcome_ = waiter::state::aborted;
 };
@@ -269,7 +279,11 @@ class resume_handler {
     if (ticket_ && !ticket_->ended() && !ticket_->home_shutting_down()) operation_->abandoned();
   }
 
-  [[nodiscard]] executor_type get_executor() const noexcept { return executor(ticket_->where); }
+  [[nodiscard]] executor_type get_executor() const noexcept {
+    if constexpr (requires { operation_->executor_wanted(); })
+      if (!ticket_->ended()) operation_->executor_wanted();
+    return executor(ticket_->where);
+  }
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 
   /// The goroutine that it resumes.
@@ -357,13 +371,14 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   bool await_suspend(std::coroutine_handle<Promise> h) {
     g_ = h.promise().g;
     g_->waiting_on = "an Asio operation";
-    return wait_.start(
-        *g_,
-        [](void* p) {
-          auto& self = *static_cast<asio_operation*>(p);
-          self.launch(resume_handler<asio_operation>(*self.g_, self, self.wait_.slot()));
-        },
-        this);
+    const auto launch = [](void* p) {
+      auto& self = *static_cast<asio_operation*>(p);
+      self.launch(resume_handler<asio_operation>(*self.g_, self, self.wait_.slot()));
+    };
+    if constexpr (may_move)
+      return wait_.start_moving(*g_, launch, this);
+    else
+      return wait_.start(*g_, launch, this);
   }
 
   typename value::type await_resume() {
@@ -382,8 +397,20 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
  private:
   friend class resume_handler<asio_operation>;
 
+  // `dispatch(bind_executor(strand, deferred))` gives no result and belongs to no I/O object. If it
+  // does not ask for the goroutine's executor either, it has been given one of its own, and all
+  // that awaiting it can mean is to go on there.
+  static constexpr bool may_move = sizeof...(Args) == 0 && !requires(const Initiation& i) {
+    i.get_executor();
+  };
+  void executor_wanted() noexcept requires may_move { on_its_own_ = false; }
+
+  void complete() requires may_move {
+    result_.emplace();
+    wait_.completed_moving(on_its_own_);
+  }
   template <class... A>
-  void complete(A&&... args) {
+  void complete(A&&... args) requires(!may_move) {
     try {
       result_.emplace(std::forward<A>(args)...);
     } catch (...) {
@@ -396,6 +423,7 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   std::optional<std::tuple<Initiation, InitArgs...>> stored_;
   std::optional<arguments> result_;
   goroutine* g_ = nullptr;
+  bool on_its_own_ = true;
   handler_wait wait_;
 };
 

@@ -107,6 +107,12 @@ class goroutine final : public ready_node, public party, public registered {
 
   /// Moves a goroutine with an implicit strand to an explicit one.
   void become_serial();
+  /// Whether it has an explicit strand and is running on it.
+  [[nodiscard]] bool on_its_strand() noexcept {
+    return where->is_serial() && (!moved_ || came_back());
+  }
+  /// It is about to go on somewhere else, until its next wait.
+  void note_moved() noexcept { moved_ = true; }
 
   /// Makes it one that can be cancelled.
   /** @throws std::bad_alloc */
@@ -138,6 +144,8 @@ class goroutine final : public ready_node, public party, public registered {
   goroutine(target_ptr t, promise_base& root, bool counts,
             std::source_location started_at) noexcept;
 
+  [[nodiscard]] bool came_back() noexcept;
+
   static void run_node(ready_node& node, worker* w);
   static void wake_party(party& p) noexcept;
 
@@ -162,7 +170,9 @@ class goroutine final : public ready_node, public party, public registered {
   bool has_name_ : 1 = false;
   /// It holds a ticket for the function that carries it through somebody else's executor.
   bool in_flight_ = false;
-  bool abandoned_ = false;
+  bool abandoned_ : 1 = false;
+  /// It may be running somewhere else than on its executor.
+  bool moved_ : 1 = false;
 };
 
 /// The goroutine that this thread is running, or null.
