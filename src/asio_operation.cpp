@@ -19,7 +19,7 @@ void emission::post(const std::shared_ptr<emission>& self, const target_ptr& str
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
   g_ = &g;
-  if (!g.cancel || g.on_its_strand()) {
+  if (g.on_its_strand()) {
     if (!begin()) return g.must_yield();
     try {
       launch(arg);
@@ -65,11 +65,20 @@ bool handler_wait::begin() {
   return !not_launched_;
 }
 
-void handler_wait::completed() noexcept {
+void handler_wait::completed() {
   if (emission_) emission_->complete();
   if (!met_.exchange(true, std::memory_order_acq_rel)) return;
-  note_completion(*g_);
-  g_->make_ready();
+  goroutine& g = *g_;
+  if (g.resumed_here()) return;
+  note_completion(g);
+  g.make_ready();
+}
+
+// Inside a handler of an exception the goroutine would take that for its own: it goes on later.
+void handler_wait::failed() noexcept {
+  failure_ = std::current_exception();
+  if (emission_) emission_->complete();
+  if (met_.exchange(true, std::memory_order_acq_rel)) g_->make_ready();
 }
 
 // Nothing of the frame is touched after the launch: whoever calls the handler resumes the
@@ -85,6 +94,7 @@ bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) 
       return g.must_yield();
     }
   }
+  if (!g.where->is_serial()) g.become_serial();
   executor(g.where)
       .require(asio::execution::blocking.never)
       .execute([launch, arg, held = ticket(g)] {
@@ -97,6 +107,7 @@ bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) 
 
 void handler_wait::completed_moving(bool on_its_own) {
   goroutine& g = *g_;
+  if (!on_its_own && g.resumed_here()) return;
   if (!on_its_own || !g.home->has_native_executor() || !g.home->running_in_this_thread())
     return g.make_ready();
   g.note_moved();

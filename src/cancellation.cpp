@@ -116,10 +116,9 @@ void cancellation::keep(std::shared_ptr<void> source) {
   source_ = std::move(source);
 }
 
-bool cancellation::runs_on(const asio::any_io_executor& strand) {
+bool cancellation::runs_on(const target& strand) {
   const std::lock_guard guard(lock_);
-  return goroutine_ && goroutine_->where->is_serial() &&
-         goroutine_->where->to_any_executor() == strand;
+  return goroutine_ && goroutine_->where.get() == &strand;
 }
 
 void cancellation::detach() noexcept {

@@ -6,9 +6,8 @@
 #include <sluice/detail/operation.hpp>
 #include <sluice/detail/recycling.hpp>
 #include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/strand_target.hpp>
 #include <sluice/error.hpp>
-
-#include <boost/asio/strand.hpp>
 
 #include <mutex>
 #include <new>
@@ -64,6 +63,19 @@ void goroutine::make_ready() noexcept {
   retain();
   in_flight_ = true;
   where->schedule(*this);
+}
+
+// On its strand, so the step that launched the operation is over. What the step makes ready and the
+// deadlines that it sets have their turn when the handler has returned; the handler may be one of
+// the user's that goes on, so they are reported now.
+bool goroutine::resumed_here() {
+  worker* const w = innermost;
+  if (!w || !w->may_resume || w->strand != where.get()) return false;
+  w->may_resume = false;
+  w->completes = true;
+  run_node(*this, w);
+  if (std::exchange(w->deadline_set, false)) w->owner.timers_changed();
+  return true;
 }
 
 void goroutine::start_elsewhere(bool& begun) {
@@ -152,7 +164,7 @@ bool goroutine::home_shutting_down() const noexcept {
 }
 
 target_ptr serial_target(target_ptr where) {
-  return where->is_serial() ? where : target_of(asio::strand<executor>(executor(where)));
+  return where->is_serial() ? where : strand_target::make(std::move(where));
 }
 
 void goroutine::become_serial() {

@@ -169,8 +169,10 @@ bool scheduler::try_run_here(void (*f)(void*), void* arg) {
   }
   if (!native().running_here()) return false;
   worker w(*this);
+  w.may_resume = true;
   f(arg);
-  if (w.completes) drain(w);
+  w.may_resume = false;
+  if (w.completes && (w.local.size() != 0 || shared_.size() != 0 || sharing_.may_steal())) drain(w);
   return true;
 }
 

@@ -93,7 +93,7 @@ bool work_sharing::worth_stealing(const worker& other, clock::time_point now) no
 }
 
 bool work_sharing::steal(worker& w) noexcept {
-  if (!listed_ || !several_threads() || scheduler_.left_over_.size() != 0) return false;
+  if (!may_steal() || scheduler_.left_over_.size() != 0) return false;
   const std::lock_guard guard(lock_);
   for (worker* other = listed_; other; other = other->next_listed)
     if (other->thread != w.thread && worth_stealing(*other, clock::now()))

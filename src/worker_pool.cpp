@@ -131,7 +131,7 @@ job* job_queue::job_of(const job_awaiter& by) const {
   if (by.waiting || !by.strand || place_.where->is_serial()) return job_of(by.waiting);
   for (const auto& j : active_)
     if (j->state_ == job::state::running && j->cancellation_ &&
-        j->cancellation_->runs_on(by.strand))
+        j->cancellation_->runs_on(*by.strand))
       return j.get();
   return nullptr;
 }

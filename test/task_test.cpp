@@ -375,7 +375,7 @@ BOOST_AUTO_TEST_CASE(an_awaitable_runs_on_the_strand_of_the_goroutine) {
     const asio::any_io_executor inside = co_await []() -> asio::awaitable<asio::any_io_executor> {
       co_return co_await asio::this_coro::executor;
     }();
-    const auto* strand = inside.target<asio::strand<sluice::executor>>();
+    const auto* strand = inside.target<sluice::executor>();
     BOOST_REQUIRE(strand);
     BOOST_TEST(strand->running_in_this_thread());
     const asio::any_io_executor own = co_await asio::this_coro::executor;

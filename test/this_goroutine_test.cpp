@@ -272,7 +272,7 @@ BOOST_AUTO_TEST_CASE(is_the_strand_of_the_goroutine_and_it_runs_there_from_then_
   auto ch = make_channel<int>(1);
   sluice::go(io, [&]() -> task<> {
     const asio::any_io_executor ex = co_await asio::this_coro::executor;
-    const auto* const strand = ex.target<asio::strand<sluice::executor>>();
+    const auto* const strand = ex.target<sluice::executor>();
     BOOST_REQUIRE(strand);
     const auto look = [&] { on_strand.push_back(strand->running_in_this_thread()); };
     look();

@@ -111,6 +111,22 @@ void run_or_queue(target& where, bool may_run_here, F&& f, const Allocator& allo
 template <class Allocator>
 class allocating_executor;
 
+template <class T>
+inline constexpr bool is_default_allocator = false;
+template <>
+inline constexpr bool is_default_allocator<void> = true;
+template <class T>
+inline constexpr bool is_default_allocator<std::allocator<T>> = true;
+
+/// What can be required of an `executor` and gives another.
+template <class T>
+concept executor_property = std::same_as<T, asio::execution::blocking_t::possibly_t> ||
+    std::same_as<T, asio::execution::blocking_t::never_t> ||
+    std::same_as<T, asio::execution::relationship_t::fork_t> ||
+    std::same_as<T, asio::execution::relationship_t::continuation_t> ||
+    std::same_as<T, asio::execution::outstanding_work_t::tracked_t> ||
+    std::same_as<T, asio::execution::outstanding_work_t::untracked_t>;
+
 /// An executor of this library.
 template <class T>
 concept own_executor = requires(const T& ex) {
@@ -225,35 +241,32 @@ class executor {
     return {};
   }
 
-  [[nodiscard]] executor require(asio::execution::blocking_t::possibly_t) const noexcept {
-    return with_blocking(false);
-  }
-  [[nodiscard]] executor require(asio::execution::blocking_t::never_t) const noexcept {
-    return with_blocking(true);
-  }
-  [[nodiscard]] executor require(asio::execution::relationship_t::fork_t) const noexcept {
-    return with_relationship(false);
-  }
-  [[nodiscard]] executor require(asio::execution::relationship_t::continuation_t) const noexcept {
-    return with_relationship(true);
-  }
-  [[nodiscard]] executor require(asio::execution::outstanding_work_t::tracked_t) const noexcept {
-    return with_tracking(true);
-  }
-  [[nodiscard]] executor require(asio::execution::outstanding_work_t::untracked_t) const noexcept {
-    return with_tracking(false);
-  }
   /// The standard allocator, or none, means this library's own recycled memory.
-  [[nodiscard]] executor require(asio::execution::allocator_t<void>) const noexcept {
-    return *this;
-  }
-  template <class T>
-  [[nodiscard]] executor require(asio::execution::allocator_t<std::allocator<T>>) const noexcept {
+  template <class Allocator>
+  requires detail::is_default_allocator<Allocator>
+  [[nodiscard]] const executor& require(asio::execution::allocator_t<Allocator>) const& noexcept {
     return *this;
   }
   template <class Allocator>
-  [[nodiscard]] detail::allocating_executor<Allocator> require(
-      asio::execution::allocator_t<Allocator> property) const noexcept {
+  requires detail::is_default_allocator<Allocator>
+  [[nodiscard]] executor require(asio::execution::allocator_t<Allocator>) && noexcept {
+    return std::move(*this);
+  }
+  template <detail::executor_property Property>
+  [[nodiscard]] executor require(Property p) const& noexcept {
+    executor result(*this);
+    result.set(p);
+    return result;
+  }
+  template <detail::executor_property Property>
+  [[nodiscard]] executor require(Property p) && noexcept {
+    set(p);
+    return std::move(*this);
+  }
+  template <class Allocator>
+  requires(!detail::is_default_allocator<Allocator>)
+      [[nodiscard]] detail::allocating_executor<Allocator> require(
+          asio::execution::allocator_t<Allocator> property) const noexcept {
     return {*this, property.value()};
   }
 
@@ -267,23 +280,15 @@ class executor {
   [[nodiscard]] const detail::target_ptr& where() const noexcept { return target_; }
 
  private:
-  [[nodiscard]] executor with_blocking(bool never) const noexcept {
-    executor result(*this);
-    result.never_blocking_ = never;
-    return result;
+  void set(asio::execution::blocking_t::possibly_t) noexcept { never_blocking_ = false; }
+  void set(asio::execution::blocking_t::never_t) noexcept { never_blocking_ = true; }
+  void set(asio::execution::relationship_t::fork_t) noexcept { continuation_ = false; }
+  void set(asio::execution::relationship_t::continuation_t) noexcept { continuation_ = true; }
+  void set(asio::execution::outstanding_work_t::tracked_t) noexcept {
+    if (!std::exchange(tracked_, true)) target_->work_started();
   }
-  [[nodiscard]] executor with_relationship(bool continuation) const noexcept {
-    executor result(*this);
-    result.continuation_ = continuation;
-    return result;
-  }
-  [[nodiscard]] executor with_tracking(bool tracked) const noexcept {
-    executor result(target_);
-    result.never_blocking_ = never_blocking_;
-    result.continuation_ = continuation_;
-    result.tracked_ = tracked;
-    if (tracked) target_->work_started();
-    return result;
+  void set(asio::execution::outstanding_work_t::untracked_t) noexcept {
+    if (std::exchange(tracked_, false)) target_->work_finished();
   }
 
   detail::target_ptr target_;

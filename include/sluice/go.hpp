@@ -447,7 +447,7 @@ template <detail::place_to_start Where>
  * `any_io_executor`, one of your own that has an execution context), or `untracked(...)` of one.
  * @param what A `task`; or a callable without arguments that returns a task, an `asio::awaitable`
  * or a plain value. The callable is moved or copied and kept until the goroutine ends. Plain
- * callables and awaitables run on an explicit `asio::strand<sluice::executor>`.
+ * callables and awaitables run on an explicit strand.
  *
  * An exception that leaves the goroutine leaves the context's `run()`, which may be called again;
  * other goroutines are unharmed.

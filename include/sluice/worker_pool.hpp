@@ -204,7 +204,8 @@ class worker_pool {
     if constexpr (std::is_same_v<asio::associated_executor_t<Token, executor>,
                                  asio::any_io_executor>) {
       auto ex = asio::get_associated_executor(token, fallback);
-      if (!by.waiting && ex.template target<asio::strand<executor>>()) by.strand = std::move(ex);
+      const auto* const known = ex.template target<executor>();
+      if (!by.waiting && known && known->where()->is_serial()) by.strand = known->where();
     }
     return by;
   }

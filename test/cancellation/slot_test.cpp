@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(is_told_on_the_goroutines_strand_unless_the_goroutine_saw_t
       bool told = false;
       if (state.cancelled() == types::none) {
         const asio::any_io_executor ex = co_await asio::this_coro::executor;
-        const auto strand = *ex.target<asio::strand<sluice::executor>>();
+        const auto strand = *ex.target<sluice::executor>();
         state.slot().assign([&, strand](types) {
           told = true;
           if (!strand.running_in_this_thread()) ++elsewhere;

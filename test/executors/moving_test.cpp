@@ -81,7 +81,7 @@ BOOST_AUTO_TEST_CASE(comes_back_with_its_next_wait) {
   const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
   const auto body = [&]() -> task<> {
     const asio::any_io_executor own = co_await asio::this_coro::executor;
-    const auto& strand = *own.target<asio::strand<sluice::executor>>();
+    const auto& strand = *own.target<sluice::executor>();
     asio::steady_timer timer(io, 1us);
     co_await asio::dispatch(asio::bind_executor(shared, asio::deferred));
     BOOST_TEST(shared.running_in_this_thread());

@@ -204,8 +204,8 @@ class handler_wait : private cancellable {
  public:
   handler_wait() noexcept : cancellable{&emit} {}
 
-  /// Begins the wait and calls `launch(arg)`, on the goroutine's explicit strand if anything can
-  /// cancel it.
+  /// Begins the wait and calls `launch(arg)` on the goroutine's explicit strand: what it launches
+  /// may post to its handler's executor and rely on it.
   /** @return True if the goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg);
 
@@ -219,14 +219,12 @@ class handler_wait : private cancellable {
     return emission_ ? emission_->slot() : asio::cancellation_slot();
   }
 
-  /// The handler was called, on the goroutine's executor.
-  void completed() noexcept;
+  /// The handler was called, on the goroutine's executor. The goroutine may go on inside the call.
+  /** @throws What leaves the goroutine. */
+  void completed();
   /// The same, but what it was called with could not be kept: `finish` throws the exception that is
   /// being handled.
-  void failed() noexcept {
-    failure_ = std::current_exception();
-    completed();
-  }
+  void failed() noexcept;
   /// The handler of one that may move the goroutine was called. On an executor of its own that is
   /// where the goroutine wants to be: it goes on inside this call.
   /** @throws What leaves the goroutine. */

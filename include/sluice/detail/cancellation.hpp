@@ -21,6 +21,7 @@ namespace detail {
 class emission;
 class goroutine;
 class job;
+class target;
 
 /// A wait of a goroutine that can be cancelled.
 struct cancellable {
@@ -84,7 +85,7 @@ class cancellation {
   void keep(std::shared_ptr<void> source);
 
   /// Whether `strand` is the goroutine's.
-  [[nodiscard]] bool runs_on(const asio::any_io_executor& strand);
+  [[nodiscard]] bool runs_on(const target& strand);
 
   /// The goroutine has ended.
   void detach() noexcept;

@@ -66,6 +66,11 @@ class goroutine final : public ready_node, public party, public registered {
   /// does.
   void make_ready() noexcept;
 
+  /// Resumes it inside the handler of an operation that it awaits, as Asio's coroutines are, if
+  /// this thread runs that handler on its strand and nothing else beneath.
+  /** @return False if it has not. @throws What leaves the goroutine. */
+  [[nodiscard]] bool resumed_here();
+
   /// One of the things counted against the worker's budget was done without suspending.
   /**
    * @return True if the goroutine must suspend to give others a turn; it has been made ready then.

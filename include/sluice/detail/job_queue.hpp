@@ -90,7 +90,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler {
 /// Who awaits a job: a goroutine, or something that runs on a goroutine's strand.
 struct job_awaiter {
   const goroutine* waiting = nullptr;
-  asio::any_io_executor strand;
+  target_ptr strand;
 };
 
 /// All of a worker pool that does not depend on the types of its jobs.

@@ -134,16 +134,11 @@ class executor_target final : public target {
 
   [[nodiscard]] target_ptr without_strand() override;
 
-  void retain() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept override {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
-
  private:
   ~executor_target() = default;
+  void destroy() noexcept override { delete this; }
 
   Executor executor_;
-  std::atomic<std::size_t> references_{0};
   byte_lock lock_;
   std::size_t work_count_ = 0;
   std::optional<outstanding_work<Executor>> work_;

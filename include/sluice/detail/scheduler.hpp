@@ -54,8 +54,6 @@ class scheduler final : public asio::execution_context::service, public target {
   void work_finished() noexcept override;
   [[nodiscard]] asio::any_io_executor to_any_executor() const override;
   [[nodiscard]] target_ptr without_strand() override { return target_ptr(*this); }
-  void retain() noexcept override {}
-  void release() noexcept override {}
 
   /// Whether the context's own executor is known, so that nodes can be drained on it.
   [[nodiscard]] bool has_native_executor() const noexcept {
@@ -119,6 +117,7 @@ class scheduler final : public asio::execution_context::service, public target {
   timer_queue timers;
 
  private:
+  void destroy() noexcept override {}  // its context does
   friend class worker;
   friend class work_sharing;
   template <class Context>

@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <utility>
 
@@ -59,16 +60,22 @@ class target {
   /// The target that a strand serialises; any other target itself.
   [[nodiscard]] virtual target_ptr without_strand() = 0;
 
-  virtual void retain() noexcept = 0;
-  virtual void release() noexcept = 0;
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
 
  protected:
   target(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
   ~target() = default;
 
  private:
+  /// The last reference is gone.
+  virtual void destroy() noexcept = 0;
+
   scheduler& owner_;
   const kind kind_;
+  std::atomic<std::uint32_t> references_{0};
 };
 
 /// A counted reference to a target; free of charge for a scheduler.

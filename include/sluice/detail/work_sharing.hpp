@@ -47,6 +47,8 @@ class work_sharing {
   void follow() noexcept;
   /// A worker that has reported ends.
   void leave(worker& w) noexcept;
+  /// Whether there may be something to steal.
+  [[nodiscard]] bool may_steal() const noexcept { return listed_ && several_threads(); }
   /// A thread that is about to go idle takes half of a list that is long enough.
   [[nodiscard]] bool steal(worker& w) noexcept;
 

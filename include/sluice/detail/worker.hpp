@@ -13,6 +13,7 @@ namespace sluice::detail {
 
 class goroutine;
 class scheduler;
+class target;
 
 /// A thread while it drains a scheduler: its own ready list and what it still may do before it must
 /// let the event loop have a turn. It lives on the thread's stack.
@@ -63,6 +64,8 @@ class worker {
   worker* const outer;
   const std::thread::id thread;
   goroutine* current = nullptr;
+  /// The strand whose turn it runs.
+  const target* strand = nullptr;
   step after = step::parked;
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
   /// and looked at, together with a change of the list, under the gate.
@@ -80,6 +83,8 @@ class worker {
   /// as the operation's handler has returned. What else a function makes ready that is run inside
   /// `dispatch` is not run there.
   bool completes = false;
+  /// It runs a function of an executor, beneath which no goroutine runs: one may go on inside it.
+  bool may_resume = false;
   /// Whether other threads can see it.
   bool listed = false;
   /// Resumptions and operations left until the clock is looked at.
