@@ -20,7 +20,6 @@
 #include <boost/asio.hpp>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -146,51 +145,44 @@ class log_writer {
 
 class callback_server {
  public:
-  callback_server(asio::io_context& io, unsigned port, unsigned connections, milliseconds idle)
-      : acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)}),
-        services_(io, idle),
-        log_(services_.log) {
+  callback_server(server_loop& loop, milliseconds idle)
+      : services_(loop.io, idle), log_(services_.log) {
     log_.receive();
-    sluice::serve_options options;
-    options.max_connections = connections;
-    options.signals = {SIGINT, SIGTERM};
     const auto begin = [this](tcp::socket socket, sluice::server_connection connection) {
       std::make_shared<session>(std::move(socket), std::move(connection), services_)->start();
     };
     // One after another: the sessions, the workers, the log.
-    sluice::serve(acceptor_, options, begin)([this](error_code e, sluice::serve_result) {
-      services_.workers.stop()(asio::bind_executor(acceptor_.get_executor(),
-                                                   [this](error_code) { services_.log.close(); }));
+    sluice::serve(loop.acceptor, loop.options, begin)([&](error_code e, sluice::serve_result) {
+      services_.workers.stop()(
+          asio::bind_executor(loop.io, [this](error_code) { services_.log.close(); }));
       if (e) throw sluice::system_error(e);
     });
   }
 
-  [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
   [[nodiscard]] const log_writer& log() const { return log_; }
 
  private:
-  tcp::acceptor acceptor_;
   services services_;
   log_writer log_;
 };
 
 int main(int argc, char* argv[]) {
-  unsigned port = 0, threads = 1, connections = 10'000, idle_ms = 60'000;
+  server_arguments arguments{.threads = 1};
+  unsigned idle_ms = 60'000;
   command_line line("callback_server",
                     "Counts the words of every line that it gets, on 127.0.0.1.");
-  line.positional("PORT", port, 0, 65535, "where to listen; 0: the system chooses");
-  line.positional("THREADS", threads, 1, 256, "how many threads run it (1)", false);
-  line.option("--connections", connections, 1, 1'000'000, "how many at a time; more wait");
+  line.positional("PORT", arguments.port, 0, 65535, "where to listen; 0: the system chooses");
+  line.positional("THREADS", arguments.threads, 1, 256, "how many threads run it (1)", false);
+  line.option("--connections", arguments.connections, 1, 1'000'000,
+              "how many at a time; more wait");
   line.option("--idle-ms", idle_ms, 0, 86'400'000, "a silent connection is closed; 0: never");
   int status = 0;
   if (!line.parse(argc, argv, status)) return status;
 
   return run_program("callback_server", [&] {
-    asio::io_context io(static_cast<int>(threads));
-    callback_server server(io, port, connections, limit_of(idle_ms));
-    std::printf("listening on %d\n", server.port());
-    std::fflush(stdout);
-    sluice::run_threads(io, threads);
+    server_loop loop(arguments);
+    callback_server server(loop, limit_of(idle_ms));
+    loop.run();
     std::printf("counted %zu words in %zu lines\n", server.log().total, server.log().lines);
   });
 }

@@ -20,7 +20,6 @@
 #include <boost/asio.hpp>
 
 #include <chrono>
-#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <deque>
@@ -243,38 +242,29 @@ void refuse(tcp::socket socket) {
 
 int main(int argc, char* argv[]) {
   constexpr unsigned day = 86'400'000;
-  unsigned port = 0, threads = 2, guests = 10'000, idle_ms = 600'000, slow_ms = 2'000;
+  server_arguments server;
+  unsigned idle_ms = 600'000, slow_ms = 2'000;
   command_line line("chat_server", "Lets guests talk to each other, on 127.0.0.1.");
-  line.positional("PORT", port, 0, 65535, "where to listen; 0: the system chooses");
-  line.option("--threads", threads, 1, 256, "how many threads run it");
-  line.option("--guests", guests, 1, 1'000'000, "how many at a time; more are told to go");
+  line.positional("PORT", server.port, 0, 65535, "where to listen; 0: the system chooses");
+  line.option("--threads", server.threads, 1, 256, "how many threads run it");
+  line.option("--guests", server.connections, 1, 1'000'000,
+              "how many at a time; more are told to go");
   line.option("--idle-ms", idle_ms, 0, day, "who says nothing for so long has to go; 0: nobody");
   line.option("--slow-ms", slow_ms, 0, day, "who reads nothing for so long has to go; 0: nobody");
   int status = 0;
   if (!line.parse(argc, argv, status)) return status;
 
   return run_program("chat_server", [&] {
-    asio::io_context io(static_cast<int>(threads));
-    tcp::acceptor acceptor(io,
-                           {asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)});
+    server_loop loop(server);
+    loop.options.grace = {};
     chat_server chat(limit_of(idle_ms), limit_of(slow_ms));
-    sluice::serve_options options;
-    options.max_connections = guests;
-    options.grace = {};
-    options.signals = {SIGINT, SIGTERM};
-    sluice::serve_result result;
     sluice::serve(
-        acceptor, options,
+        loop.acceptor, loop.options,
         [&](tcp::socket socket, sluice::context ctx) {
           return chat.serve(std::move(socket), std::move(ctx));
         },
-        refuse)([&](error_code e, sluice::serve_result r) {
-      if (e) throw sluice::system_error(e);
-      result = r;
-    });
-    std::printf("listening on %d\n", acceptor.local_endpoint().port());
-    std::fflush(stdout);
-    sluice::run_threads(io, threads);  // until the last goroutine has ended
-    std::printf("served %zu guests\n", result.served);
+        refuse)(loop.ended());
+    loop.run();
+    std::printf("served %zu guests\n", loop.result.served);
   });
 }

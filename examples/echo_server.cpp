@@ -15,13 +15,11 @@
 #include <boost/asio.hpp>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <utility>
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-using sluice::error_code;
 using std::chrono::milliseconds;
 
 constexpr auto as_result = asio::as_tuple(asio::deferred);
@@ -40,34 +38,23 @@ sluice::task<> echo(tcp::socket socket, milliseconds idle) {
 }
 
 int main(int argc, char* argv[]) {
-  unsigned port = 0, threads = 1, connections = 10'000, idle_ms = 60'000;
+  server_arguments server{.threads = 1};
+  unsigned idle_ms = 60'000;
   command_line line("echo_server", "Sends back what it gets, on 127.0.0.1.");
-  line.positional("PORT", port, 0, 65535, "where to listen; 0: the system chooses");
-  line.positional("THREADS", threads, 1, 256, "how many threads run it (1)", false);
-  line.option("--connections", connections, 1, 1'000'000, "how many at a time; more wait");
+  line.positional("PORT", server.port, 0, 65535, "where to listen; 0: the system chooses");
+  line.positional("THREADS", server.threads, 1, 256, "how many threads run it (1)", false);
+  line.option("--connections", server.connections, 1, 1'000'000, "how many at a time; more wait");
   line.option("--idle-ms", idle_ms, 0, 86'400'000, "a silent connection is closed; 0: never");
   int status = 0;
   if (!line.parse(argc, argv, status)) return status;
 
   return run_program("echo_server", [&] {
-    asio::io_context io(static_cast<int>(threads));
-    tcp::acceptor acceptor(io,
-                           {asio::ip::address_v4::loopback(), static_cast<unsigned short>(port)});
-    sluice::serve_options options;
-    options.max_connections = connections;
-    options.grace = {};
-    options.signals = {SIGINT, SIGTERM};
+    server_loop loop(server);
+    loop.options.grace = {};
     const auto idle = limit_of(idle_ms);
-    sluice::serve_result result;
-    sluice::serve(acceptor, options, [&](tcp::socket socket) {
-      return echo(std::move(socket), idle);
-    })([&](error_code e, sluice::serve_result r) {
-      if (e) throw sluice::system_error(e);
-      result = r;
-    });
-    std::printf("listening on %d\n", acceptor.local_endpoint().port());
-    std::fflush(stdout);
-    sluice::run_threads(io, threads);  // until the last goroutine has ended
-    std::printf("served %zu connections\n", result.served);
+    sluice::serve(loop.acceptor, loop.options,
+                  [&](tcp::socket socket) { return echo(std::move(socket), idle); })(loop.ended());
+    loop.run();
+    std::printf("served %zu connections\n", loop.result.served);
   });
 }

@@ -32,7 +32,6 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -54,10 +53,7 @@ using request_parser = http::request_parser<http::string_body>;
 constexpr auto as_result = asio::as_tuple(sluice::use_task);
 constexpr std::size_t most_buffered = 16 * 1024;
 
-struct options {
-  unsigned port = 0;
-  unsigned threads = 2;
-  unsigned connections = 10'000;
+struct options : server_arguments {
   unsigned idle_ms = 60'000;
   unsigned request_ms = 5'000;
   unsigned workers = 4;
@@ -149,30 +145,23 @@ void refuse(tcp::socket socket) {
 
 class http_server {
  public:
-  http_server(asio::io_context& io, const options& o)
+  http_server(server_loop& loop, const options& o)
       : idle_time_(limit_of(o.idle_ms)),
         request_time_(limit_of(o.request_ms)),
         patience_(o.left_ms),
-        acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(o.port)}),
-        workers_(io, {.workers = o.workers, .queue_capacity = o.queue}, do_slow_work) {
-    sluice::serve_options serving;
-    serving.max_connections = o.connections;
-    serving.grace = milliseconds(o.grace_ms);
-    serving.signals = {SIGINT, SIGTERM};
+        workers_(loop.io, {.workers = o.workers, .queue_capacity = o.queue}, do_slow_work) {
+    loop.options.grace = milliseconds(o.grace_ms);
     const auto serve_one = [this](tcp::socket socket, sluice::server_connection connection) {
       return serve(std::move(socket), std::move(connection));
     };
-    sluice::serve(acceptor_, serving, serve_one,
-                  refuse)([this](error_code e, sluice::serve_result result) {
-      workers_.stop()(asio::bind_executor(acceptor_.get_executor(), asio::detached));
-      if (e) throw sluice::system_error(e);
-      connections_ = result.served;
+    sluice::serve(loop.acceptor, loop.options, serve_one,
+                  refuse)([&](error_code e, sluice::serve_result result) {
+      workers_.stop()(asio::bind_executor(loop.io, asio::detached));
+      loop.ended()(e, result);
     });
   }
 
-  [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
   [[nodiscard]] std::size_t requests() const { return requests_; }
-  [[nodiscard]] std::size_t connections() const { return connections_; }
 
  private:
   sluice::task<> serve(tcp::socket socket, sluice::server_connection connection) {
@@ -342,9 +331,7 @@ class http_server {
   const milliseconds idle_time_;
   const milliseconds request_time_;
   const milliseconds patience_;
-  tcp::acceptor acceptor_;
   sluice::worker_pool<slow_job, std::string> workers_;
-  std::size_t connections_ = 0;
   std::atomic<std::size_t> requests_ = 0;
 };
 
@@ -368,12 +355,9 @@ int main(int argc, char* argv[]) {
   if (!line.parse(argc, argv, status)) return status;
 
   return run_program("http_server", [&] {
-    asio::io_context io(static_cast<int>(o.threads));
-    http_server server(io, o);
-    std::printf("listening on %d\n", server.port());
-    std::fflush(stdout);
-    sluice::run_threads(io, o.threads);  // until the last goroutine has ended
-    std::printf("served %zu requests on %zu connections\n", server.requests(),
-                server.connections());
+    server_loop loop(o);
+    const http_server server(loop, o);
+    loop.run();
+    std::printf("served %zu requests on %zu connections\n", server.requests(), loop.result.served);
   });
 }

@@ -1,10 +1,14 @@
-// What the example servers share: their command lines, and how they end.
+// What the example servers share: their command lines, where they listen, and how they end.
 #pragma once
 
 #include <sluice.hpp>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -138,6 +142,49 @@ class command_line {
 inline std::chrono::milliseconds limit_of(unsigned ms) {
   return ms == 0 ? std::chrono::milliseconds::max() : std::chrono::milliseconds(ms);
 }
+
+/// What a server is told.
+struct server_arguments {
+  unsigned port = 0;
+  unsigned threads = 2;
+  unsigned connections = 10'000;
+};
+
+/// A server's event loop, and the acceptor of its connections, on 127.0.0.1.
+class server_loop {
+ public:
+  explicit server_loop(const server_arguments& a)
+      : io(static_cast<int>(a.threads)),
+        acceptor(io,
+                 {boost::asio::ip::address_v4::loopback(), static_cast<unsigned short>(a.port)}),
+        threads_(a.threads) {
+    options.max_connections = a.connections;
+    options.signals = {SIGINT, SIGTERM};
+  }
+
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::acceptor acceptor;
+  sluice::serve_options options;
+  sluice::serve_result result;  ///< when the server has ended
+
+  /// The completion handler for `serve`.
+  [[nodiscard]] auto ended() {
+    return [this](sluice::error_code e, sluice::serve_result r) {
+      result = r;
+      if (e) throw sluice::system_error(e);
+    };
+  }
+
+  /// Says which port it is, and runs until the last goroutine has ended.
+  void run() {
+    std::printf("listening on %d\n", acceptor.local_endpoint().port());
+    std::fflush(stdout);
+    sluice::run_threads(io, threads_);
+  }
+
+ private:
+  const unsigned threads_;
+};
 
 /// Runs the rest of `main`. @return What the program ends with.
 template <class F>

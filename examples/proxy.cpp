@@ -19,7 +19,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -34,12 +33,9 @@ using std::chrono::milliseconds;
 
 constexpr auto as_result = asio::as_tuple(sluice::use_task);
 
-struct options {
-  unsigned port = 0;
+struct options : server_arguments {
   std::string target_host;
   unsigned target_port = 0;
-  unsigned threads = 2;
-  unsigned connections = 10'000;
   unsigned idle_ms = 300'000;
   unsigned connect_ms = 5'000;
 };
@@ -77,24 +73,14 @@ class connection {
 
 class proxy {
  public:
-  proxy(asio::io_context& io, const options& o)
+  proxy(server_loop& loop, const options& o)
       : options_(o),
-        acceptor_(io, {asio::ip::address_v4::loopback(), static_cast<unsigned short>(o.port)}),
-        target_(tcp::resolver(io).resolve(o.target_host, std::to_string(o.target_port))) {
-    sluice::serve_options serving;
-    serving.max_connections = o.connections;
-    serving.grace = {};
-    serving.signals = {SIGINT, SIGTERM};
-    sluice::serve(acceptor_, serving, [this](tcp::socket client) {
-      return serve(std::move(client));
-    })([this](error_code e, sluice::serve_result result) {
-      if (e) throw sluice::system_error(e);
-      connections_ = result.served;
-    });
+        target_(tcp::resolver(loop.io).resolve(o.target_host, std::to_string(o.target_port))) {
+    loop.options.grace = {};
+    sluice::serve(loop.acceptor, loop.options,
+                  [this](tcp::socket client) { return serve(std::move(client)); })(loop.ended());
   }
 
-  [[nodiscard]] unsigned short port() const { return acceptor_.local_endpoint().port(); }
-  [[nodiscard]] std::size_t connections() const { return connections_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
@@ -149,9 +135,7 @@ class proxy {
   }
 
   const options options_;
-  tcp::acceptor acceptor_;
   const tcp::resolver::results_type target_;
-  std::size_t connections_ = 0;
   std::atomic<std::uint64_t> bytes_ = 0;
 };
 
@@ -170,12 +154,10 @@ int main(int argc, char* argv[]) {
   if (!line.parse(argc, argv, status)) return status;
 
   return run_program("proxy", [&] {
-    asio::io_context io(static_cast<int>(o.threads));
-    proxy p(io, o);
-    std::printf("listening on %d\n", p.port());
-    std::fflush(stdout);
-    sluice::run_threads(io, o.threads);  // until the last goroutine has ended
+    server_loop loop(o);
+    const proxy p(loop, o);
+    loop.run();
     std::printf("carried %llu bytes on %zu connections\n",
-                static_cast<unsigned long long>(p.bytes()), p.connections());
+                static_cast<unsigned long long>(p.bytes()), loop.result.served);
   });
 }

@@ -42,8 +42,10 @@ inline std::vector<std::string> example(const std::string& name, std::vector<std
 /// One of the examples that serve, on a port that the system chose.
 class server_process {
  public:
-  explicit server_process(const std::string& name, std::vector<std::string> options = {})
-      : process_(example(name, with_port_0(std::move(options)))) {
+  /// @param errors_too Whether what it says on standard error is among its last words.
+  explicit server_process(const std::string& name, std::vector<std::string> options = {},
+                          bool errors_too = false)
+      : process_(example(name, with_port_0(std::move(options))), errors_too) {
     const std::string line = process_.read_line();
     BOOST_REQUIRE_MESSAGE(std::sscanf(line.c_str(), "listening on %hu", &port_) == 1,
                           name << " said \"" << line << '"');

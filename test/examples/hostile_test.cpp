@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -12,9 +13,11 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -407,6 +410,32 @@ BOOST_AUTO_TEST_CASE(a_stop_has_a_grace_time_and_a_second_signal_ends_it) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(one_who_asks_without_end_holds_up_a_stop_for_the_grace_time_only) {
+  server_process server("http_server", {"--grace-ms", "300"});
+  connection endless(server.port());
+  std::string many;
+  for (int i = 0; i < 1'000; ++i) many += get;
+  std::jthread asking([&] {
+    while (endless.send(many)) continue;
+  });
+  std::jthread taking([&] { drain(endless); });
+  get_hello(server.port());
+  const auto began = steady::now();
+  server.signal(SIGTERM);
+  server.end();
+  BOOST_TEST((steady::now() - began < 10s));
+}
+
+BOOST_AUTO_TEST_CASE(signals_without_end_end_a_server_once) {
+  for (const std::string name : {"http_server", "echo_server", "callback_server", "chat_server"}) {
+    server_process server(name);
+    std::deque<connection> clients;
+    for (int i = 0; i < 20; ++i) clients.emplace_back(server.port()).send(i % 2 ? "GET / HT" : "x");
+    for (int i = 0; i < 50; ++i) server.signal(i % 2 ? SIGINT : SIGTERM);
+    server.end();
+  }
+}
+
 // --- the chat server
 
 namespace {
@@ -515,7 +544,7 @@ BOOST_AUTO_TEST_CASE(a_thousand_guests_at_once_are_let_in_and_one_too_many_is_to
   server.end();
 }
 
-// --- the echo, callback and proxy servers
+// --- the echo, callback and proxy servers, and all of them
 
 BOOST_AUTO_TEST_CASE(idle_connections_shut_nobody_out_for_longer_than_the_idle_time) {
   for (const std::string name : {"echo_server", "callback_server"}) {
@@ -531,6 +560,80 @@ BOOST_AUTO_TEST_CASE(idle_connections_shut_nobody_out_for_longer_than_the_idle_t
   }
 }
 
+namespace {
+
+/// As long as this exists programs that are started may have so many descriptors open.
+class few_descriptors {
+ public:
+  explicit few_descriptors(::rlim_t n) {
+    if (::getrlimit(RLIMIT_NOFILE, &before_)) fail("getrlimit");
+    const ::rlimit few{n, before_.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &few)) fail("setrlimit");
+  }
+  few_descriptors(const few_descriptors&) = delete;
+  few_descriptors& operator=(const few_descriptors&) = delete;
+  ~few_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  ::rlimit before_{};
+};
+
+/// How much processor time a process has had.
+std::chrono::milliseconds processor_time_of(::pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string word;
+  while (stat >> word && !word.ends_with(')')) continue;
+  for (int i = 0; i < 11; ++i) stat >> word;
+  long user = 0, system = 0;
+  stat >> user >> system;
+  return std::chrono::milliseconds((user + system) * 1000 / ::sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+// The undefined behaviour sanitizer needs descriptors of its own, and the target of the proxy has
+// as many as the test.
+BOOST_AUTO_TEST_CASE(servers_without_descriptors_wait_for_some_and_say_so_once_a_second,
+                     *boost::unit_test::enable_if<plain>()) {
+  listener target;
+  const std::string target_port = std::to_string(target.port());
+  const std::pair<std::string, std::vector<std::string>> programs[] = {
+      {"http_server", {}},
+      {"echo_server", {}},
+      {"callback_server", {}},
+      {"chat_server", {}},
+      {"proxy", {"127.0.0.1", target_port}}};
+  for (const auto& [name, options] : programs) {
+    const auto began = steady::now();
+    const auto server = [&, &n = name, &o = options] {
+      const few_descriptors few(40);
+      return std::make_unique<server_process>(n, o, true);
+    }();
+    std::deque<connection> idle;
+    for (int i = 0; i < 100; ++i) idle.emplace_back(server->port());
+    std::this_thread::sleep_for(200ms);  // until there are none left
+    const auto used = processor_time_of(server->pid());
+    std::this_thread::sleep_for(1s);
+    BOOST_TEST((processor_time_of(server->pid()) - used < 300ms), name);
+    idle.clear();
+
+    connection good(server->port());
+    good.send(name == "http_server" ? get : "word\n");
+    if (name == "proxy") {
+      std::string came;
+      while (came.empty()) came = target.accept().receive_through("\n");  // the idle ones end
+      BOOST_TEST(came == "word\n");
+    } else {
+      BOOST_TEST(good.receive_through("\n") != "", name);
+    }
+    server->signal(SIGTERM);
+    const std::string said = server->end();
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(steady::now() - began);
+    BOOST_TEST(count(said, "Too many open files") >= 1u, name);
+    BOOST_TEST(count(said, "Too many open files") <= std::size_t(seconds.count()) + 1, said);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(one_who_takes_nothing_is_closed_by_echo_and_callback_servers) {
   for (const std::string name : {"echo_server", "callback_server"}) {
     server_process server(name, {"2", "--idle-ms", "300"});
@@ -540,6 +643,35 @@ BOOST_AUTO_TEST_CASE(one_who_takes_nothing_is_closed_by_echo_and_callback_server
     std::string many;
     for (int i = 0; i < 20'000; ++i) many += lines;
     while (deaf.send(many)) continue;  // until the server closes
+    memory.comes_back();
+    server.signal(SIGTERM);
+    server.end();
+  }
+}
+
+BOOST_AUTO_TEST_CASE(resets_and_nonsense_end_only_the_connection_they_come_on) {
+  listener target;
+  const std::vector<std::string> to_target{"127.0.0.1", std::to_string(target.port())};
+  std::string nonsense(5'000, '\0');
+  std::uint32_t random = 1;
+  for (char& c : nonsense) c = static_cast<char>((random = random * 1664525 + 1013904223) >> 24);
+  for (const std::string name :
+       {"http_server", "echo_server", "callback_server", "chat_server", "proxy"}) {
+    server_process server(name, name == "proxy" ? to_target : std::vector<std::string>());
+    const memory_check memory(server);
+    for (std::size_t i = 0; i < (plain ? 500u : 50u); ++i) {
+      connection c(server.port());
+      c.send(std::string_view(nonsense).substr(i * 7 % 4'000, i % 1'000));
+      i % 3 ? c.reset() : c.close();
+    }
+    connection good(server.port());
+    good.send(name == "http_server" ? get : "word\n");
+    if (name == "proxy") {
+      std::string came;
+      while (came != "word\n") came = target.accept().receive_through("\n");
+    } else {
+      BOOST_TEST(good.receive_through("\n") != "", name);
+    }
     memory.comes_back();
     server.signal(SIGTERM);
     server.end();
@@ -642,6 +774,18 @@ BOOST_AUTO_TEST_CASE(an_error_says_which_path) {
   const fetched f = fetch([](connection& c) { c.send("nonsense\r\n\r\n"); }, {"/this"});
   BOOST_TEST(f.said.starts_with("fetcher: /this: "), f.said);
   BOOST_TEST(f.said.find(" at ") == f.said.npos, f.said);
+}
+
+// The sanitizers want to be loaded first.
+BOOST_AUTO_TEST_CASE(a_name_server_that_is_silent_does_not_hold_up_the_deadline,
+                     *boost::unit_test::enable_if<plain>()) {
+  ::setenv("LD_PRELOAD", SLUICE_EXAMPLES_DIR "/../test/libsluice_silent_lookup.so", 1);
+  const auto began = steady::now();
+  child_process fetcher(example("fetcher", {"some.where", "80", "4", "200", "/"}), true);
+  ::unsetenv("LD_PRELOAD");
+  BOOST_TEST(fetcher.read_all() == "fetcher: the deadline has passed; 0 of 1 pages fetched\n");
+  BOOST_TEST(fetcher.wait() == 1);
+  BOOST_TEST((steady::now() - began < 5s));
 }
 
 BOOST_AUTO_TEST_CASE(arguments_that_would_do_harm_are_refused_and_named) {
