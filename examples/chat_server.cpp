@@ -9,7 +9,7 @@
 // so has one that does not take what it is written for the slow time.
 //
 // What is bounded: guests, one too many is told so; lines at 16 KiB, whose author has to go; what a
-// guest has said and not all others have taken, at 256 KiB: no more is read from it until they
+// guest has said and not all others have taken, at 128 KiB: no more is read from it until they
 // have, or have gone; what waits for a guest, at 1 MiB: it loses the lines beyond, and is told how
 // many. Comings and goings are told in a room of at most 100. Of a line only printable UTF-8 and
 // tabs pass.
@@ -39,7 +39,7 @@ using std::chrono::milliseconds;
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 
 constexpr std::size_t longest_line = 16'384;
-constexpr std::size_t most_said = 256 * 1024;      // by one guest, and not taken by all others
+constexpr std::size_t most_said = 128 * 1024;      // by one guest, and not taken by all others
 constexpr std::size_t most_waiting = 1024 * 1024;  // for one guest
 constexpr std::size_t most_announced = 100;        // guests in a room that is told who comes
 

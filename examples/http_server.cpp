@@ -97,6 +97,8 @@ std::optional<response> refusal(error_code e) {
 std::optional<http::status> objection(const request& asked) {
   const auto hosts = asked.count(http::field::host);
   if (hosts > 1 || (hosts == 0 && asked.version() >= 11)) return http::status::bad_request;
+  if (asked[http::field::host].find_first_of(" \t,/?#@\\") != std::string_view::npos)
+    return http::status::bad_request;
   if (const auto codings = asked.count(http::field::transfer_encoding)) {
     // Where such a body ends, others may see differently.
     if (asked.version() < 11 || codings > 1 || asked.count(http::field::content_length))

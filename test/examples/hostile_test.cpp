@@ -238,6 +238,9 @@ BOOST_AUTO_TEST_CASE(requests_are_understood_as_the_rfc_says) {
   } requests[] = {
       {"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\nHost: a@b/c\r\nConnection: close\r\n\r\n", 400},
+      {"GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", 200},
       {"GET / HTTP/1.0\r\n\r\n", 200},
       {"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\nConnection: close\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n\tb\r\nConnection: close\r\n\r\n", 400},
