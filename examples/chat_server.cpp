@@ -19,6 +19,7 @@
 
 #include <boost/asio.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -64,6 +65,7 @@ class room {
   /// Lets somebody in. @return Its number.
   int enter(const std::shared_ptr<outbox>& o) {
     const std::lock_guard guard(mutex_);
+    most_present_ = std::max(most_present_, ++present_);
     const int guest = ++guests_so_far_;
     announce("* " + name_of(guest) + " has come\n");
     guests_.emplace(guest, o);
@@ -76,6 +78,16 @@ class room {
     const std::lock_guard guard(mutex_);
     guests_.erase(guest);
     announce("* " + name_of(guest) + " has gone\n");
+  }
+
+  /// What belonged to a guest is free. Whenever half of them have gone the system gets it back.
+  void has_gone() {
+    {
+      const std::lock_guard guard(mutex_);
+      if (--present_ > most_present_ / 2) return;
+      most_present_ = present_;
+    }
+    give_memory_back();
   }
 
   /// Tells all but its author.
@@ -130,6 +142,8 @@ class room {
   std::mutex mutex_;
   std::map<int, std::shared_ptr<outbox>> guests_;
   int guests_so_far_ = 0;
+  std::size_t present_ = 0;  ///< those who have left and are still written to included
+  std::size_t most_present_ = 0;
 };
 
 /// What of a line may be shown on the terminals of others: no control characters (a carriage return
@@ -163,7 +177,7 @@ class chat_server {
   /// Serves a guest until it has to go.
   sluice::task<> serve(tcp::socket socket, sluice::context ctx) {
     const auto strand = co_await asio::this_coro::executor;  // the guest's two goroutines share it
-    const auto waiting = std::make_shared<outbox>();
+    auto waiting = std::make_shared<outbox>();
     const int id = room_.enter(waiting);
     sluice::wait_group writing;
     writing.go(strand, write(socket, *waiting));
@@ -182,6 +196,8 @@ class chat_server {
     socket.close(ignored);
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await writing.wait();
+    waiting.reset();
+    room_.has_gone();
   }
 
  private:
