@@ -111,8 +111,15 @@ void run_or_queue(target& where, bool may_run_here, F&& f, const Allocator& allo
 template <class Allocator>
 class allocating_executor;
 
+/// Whether an allocator stands for none: the standard one, `execution::allocator` without one, or
+/// one of void that has no state and allocates nothing itself.
+/** Such a one is what Asio's strands ask for, for each of their turns: memory that Asio recycles.
+ */
 template <class T>
-inline constexpr bool is_default_allocator = false;
+inline constexpr bool is_default_allocator =
+    std::is_empty_v<T>&& std::is_void_v<typename T::value_type> && !requires(T a) {
+  a.allocate(std::size_t{1});
+};
 template <>
 inline constexpr bool is_default_allocator<void> = true;
 template <class T>
@@ -141,7 +148,8 @@ concept own_executor = requires(const T& ex) {
  * hop costs tens of nanoseconds, also through an `asio::strand<sluice::executor>`. It satisfies
  * Asio's executor requirements, with the properties `blocking` (possibly, never), `relationship`,
  * `outstanding_work` and `allocator`, and converts to `asio::any_io_executor`. What is posted with
- * an associated allocator is queued in memory from that, which has it back before the call.
+ * an associated allocator is queued in memory from that, which has it back before the call; the
+ * standard allocator, and one of void without state and without `allocate`, stand for none.
  *
  * Obtained from `co_await asio::this_coro::executor` (as a strand) or made from a context:
  * @code
@@ -241,7 +249,7 @@ class executor {
     return {};
   }
 
-  /// The standard allocator, or none, means this library's own recycled memory.
+  /// An allocator that stands for none means this library's own recycled memory.
   template <class Allocator>
   requires detail::is_default_allocator<Allocator>
   [[nodiscard]] const executor& require(asio::execution::allocator_t<Allocator>) const& noexcept {

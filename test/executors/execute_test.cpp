@@ -19,6 +19,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/require.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/test/unit_test.hpp>
@@ -309,6 +310,24 @@ BOOST_AUTO_TEST_CASE(of_a_handler_is_asked_once_for_an_operation_that_waits_or_i
       asio::bind_allocator(counting(used), [&](auto) { ++calls; }));
   once();
   BOOST_TEST(calls == 3);
+}
+
+// Of Asio's own, which its strands ask for at each turn, among others.
+BOOST_AUTO_TEST_CASE(that_stands_for_none_makes_no_other_executor) {
+  using recycling = execution::allocator_t<asio::recycling_allocator<void>>;
+  using standard = execution::allocator_t<std::allocator<void>>;
+  static_assert(std::is_same_v<decltype(asio::require(std::declval<executor>(),
+                                                      std::declval<const recycling&>())),
+                               executor>);
+  static_assert(std::is_same_v<decltype(asio::prefer(std::declval<executor>(),
+                                                     std::declval<const standard&>())),
+                               executor>);
+  asio::io_context io;
+  const executor ex = sluice::get_executor(io);
+  const executor never = ex.require(execution::blocking.never);
+  BOOST_TEST(
+      (asio::require(never, execution::allocator(asio::recycling_allocator<void>())) == never));
+  BOOST_TEST((asio::require(ex.require(execution::blocking.never), execution::allocator) == never));
 }
 
 BOOST_AUTO_TEST_CASE(has_the_memory_back_of_what_is_never_called) {
