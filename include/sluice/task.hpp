@@ -4,6 +4,7 @@
 #include <sluice/detail/recycling.hpp>
 #include <sluice/use_task.hpp>
 
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -67,6 +68,18 @@ inline constexpr bool is_asio_operation<asio_operation<Ts...>> = true;
 /// Either of them.
 template <class T>
 concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<std::remove_cvref_t<T>>;
+
+/// What becomes a task when it is awaited.
+template <class T>
+concept becomes_task = requires(T&& what) {
+  std::move(what).into_task();
+};
+
+/// Another asynchronous operation of Asio's: called with a completion token it starts.
+template <class T>
+concept called_with_token =
+    !awaitable_as_it_is<T> && !becomes_task<T> &&
+    !asio::is_deferred<std::remove_cvref_t<T>>::value && asio::is_async_operation<T>::value;
 
 /// `co_await` of a task by another task.
 template <class T>
@@ -198,9 +211,17 @@ struct task_promise_base : promise_base {
     return std::move(op)(use_task);
   }
 
-  template <class What>
-  requires requires(What&& w) { std::move(w).into_task(); }
-  auto await_transform(What&& what) { return await_transform(std::move(what).into_task()); }
+  template <called_with_token Operation>
+  auto await_transform(Operation&& op,
+                       std::source_location where = std::source_location::current()) {
+    g->location = where;
+    return std::forward<Operation>(op)(use_task);
+  }
+
+  template <becomes_task What>
+  auto await_transform(What&& what) {
+    return await_transform(std::move(what).into_task());
+  }
 
   cancellation_state_awaiter await_transform(asio::this_coro::cancellation_state_t) const noexcept {
     return cancellation_state_awaiter(*g);
@@ -287,8 +308,9 @@ struct task_promise<void> final : task_promise_base {
  *
  * A body may `co_await`: an operation of this library, another `task<U>` (as an rvalue), an
  * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given
- * `asio::deferred` or `sluice::use_task`, and `asio::this_coro::executor` (an `any_io_executor`
- * that holds the goroutine's strand).
+ * `asio::deferred` or `sluice::use_task`, what else `asio::is_async_operation` holds for (an
+ * `experimental::promise`, one of your own, with one signature), and `asio::this_coro::executor`
+ * (an `any_io_executor` that holds the goroutine's strand).
  *
  * `co_await asio::dispatch(asio::bind_executor(strand, asio::deferred))` moves the goroutine to the
  * strand until its next wait, as in an `asio::awaitable`; the strand is one over the goroutine's
