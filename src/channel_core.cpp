@@ -416,23 +416,25 @@ bool channel_core::remove(waiter& w, bool& last) noexcept {
 
 // A goroutine, and a case of a select, may have others to wait for, or be looked for in vain.
 bool channel_core::abandons(waiter& w) const noexcept {
-  if (w.shared_claim || goroutine::is_one(*w.who) || owned_ ||
-      handles_.load(std::memory_order_acquire) != 0)
-    return false;
+  if (w.shared_claim || goroutine::is_one(*w.who) || !lost_handles_) return false;
   w.outcome = waiter::state::aborted;
   return true;
 }
 
-// Whoever comes to wait later finds under the lock that no handle is left.
+// Whoever comes to wait later finds under the lock that no handle is left. A select that waits for
+// a handler ends with the last of its channels to come to this.
 void channel_core::last_handle_gone() noexcept {
   {
     wake_list woken;
     const std::lock_guard guard(lock_);
+    lost_handles_ = !owned_;
     for (waiter_list* const line : {&receivers_, &senders_})
-      for (waiter* w = line->front(); w;) {
+      for (waiter* w = lost_handles_ ? line->front() : nullptr; w;) {
         waiter& here = *std::exchange(w, line->after(*w));
-        if (!abandons(here)) continue;
-        static_cast<void>(claim(here));
+        const bool ends = here.shared_claim
+                              ? here.shared_claim->loses_last_hope() && claim_whole(here)
+                              : abandons(here) && claim(here);
+        if (!ends) continue;
         take_out(here);
         woken.add(here);
       }

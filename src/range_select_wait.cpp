@@ -8,6 +8,7 @@ namespace sluice::detail {
 
 struct range_select_wait::state {
   std::uint32_t otherwise = select_wait::none;
+  bool for_handler = false;
   std::vector<select_entry> own;
   std::vector<std::uint32_t> candidates;
   std::vector<foreign_case*> foreign;
@@ -35,6 +36,9 @@ foreign_case*& range_select_wait::add_foreign() {
 void range_select_wait::set_otherwise(std::uint32_t index) {
   get().otherwise = index;
 }
+void range_select_wait::wait_for_handler() {
+  get().for_handler = true;
+}
 
 bool range_select_wait::start(goroutine& g, select_wait::order order) {
   state& s = get();
@@ -43,6 +47,7 @@ bool range_select_wait::start(goroutine& g, select_wait::order order) {
     throw std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise");
   s.candidates.resize(s.own.size());
   s.wait.emplace(order, has_otherwise);
+  if (s.for_handler) s.wait->wait_for_handler();
   return s.wait->start(g, s.own, s.candidates, s.foreign);
 }
 

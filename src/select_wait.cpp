@@ -2,6 +2,7 @@
 
 #include "innermost.hpp"
 
+#include <sluice/detail/channel_core.hpp>
 #include <sluice/detail/operation.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/executor.hpp>
@@ -135,6 +136,10 @@ bool select_wait::attempt_or_enlist(wake_list& woken) noexcept {
   const locks guard(*this);
   if (attempt_one(woken)) return !shared_ || claim_.claim(winner_);
   if (has_otherwise_) return true;
+  if (for_handler_ && is_hopeless()) {
+    outcome_ = waiter::state::aborted;
+    return true;
+  }
   shared_ = true;
   try {
     for (auto& e : entries_) {
@@ -146,6 +151,24 @@ bool select_wait::attempt_or_enlist(wake_list& woken) noexcept {
     failure_ = std::current_exception();
     return claim_.claim(failed);
   }
+}
+
+// Under all locks. Channels lose their last handle once, and tell those that stand there then; who
+// comes later sees it, under the same lock. What never can happen, as of a nil channel, is no hope,
+// and does not end a select either.
+bool select_wait::is_hopeless() noexcept {
+  std::uint32_t hopes = static_cast<std::uint32_t>(foreign_.size());
+  bool forsaken = false;
+  for (const auto& e : entries_) {
+    if (!e.lock) continue;
+    const bool without_handle =
+        (e.functions == &send_functions || e.functions == &receive_functions) &&
+        static_cast<const channel_waiter&>(*e.w).core->has_lost_handles();
+    forsaken |= without_handle;
+    hopes += !without_handle;
+  }
+  claim_.count_hopes(hopes);
+  return forsaken && hopes == 0;
 }
 
 // `passes` counts to the turn of the Asio cases. Once in a while, by chance, it counts from `turn`
@@ -370,7 +393,10 @@ std::uint32_t select_wait::finish() {
   for (const auto& e : entries_) e.w->who = nullptr;
   goroutine_ = nullptr;
   if (failure_) std::rethrow_exception(failure_);
-  if (winner_ == cancelled) winner_ = rescued_;
+  if (winner_ == cancelled) {
+    winner_ = rescued_;
+    if (outcome_ == waiter::state::waiting) outcome_ = waiter::state::aborted;
+  }
   if (outcome_ != waiter::state::waiting && winner_ == none)
     throw_error(outcome_error(outcome_), "sluice: select");
   return winner_;

@@ -39,6 +39,14 @@ inline bool claim(waiter& w) noexcept {
   return false;
 }
 
+/// The same for the select as a whole that `w` is a case of.
+inline bool claim_whole(waiter& w) noexcept {
+  pin(*w.who);
+  if (w.shared_claim->claim(selection::cancelled)) return true;
+  unpin(*w.who);
+  return false;
+}
+
 /// Whether `w`, found in a waiting place under its lock, is a case of a select that has been
 /// decided elsewhere.
 [[nodiscard]] inline bool decided(const waiter& w) noexcept {

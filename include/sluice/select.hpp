@@ -263,6 +263,7 @@ class select_cases {
   void keep() noexcept {
     std::apply([](auto&... c) { (c.keep(), ...); }, cases_);
   }
+  void wait_for_handler() noexcept { wait_.wait_for_handler(); }
 
   /// Whether the value of a case could not be moved.
   [[nodiscard]] bool move_failed() const noexcept {
@@ -473,10 +474,17 @@ class select_with_token {
     e = std::current_exception();
   }
 
+  /// Destroys an operation that its coroutine has as a parameter before the others.
+  struct first_to_go {
+    std::optional<Derived>& op;
+    ~first_to_go() { op.reset(); }
+  };
+
   // The operation may refer to what the handler owns: it ends before the handler is called, and is
-  // destroyed before it.
+  // destroyed before it, also with the coroutine.
   template <class Handler>
   static task<> run(boxed_handler<Handler> handler, std::optional<Derived> op) {
+    const first_to_go operation{op};
     using value = typename Derived::value_type;
     typename token_signature<Derived>::failure e{};
     if constexpr (std::is_void_v<value>) {
@@ -490,6 +498,7 @@ class select_with_token {
     } else {
       std::optional<value> v;
       try {
+        if constexpr (requires { op->wait_for_handler(); }) op->wait_for_handler();
         if constexpr (requires { std::move(*op).into_task(); })
           v.emplace(co_await detail::run_select<Derived&>(*op));
         else
@@ -635,6 +644,7 @@ class range_select_cases {
   void keep() noexcept {
     for (auto& c : cases_) c.keep();
   }
+  void wait_for_handler() { wait_.wait_for_handler(); }
 
   [[nodiscard]] std::vector<Case>& cases() noexcept { return cases_; }
   [[nodiscard]] bool move_failed() const noexcept {

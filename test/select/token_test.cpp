@@ -234,6 +234,59 @@ BOOST_AUTO_TEST_CASE(are_called_once_whichever_move_of_the_value_throws) {
   }
 }
 
+// Nobody can send or receive then, but the select itself.
+BOOST_AUTO_TEST_CASE(end_as_cancelled_when_no_channel_of_theirs_has_a_handle_left) {
+  const error_code e = asio::error::operation_aborted;
+  const std::string aborted = e.message() + ", none";
+  const std::string thrown =
+      sluice::system_error(e, "sluice: select").what() + std::string(", case 0");
+  for (const bool waiting : {false, true}) {
+    asio::io_context io;
+    strings log;
+    {
+      auto a = make_channel<int>(io);
+      auto b = make_channel<int>(io);
+      const auto c = make_channel<int>();
+      const auto nil = sluice::channel<int>();
+      select(a.receive(), b.send(1), a.receive(), nil.receive())(note_in(log));
+      select(on(c.receive(), [&] { log.push_back("handler"); }))(
+          asio::bind_executor(io, note_in(log)));
+      std::vector<sluice::receive_operation<int>> range;
+      range.push_back(a.receive());
+      range.push_back(a.receive());
+      select(std::move(range))(note_in(log));
+      if (waiting) {
+        poll(io);
+        a = {};
+        poll(io);
+        BOOST_TEST(log == strings({aborted}), per_element());
+      }
+    }
+    run(io);
+    std::ranges::sort(log);
+    BOOST_TEST(log == strings({aborted, aborted, thrown}), per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(wait_on_while_one_of_their_cases_may_happen) {
+  asio::io_context io;
+  strings log;
+  const auto held = make_channel<int>(io);
+  {
+    const auto gone = make_channel<int>(io);
+    select(gone.receive(), held.receive())(note_in(log));
+    select(gone.receive(), sluice::sleep_for(1us))(note_in(log));
+    const auto ticks = sluice::after(io, 1us);
+    select(ticks.receive(), gone.receive())(note_in(log));
+    poll(io);
+  }
+  poll(io);
+  sluice::go(io, [&]() -> task<> { co_await held.send(1); });
+  run(io);
+  std::ranges::sort(log);
+  BOOST_TEST(log == strings({"case 0", "case 1", "case 1"}), per_element());
+}
+
 BOOST_AUTO_TEST_CASE(keep_the_channels_of_their_select) {
   asio::io_context io;
   const auto quit = make_channel<int>(io, 1);

@@ -189,6 +189,8 @@ class channel_core {
   void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
   void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
 
+  /// Whether nobody can send or receive any more but those that wait already.
+  [[nodiscard]] bool has_lost_handles() const noexcept { return lost_handles_; }
   /// Ends the wait of a handler that nobody can end any more.
   [[nodiscard]] bool abandons(waiter& w) const noexcept;
 
@@ -247,6 +249,7 @@ class channel_core {
 
   byte_lock lock_;
   std::atomic<bool> closed_{false};
+  bool lost_handles_ = false;  ///< and is no timer's
   /// How many values there are to receive: those in the ring and those that came back.
   published<std::size_t> count_ = 0;
   std::size_t head_ = 0;

@@ -21,6 +21,7 @@ class range_select_wait {
   [[nodiscard]] select_entry& add_own();
   [[nodiscard]] foreign_case*& add_foreign();
   void set_otherwise(std::uint32_t index);
+  void wait_for_handler();
 
   /// As `select_wait::start`.
   /** @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc */

@@ -67,6 +67,10 @@ class select_wait : private cancellable {
     if (goroutine_) forget();
   }
 
+  /// It waits for a handler: it ends as cancelled once all its cases are of channels that have no
+  /// handle any more. Before it starts.
+  void wait_for_handler() noexcept { for_handler_ = true; }
+
   /// Begins to wait. `entries`, whose order changes, `candidates` (as long as entries) and
   /// `foreign` live as long as the wait.
   /** @return True if the goroutine stays suspended. */
@@ -95,7 +99,7 @@ class select_wait : private cancellable {
   /// many.
   static constexpr std::uint32_t turn = 31;
 
-  static constexpr std::uint32_t cancelled = none - 1;
+  static constexpr std::uint32_t cancelled = selection::cancelled;
   static constexpr std::uint32_t failed = none - 2;
 
   /// Who is woken instead of the goroutine while Asio operations are to be cancelled first.
@@ -124,6 +128,7 @@ class select_wait : private cancellable {
   void give_event_loop_a_turn();
   void register_entries();
   [[nodiscard]] bool attempt_or_enlist(wake_list& woken) noexcept;
+  [[nodiscard]] bool is_hopeless() noexcept;
   void on_claimed();
   void cancel_foreign();
   void go_on_if_finished();
@@ -144,6 +149,7 @@ class select_wait : private cancellable {
   const order order_;
   const bool has_otherwise_;
   const bool for_timeout_;
+  bool for_handler_ = false;
   bool asio_first_ = false;  ///< it is the Asio cases' turn, ready cases of ours or not
   bool turn_used_ = false;   ///< and one of ours was ready
   bool shared_ = false;      ///< others may claim: the winner is in the claim

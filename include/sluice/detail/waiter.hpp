@@ -16,6 +16,8 @@ class goroutine;
 class selection {
  public:
   static constexpr std::uint32_t none = 0xffff'ffff;
+  /// What is claimed for a select that ends as a whole.
+  static constexpr std::uint32_t cancelled = none - 1;
 
   /// Wins the claim for a case, once. Called under the lock of that case's waiting place.
   bool claim(std::uint32_t index) noexcept {
@@ -37,11 +39,21 @@ class selection {
   void reset() noexcept {
     winner_.store(none, std::memory_order_relaxed);
     arrived_.store(false, std::memory_order_relaxed);
+    hopes_.store(0, std::memory_order_relaxed);
+  }
+
+  /// How many of its cases may still happen, if that is of interest: set before a case is seen.
+  void count_hopes(std::uint32_t n) noexcept { hopes_.store(n, std::memory_order_relaxed); }
+  /// One of them never will. @return Whether it was the last.
+  [[nodiscard]] bool loses_last_hope() noexcept {
+    return hopes_.load(std::memory_order_relaxed) != 0 &&
+           hopes_.fetch_sub(1, std::memory_order_relaxed) == 1;
   }
 
  private:
   std::atomic<std::uint32_t> winner_{none};
   std::atomic<bool> arrived_{false};
+  std::atomic<std::uint32_t> hopes_{0};
 };
 
 /// What a look without locks says about an operation that may be a case of a select.
