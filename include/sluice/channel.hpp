@@ -147,6 +147,9 @@ using receiving_waiter =
 template <class Derived, class Waiter>
 class channel_operation : public operation<Derived, Waiter> {
  public:
+  /// With a handler it is tried before there is an object for its wait.
+  static constexpr bool often_ready = true;
+
   channel_operation(channel_core* c, bool owns) noexcept {
     this->core = c;
     this->owns_state = owns;

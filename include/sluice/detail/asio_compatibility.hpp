@@ -22,15 +22,17 @@ namespace asio = boost::asio;
 
 namespace detail {
 
-/// Calls `function`, which has completed at once, for `handler`: through the handler's immediate
-/// executor where this Asio has them (1.82 and newer), by a post to `ex` otherwise.
-template <class Handler, class Executor, class Function>
-void complete_immediately([[maybe_unused]] const Handler& handler, const Executor& ex,
-                          Function function) {
+/// Whether handlers have an immediate executor for operations that complete at once (1.82).
+inline constexpr bool has_immediate_executors = BOOST_ASIO_VERSION >= 102800;
+
+/// The one of `handler`; `ex` if there are none.
+template <class Handler, class Executor>
+[[nodiscard]] auto immediate_executor_of([[maybe_unused]] const Handler& handler,
+                                         const Executor& ex) {
 #if BOOST_ASIO_VERSION >= 102800
-  asio::dispatch(asio::get_associated_immediate_executor(handler, ex), std::move(function));
+  return asio::get_associated_immediate_executor(handler, ex);
 #else
-  asio::post(ex, std::move(function));
+  return ex;
 #endif
 }
 

@@ -46,6 +46,12 @@ class handler_operation final : public party, private parked_handler {
     const executor fallback(std::move(where));
     if (!has_place(handler, fallback))
       return detail::complete_without_executor<decltype(op.take_arguments())>(std::move(handler));
+    if constexpr (tries_first)
+      if (done_at_once(op)) {
+        completion now(std::move(handler), op.take_arguments());
+        const handler_executor ex = executor_for(now.handler(), fallback);
+        return detail::complete_immediately(ex, std::move(now));
+      }
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = rebound::allocate(allocator, 1);
     handler_operation* self = nullptr;
@@ -84,6 +90,49 @@ class handler_operation final : public party, private parked_handler {
       return asio::get_associated_executor(handler, fallback);
   }
 
+  /// Whether what may happen at once is tried before there is an object for the wait.
+  static constexpr bool tries_first = requires { Operation::often_ready; }
+  &&!OnTheSpot && has_execution_context<handler_executor> &&
+      std::is_nothrow_move_constructible_v<decltype(std::declval<Operation&>().take_arguments())>;
+
+  [[nodiscard]] static bool done_at_once(Operation& op) noexcept {
+    const auto& f = Operation::functions;
+    byte_lock* const lock = f.lock(op);
+    if (!lock || !f.ready(op)) return false;
+    party nobody(nullptr, nullptr);
+    op.begin(nobody);
+    op.prepare();
+    bool done = false;
+    wake_list woken;
+    {
+      const std::lock_guard guard(*lock);
+      done = attempt(op, woken);
+    }
+    woken.wake_all();
+    op.who = nullptr;
+    return done;
+  }
+
+  /// A handler on its way to its executor with what its operation has completed with.
+  class completion {
+   public:
+    using allocator_type = asio::associated_allocator_t<Handler>;
+    using arguments = decltype(std::declval<Operation&>().take_arguments());
+
+    completion(Handler&& h, arguments&& all) : handler_(std::move(h)), arguments_(std::move(all)) {}
+
+    [[nodiscard]] const Handler& handler() const noexcept { return handler_; }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return asio::get_associated_allocator(handler_);
+    }
+
+    void operator()() { std::apply(std::move(handler_), std::move(arguments_)); }
+
+   private:
+    Handler handler_;
+    arguments arguments_;
+  };
+
   /// Owns the operation on its way to the handler's executor.
   class delivery {
    public:
@@ -96,8 +145,9 @@ class handler_operation final : public party, private parked_handler {
       if (op_) op_->free();
     }
 
+    [[nodiscard]] const Handler& handler() const noexcept { return op_->handler_; }
     [[nodiscard]] allocator_type get_allocator() const noexcept {
-      return completion_allocator_of<handler_executor>(op_->handler_);
+      return completion_allocator_of<handler_executor>(handler());
     }
 
     void operator()() { std::exchange(op_, nullptr)->invoke(); }
@@ -154,7 +204,7 @@ class handler_operation final : public party, private parked_handler {
     if (!has_executor())
       delivery{*this}();
     else if constexpr (has_execution_context<handler_executor>)
-      detail::complete_immediately(handler_, executor_, delivery(*this));
+      detail::complete_immediately(executor_, delivery(*this));
     else
       post();
   }
@@ -175,7 +225,7 @@ class handler_operation final : public party, private parked_handler {
     wake_list woken;
     {
       const auto guard = lock ? std::unique_lock(*lock) : std::unique_lock<byte_lock>();
-      if (!lock || !attempt(woken)) {
+      if (!lock || !attempt(operation_, woken)) {
         if (lock) f.enlist(operation_);
         if (!home || home->try_add(static_cast<parked_handler&>(*this))) return true;
         waits = true;
@@ -191,11 +241,11 @@ class handler_operation final : public party, private parked_handler {
   }
 
   /// That moving the element throws is a completion, not a failure to start.
-  [[nodiscard]] bool attempt(wake_list& woken) noexcept {
+  [[nodiscard]] static bool attempt(Operation& op, wake_list& woken) noexcept {
     try {
-      return Operation::functions.attempt(operation_, woken);
+      return Operation::functions.attempt(op, woken);
     } catch (...) {
-      operation_.outcome = waiter::state::failed;
+      op.outcome = waiter::state::failed;
       return true;
     }
   }

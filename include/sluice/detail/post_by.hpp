@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/asio_compatibility.hpp>
 #include <sluice/detail/make_target.hpp>
 #include <sluice/executor.hpp>
 
@@ -26,6 +27,28 @@ template <class Executor, class Handler>
     return {};
   else
     return asio::get_associated_allocator(handler);
+}
+
+/// Queues a function on an executor of this library, in memory of its associated allocator.
+template <class Function>
+void queue(const executor& ex, Function function) {
+  const auto allocator = asio::get_associated_allocator(function);
+  if constexpr (is_default_allocator<std::remove_const_t<decltype(allocator)>>)
+    detail::run_or_queue(*ex.where(), false, std::move(function), recycling_allocator<void>());
+  else
+    detail::run_or_queue(*ex.where(), false, std::move(function), allocator);
+}
+
+/// Calls `function`, which has completed at once: through the immediate executor of its handler,
+/// if there are any, by a post to `ex` otherwise.
+template <class Executor, class Function>
+void complete_immediately(const Executor& ex, Function function) {
+  if constexpr (has_immediate_executors)
+    asio::dispatch(detail::immediate_executor_of(function.handler(), ex), std::move(function));
+  else if constexpr (std::is_same_v<Executor, executor>)
+    detail::queue(ex, std::move(function));
+  else
+    asio::post(ex, std::move(function));
 }
 
 /// A function on its way to an executor.
