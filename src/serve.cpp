@@ -58,15 +58,17 @@ serve_state::advice serve_state::accept_failed(const error_code& e) {
 
 void serve_state::connection_failed() {
   const auto failed = std::current_exception();
+  bool peer_has_ended = false;
   try {
     throw;
   } catch (const system_error& e) {
     if (e.code() == asio::error::operation_aborted && cut_.ctx.err()) return;
+    peer_has_ended = e.code() == asio::error::eof;
   } catch (...) {
   }
   if (options_.report)
     options_.report(failed);
-  else
+  else if (!peer_has_ended)  // which is how most connections end
     std::fprintf(stderr, "a connection has failed: %s\n", describe(failed).c_str());
 }
 

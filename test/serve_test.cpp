@@ -182,6 +182,33 @@ BOOST_AUTO_TEST_CASE(an_exception_ends_its_own_connection_and_is_reported) {
   BOOST_TEST(reported[1] == "End of file");
 }
 
+BOOST_AUTO_TEST_CASE(without_a_function_a_failure_is_printed_but_not_the_end_of_a_stream) {
+  const auto printed = [](const std::function<void()>& f) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), &std::fclose);
+    BOOST_REQUIRE(file);
+    const int errors = ::dup(STDERR_FILENO);
+    ::dup2(::fileno(file.get()), STDERR_FILENO);
+    f();
+    ::dup2(errors, STDERR_FILENO);
+    ::close(errors);
+    std::rewind(file.get());
+    char text[200];
+    return std::string(text, std::fread(text, 1, sizeof text, file.get()));
+  };
+  server_on_loopback s;
+  int handled = 0;
+  s.serve([&](tcp::socket) -> sluice::task<> {
+    if (++handled == 1) throw sluice::system_error(asio::error::eof, "x");
+    throw std::runtime_error("wrong");
+    co_return;
+  });
+  auto a = s.connect(), b = s.connect();
+  const std::string text = printed([&] { s.run_until([&] { return handled == 2; }); });
+  s.stop.emit(asio::cancellation_type::total);
+  s.run_to_the_end();
+  BOOST_TEST(text == "a connection has failed: wrong\n");
+}
+
 BOOST_AUTO_TEST_CASE(connections_that_do_not_end_in_time_are_cut_off) {
   server_on_loopback s;
   s.options.grace = 50ms;

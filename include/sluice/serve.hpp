@@ -56,7 +56,7 @@ class serve_options {
   /// Told of an exception that has left a connection's handler, and has ended that connection only.
   /** An error of a connection that has been cut off is none. It may be called from several threads
    * at the same time. What it throws leaves the context's `run()`. Without one a line is written to
-   * standard error. */
+   * standard error, except for `asio::error::eof`. */
   std::function<void(std::exception_ptr)> report;
 
   /// Told why nobody can be accepted at present (out of descriptors, for example), at most once a
