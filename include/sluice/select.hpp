@@ -790,7 +790,8 @@ requires std::invocable < std::decay_t<Handler>
  * Any type. A select whose case has been claimed completes with its value; a cancelled one has done
  * nothing to any channel, its Asio operations have been cancelled and awaited, and the first of
  * them that succeeded all the same is its result. An Asio operation that ignores cancellation
- * delays it, unless it is one to `abandon`.
+ * delays it, unless it is one to `abandon`. With a token it is cancelled too once no case is left
+ * that may happen: when all its channels have lost their last handle.
  *
  * @par Errors
  * That of the case; `asio::error::operation_aborted` if cancelled. With a token, in an
