@@ -107,9 +107,6 @@ BOOST_AUTO_TEST_CASE(a_closed_channel_cannot_be_opened_again) {
     }
     || requires {
       ch.clear();
-    }
-    || requires {
-      ch.cancel();
     };
   };
   BOOST_TEST(!opens(channel<int>()));
