@@ -108,7 +108,7 @@ std::size_t both_found_nothing(std::size_t n, Make make, Act act, Look look) {
 }
 
 std::size_t many() {
-  return rounds(5'000);
+  return rounds(2'000);
 }
 
 int_channel empty() {
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(try_send_finds_a_receiver_that_waits) {
     error_code e;
     nothing = !ch.try_send(2, e);
   };
-  BOOST_TEST(both_found_nothing(rounds(10'000), make, receive_later, look) == 0U);
+  BOOST_TEST(both_found_nothing(rounds(3'000), make, receive_later, look) == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(size_tells_of_a_value_that_was_sent) {
@@ -240,7 +240,7 @@ BOOST_AUTO_TEST_CASE(otherwise_is_not_taken_beside_a_range_with_a_case_that_has_
     cases.emplace_back(otherwise([&nothing] { nothing = true; }));
     return sluice::select(std::move(cases));
   };
-  BOOST_TEST(both_found_nothing(rounds(10'000), empty, put_one, look) == 0U);
+  BOOST_TEST(both_found_nothing(rounds(3'000), empty, put_one, look) == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(select_in_order_takes_the_first_that_has_happened) {
@@ -273,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_timeout_of_zero_does_not_end_what_has_happened) {
       }
     }(ch, nothing);
   };
-  BOOST_TEST(both_found_nothing(rounds(10'000), empty, put_one, look) == 0U);
+  BOOST_TEST(both_found_nothing(rounds(3'000), empty, put_one, look) == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(try_acquire_finds_units_that_were_given_back) {
@@ -318,19 +318,19 @@ BOOST_AUTO_TEST_CASE(otherwise_is_not_taken_beside_a_context_that_is_done) {
   const auto look = [](auto& c, bool& nothing) {
     return sluice::select(on(c.ctx.done(), ignore), otherwise([&nothing] { nothing = true; }));
   };
-  BOOST_TEST(both_found_nothing(rounds(10'000), undone, cancel, look) == 0U);
+  BOOST_TEST(both_found_nothing(rounds(3'000), undone, cancel, look) == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(err_tells_that_a_context_is_done) {
   const auto look = [](auto& c, bool& nothing) { nothing = !c.ctx.err(); };
-  BOOST_TEST(both_found_nothing(rounds(10'000), undone, cancel, look) == 0U);
+  BOOST_TEST(both_found_nothing(rounds(3'000), undone, cancel, look) == 0U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
 
 // What a closed channel that has been drained answers does not depend on who drained it.
 BOOST_AUTO_TEST_CASE(a_channel_that_was_closed_and_then_drained_by_another_thread_is_closed) {
-  const std::size_t n = rounds(20'000);
+  const std::size_t n = rounds(5'000);
   std::vector<int_channel> channels;
   for (std::size_t i = 0; i < n; ++i) channels.push_back(full());
   meeting start;
