@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(a_long_chain_of_merged_contexts_takes_constant_stack) {
 
 // A diamond: what is reached in two ways is told once, with one cause.
 BOOST_AUTO_TEST_CASE(from_two_threads_makes_merged_contexts_done_once) {
-  for (std::size_t i = 0; i < rounds(2000); ++i) {
+  for (std::size_t i = 0; i < rounds(500); ++i) {
     const auto a = with_cancel(context::background());
     const auto b = with_cancel(context::background());
     std::vector<sluice::cancellable_context> merged;
