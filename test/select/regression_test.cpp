@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_b
   std::atomic<bool> begun = false;
   std::atomic<std::size_t> ended = 0;
   std::atomic<std::size_t> wrong = 0;
-  for (std::size_t i = 0; i < rounds(2'000); ++i) {
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
     begun = false;
     auto limited = sluice::with_cancel(sluice::context::background());
     sluice::go(limited.ctx, running.io, [&]() -> task<> {
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_a_sleep_at_the_same_time_are_
   running_context running(2);
   const watchdog dog;
   std::atomic<std::size_t> ended = 0;
-  for (std::size_t i = 0; i < rounds(3'000); ++i) {
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
     auto limited = sluice::with_cancel(sluice::context::background());
     sluice::go(limited.ctx, running.io, [&]() -> task<> {
       for (;;) {
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_a_sleep_at_the_same_time_are_
     while (ended <= i) std::this_thread::yield();
   }
   running.join();
-  BOOST_TEST(ended == rounds(3'000));
+  BOOST_TEST(ended == rounds(1'000));
 }
 
 BOOST_AUTO_TEST_CASE(a_select_and_a_cancellation_before_its_launch_agree) {
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_select_and_a_cancellation_before_its_launch_agree) {
   std::atomic<bool> begun = false;
   std::atomic<std::size_t> ended = 0;
   std::atomic<std::size_t> wrong = 0;
-  for (std::size_t i = 0; i < rounds(2'000); ++i) {
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
     begun = false;
     auto limited = sluice::with_cancel(sluice::context::background());
     sluice::go(limited.ctx, running.io, [&]() -> task<> {
