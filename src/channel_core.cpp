@@ -435,6 +435,7 @@ void channel_core::last_handle_gone() noexcept {
                               ? here.shared_claim->loses_last_hope() && claim_whole(here)
                               : abandons(here) && claim(here);
         if (!ends) continue;
+        if (here.shared_claim) retain_state();  // its select finds it gone and gives that back
         take_out(here);
         woken.add(here);
       }

@@ -175,10 +175,12 @@ BOOST_AUTO_TEST_CASE(timeout_of_a_goroutine_that_has_its_own_timeouts) {
       }
     };
     // On a busy machine the long one may be over before a short one has been looked at.
-    for (auto longer = 5ms; timeouts == 0; longer *= 2) {
+    auto longer = 5ms;
+    do {
       const auto e = co_await error_of(timeout(sluice::go(io, patient, asio::deferred), longer));
       BOOST_REQUIRE(e == no_error);  // it ended because it was cancelled, and gave its number
-    }
+      longer *= 2;
+    } while (timeouts == 0);
   });
   run(io);
 }
