@@ -224,6 +224,8 @@ bool handling_own_cancellation() noexcept {
   }
 }
 
+// Nothing but the node: somebody's strand may be held here, and what else the node makes ready may
+// wait for that strand. It goes to the event loop when the worker ends.
 void run_here(scheduler& s, ready_node& node) {
   if (worker* const w = innermost; w && &w->owner == &s) {
     node.run(node, w);
@@ -231,7 +233,6 @@ void run_here(scheduler& s, ready_node& node) {
   }
   worker w(s);
   node.run(node, &w);
-  if (s.has_native_executor() && s.running_in_this_thread()) s.drain(w);
 }
 
 }  // namespace sluice::detail

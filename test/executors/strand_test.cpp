@@ -13,11 +13,14 @@
 
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_future.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
@@ -181,6 +184,37 @@ BOOST_AUTO_TEST_CASE(runs_nothing_else_inside_a_dispatch_than_what_that_complete
   });
   run(io);
   BOOST_TEST(ran_inside == 0);
+}
+
+// What a goroutine on somebody's strand wakes may wait for that strand itself.
+BOOST_AUTO_TEST_CASE(on_a_strand_of_the_users_runs_nothing_else_in_its_turn) {
+  const watchdog dog;
+  for (const bool moves : {false, true}) {
+    asio::io_context io;
+    const auto strand = asio::make_strand(io);
+    const auto woken = sluice::make_channel<int>(io, 1);
+    const auto go_on = sluice::make_channel<int>(io);
+    const auto waits_for_the_strand = [&]() -> task<> {
+      static_cast<void>(co_await woken.receive());
+      asio::post(strand, asio::use_future).get();
+    };
+    const auto wakes = [&]() -> task<> {
+      static_cast<void>(co_await go_on.receive());
+      if (moves) co_await asio::dispatch(asio::bind_executor(strand, asio::deferred));
+      woken.try_send(1);
+    };
+    sluice::go(io, waits_for_the_strand);
+    if (moves)
+      sluice::go(io, wakes);
+    else
+      sluice::go(strand, wakes);
+    sluice::go(io, [&]() -> task<> {
+      // The strand is busy when the goroutine comes to it.
+      if (moves) asio::post(strand, [] { std::this_thread::yield(); });
+      co_await go_on.send(1);
+    });
+    run(io, 2);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

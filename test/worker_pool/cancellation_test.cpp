@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(ends_every_wait_of_the_job_and_is_told) {
             sockets.near.async_read_some(asio::buffer(byte), sluice::use_task)));
         co_return 0;
       }};
-  any_pool p(io, {.job_timeout = 1ms}, do_it);
+  any_pool p(io, {.job_timeout = 50ms}, do_it);
   std::vector<submitter> submitters(std::size(waits));
   for (std::size_t i = 0; i < submitters.size(); ++i) p.submit(waits[i])(submitters[i].token());
   run(io);

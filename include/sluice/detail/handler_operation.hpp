@@ -95,13 +95,13 @@ class handler_operation final : public party, private parked_handler {
   &&!OnTheSpot && has_execution_context<handler_executor> &&
       std::is_nothrow_move_constructible_v<decltype(std::declval<Operation&>().take_arguments())>;
 
-  [[nodiscard]] static bool done_at_once(Operation& op) noexcept {
+  [[nodiscard]] static bool done_at_once(Operation& op) {
     const auto& f = Operation::functions;
     byte_lock* const lock = f.lock(op);
     if (!lock || !f.ready(op)) return false;
+    op.prepare();
     party nobody(nullptr, nullptr);
     op.begin(nobody);
-    op.prepare();
     bool done = false;
     wake_list woken;
     {
