@@ -2,6 +2,7 @@
 // intermediate ones of a composed operation, and its own steps never overlap.
 #include <sluice/channel.hpp>
 #include <sluice/go.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/task.hpp>
 #include <sluice/this_goroutine.hpp>
