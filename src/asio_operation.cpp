@@ -4,6 +4,7 @@
 
 #include <sluice/detail/make_target.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/post_by.hpp>
 #include <sluice/detail/scheduler.hpp>
 
 #include <mutex>
@@ -12,9 +13,7 @@ namespace sluice::detail {
 
 void emission::post(const std::shared_ptr<emission>& self, const target_ptr& strand,
                     asio::cancellation_type type) {
-  executor(strand).require(asio::execution::blocking.never).execute([self, type] {
-    self->emit(type);
-  });
+  detail::queue(executor(strand), [self, type] { self->emit(type); });
 }
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
@@ -33,24 +32,22 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
     return true;
   }
   g.become_serial();
-  executor(g.where)
-      .require(asio::execution::blocking.never)
-      .execute([this, launch, arg, held = ticket(g)] {
-        if (held->ended()) return;
-        try {
-          if (!begin()) return held->make_ready();
-          const on_behalf_of current(*held.get());
-          launch(arg);
-        } catch (...) {
-          failure_ = std::current_exception();
-          met_.store(true, std::memory_order_relaxed);
-        }
-        if (!met_.exchange(true, std::memory_order_acq_rel)) return;
-        if (abandoned_ && !failure_)
-          held->abandon();
-        else
-          held->make_ready();
-      });
+  detail::queue(executor(g.where), [this, launch, arg, held = ticket(g)] {
+    if (held->ended()) return;
+    try {
+      if (!begin()) return held->make_ready();
+      const on_behalf_of current(*held.get());
+      launch(arg);
+    } catch (...) {
+      failure_ = std::current_exception();
+      met_.store(true, std::memory_order_relaxed);
+    }
+    if (!met_.exchange(true, std::memory_order_acq_rel)) return;
+    if (abandoned_ && !failure_)
+      held->abandon();
+    else
+      held->make_ready();
+  });
   return true;
 }
 
@@ -95,13 +92,11 @@ bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) 
     }
   }
   if (!g.where->is_serial()) g.become_serial();
-  executor(g.where)
-      .require(asio::execution::blocking.never)
-      .execute([launch, arg, held = ticket(g)] {
-        if (held->ended()) return;
-        const on_behalf_of current(*held.get());
-        launch(arg);
-      });
+  detail::queue(executor(g.where), [launch, arg, held = ticket(g)] {
+    if (held->ended()) return;
+    const on_behalf_of current(*held.get());
+    launch(arg);
+  });
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <sluice/detail/channel_core.hpp>
 #include <sluice/detail/operation.hpp>
+#include <sluice/detail/post_by.hpp>
 #include <sluice/detail/scheduler.hpp>
 #include <sluice/executor.hpp>
 
@@ -247,11 +248,9 @@ bool select_wait::start_plain() {
 }
 
 void select_wait::post_to_strand(void (select_wait::*step)()) {
-  executor(goroutine_->where)
-      .require(asio::execution::blocking.never)
-      .execute([this, step, held = ticket(*goroutine_)] {
-        if (!held->ended()) (this->*step)();
-      });
+  detail::queue(executor(goroutine_->where), [this, step, held = ticket(*goroutine_)] {
+    if (!held->ended()) (this->*step)();
+  });
 }
 
 // An operation may complete from inside its launch; the rest is not launched then.

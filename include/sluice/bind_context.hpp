@@ -5,6 +5,7 @@
 #include <sluice/detail/associated_goroutine.hpp>
 #include <sluice/detail/executor_of_operation.hpp>
 #include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/post_by.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -130,11 +131,10 @@ class context_initiation {
     if (!g || g->on_its_strand())
       return launch(std::forward<Handler>(handler), std::forward<Args>(args)...);
     g->become_serial();
-    executor(g->where)
-        .require(asio::execution::blocking.never)
-        .execute([self = std::move(*this),
-                  h = std::decay_t<Handler>(std::forward<Handler>(handler)),
-                  all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
+    detail::queue(
+        executor(g->where),
+        [self = std::move(*this), h = std::decay_t<Handler>(std::forward<Handler>(handler)),
+         all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
           std::apply([&](auto&... a) { self.launch(std::move(h), std::move(a)...); }, all);
         });
   }
