@@ -8,7 +8,8 @@
 #include <sluice/runtime.hpp>
 #include <sluice/use_task.hpp>
 
-#include "../support.hpp"
+#include "counting_allocator.hpp"
+#include "support.hpp"
 
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/defer.hpp>
@@ -68,32 +69,6 @@ static_assert(can_require<execution::relationship_t::fork_t>);
 static_assert(can_require<execution::relationship_t::continuation_t>);
 static_assert(can_require<execution::outstanding_work_t::tracked_t>);
 static_assert(can_require<execution::outstanding_work_t::untracked_t>);
-struct used_memory {
-  std::size_t allocated = 0;
-  std::size_t freed = 0;
-};
-
-/// An allocator that counts what is allocated through it and its copies.
-template <class T>
-struct counting_allocator {
-  using value_type = T;
-  explicit counting_allocator(used_memory& u) noexcept : used(&u) {}
-  template <class U>
-  counting_allocator(const counting_allocator<U>& other) noexcept : used(other.used) {}
-  T* allocate(std::size_t n) {
-    ++used->allocated;
-    return std::allocator<T>().allocate(n);
-  }
-  void deallocate(T* p, std::size_t n) {
-    ++used->freed;
-    std::allocator<T>().deallocate(p, n);
-  }
-  friend bool operator==(counting_allocator a, counting_allocator b) noexcept {
-    return a.used == b.used;
-  }
-  used_memory* used;
-};
-
 using counting = counting_allocator<void>;
 static_assert(can_require<execution::allocator_t<std::allocator<void>>>);
 static_assert(can_require<execution::allocator_t<void>>);
@@ -223,7 +198,7 @@ BOOST_AUTO_TEST_SUITE(executor_allocator)
 
 BOOST_AUTO_TEST_CASE(is_what_a_query_says_and_stays_when_other_properties_are_required) {
   asio::io_context io;
-  used_memory used;
+  memory_account used;
   const counting memory(used);
   const auto ex = asio::require(sluice::get_executor(io), execution::allocator(memory));
   const auto all =
@@ -243,19 +218,19 @@ BOOST_AUTO_TEST_CASE(is_what_a_query_says_and_stays_when_other_properties_are_re
 BOOST_AUTO_TEST_CASE(gives_the_memory_of_what_is_posted_and_has_it_back_before_the_call) {
   asio::io_context io;
   const executor ex = sluice::get_executor(io);
-  used_memory used;
+  memory_account used;
   std::size_t calls = 0, had_back = 0;
   const auto f = [&] {
     ++calls;
-    had_back += used.allocated == used.freed ? 1 : 0;
+    had_back += used.allocations == used.deallocations ? 1 : 0;
   };
   const auto bound = [&] { return asio::bind_allocator(counting(used), f); };
   const auto in_turn = [&](std::size_t allocations) {
     io.run();
     io.restart();
-    BOOST_TEST(used.allocated == allocations);
-    BOOST_TEST(used.freed == allocations);
-    used = {};
+    BOOST_TEST(used.allocations == allocations);
+    BOOST_TEST(used.deallocations == allocations);
+    used.reset();
   };
   asio::post(ex, bound());
   in_turn(1);
@@ -274,20 +249,20 @@ BOOST_AUTO_TEST_CASE(gives_the_memory_of_what_is_posted_and_has_it_back_before_t
 BOOST_AUTO_TEST_CASE(gives_the_memory_of_what_goes_through_a_strand) {
   asio::io_context io;
   const asio::strand<executor> strand(sluice::get_executor(io));
-  used_memory used;
+  memory_account used;
   bool called = false;
   asio::post(strand, asio::bind_allocator(counting(used), [&] { called = true; }));
-  BOOST_TEST(used.allocated != 0U);
+  BOOST_TEST(used.allocations != 0U);
   io.run();
   BOOST_TEST(called);
-  BOOST_TEST(used.allocated == used.freed);
+  BOOST_TEST(used.allocations == used.deallocations);
 }
 
 // An arena for one operation must do: see completion_allocator.
 BOOST_AUTO_TEST_CASE(of_a_handler_is_asked_once_for_an_operation_that_waits_or_is_ready) {
   asio::io_context io;
   const auto ch = sluice::make_channel<int>(io, 1);
-  used_memory used;
+  memory_account used;
   int calls = 0;
   const auto receive = [&] {
     ch.async_receive(asio::bind_allocator(counting(used), [&](auto, auto) { ++calls; }));
@@ -295,9 +270,9 @@ BOOST_AUTO_TEST_CASE(of_a_handler_is_asked_once_for_an_operation_that_waits_or_i
   const auto once = [&] {
     io.run();
     io.restart();
-    BOOST_TEST(used.allocated == 1U);
-    BOOST_TEST(used.freed == 1U);
-    used = {};
+    BOOST_TEST(used.allocations == 1U);
+    BOOST_TEST(used.deallocations == 1U);
+    used.reset();
   };
   receive();
   ch.try_send(1);
@@ -331,18 +306,18 @@ BOOST_AUTO_TEST_CASE(that_stands_for_none_makes_no_other_executor) {
 }
 
 BOOST_AUTO_TEST_CASE(has_the_memory_back_of_what_is_never_called) {
-  used_memory used;
+  memory_account used;
   {
     asio::io_context io;
     asio::post(sluice::get_executor(io), asio::bind_allocator(counting(used), [] {}));
-    BOOST_TEST(used.allocated == 1U);
+    BOOST_TEST(used.allocations == 1U);
   }
-  BOOST_TEST(used.freed == 1U);
+  BOOST_TEST(used.deallocations == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(may_be_that_of_the_executor_that_goroutines_are_started_on) {
   asio::io_context io;
-  used_memory used;
+  memory_account used;
   const auto ex = asio::require(sluice::get_executor(io), execution::allocator(counting(used)));
   bool ended = false;
   sluice::go(ex, [&]() -> task<> {

@@ -10,6 +10,7 @@
 #include <sluice/wait_group.hpp>
 #include <sluice/worker_pool.hpp>
 
+#include "counting_allocator.hpp"
 #include "support.hpp"
 #include "told_elsewhere.hpp"
 
@@ -90,38 +91,6 @@ class ready_places {
   sluice::shared_mutex rw;
   sluice::semaphore sem{2};
   sluice::cancellable_context done = sluice::with_cancel(sluice::context::background());
-};
-
-/// What an allocator has given out.
-struct memory_account {
-  std::atomic<long> bytes{0};
-  std::atomic<long> allocations{0};
-};
-
-template <class T>
-struct counting_allocator {
-  using value_type = T;
-
-  explicit counting_allocator(memory_account& a) noexcept : account(&a) {}
-  template <class U>
-  counting_allocator(const counting_allocator<U>& other) noexcept : account(other.account) {}
-
-  T* allocate(std::size_t n) const {
-    account->bytes += static_cast<long>(n * sizeof(T));
-    ++account->allocations;
-    return std::allocator<T>().allocate(n);
-  }
-  void deallocate(T* p, std::size_t n) const noexcept {
-    account->bytes -= static_cast<long>(n * sizeof(T));
-    std::allocator<T>().deallocate(p, n);
-  }
-
-  template <class U>
-  bool operator==(const counting_allocator<U>& other) const noexcept {
-    return account == other.account;
-  }
-
-  memory_account* account;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
+#include "counting_allocator.hpp"
 #include "goroutine/helpers.hpp"
 #include "goroutine/own_context.hpp"
 
@@ -40,32 +41,6 @@ using sluice::this_goroutine::yield;
 auto counting(std::atomic<int>& alive, std::atomic<int>& calls) {
   return [here = witness(alive), &calls](auto&&...) { ++calls; };
 }
-
-/// An allocator that counts what it has given out.
-template <class T>
-struct counting_allocator {
-  using value_type = T;
-
-  explicit counting_allocator(std::atomic<long>& b) noexcept : bytes(&b) {}
-  template <class U>
-  counting_allocator(const counting_allocator<U>& other) noexcept : bytes(other.bytes) {}
-
-  T* allocate(std::size_t n) const {
-    *bytes += static_cast<long>(n * sizeof(T));
-    return std::allocator<T>().allocate(n);
-  }
-  void deallocate(T* p, std::size_t n) const noexcept {
-    *bytes -= static_cast<long>(n * sizeof(T));
-    std::allocator<T>().deallocate(p, n);
-  }
-
-  template <class U>
-  bool operator==(const counting_allocator<U>& other) const noexcept {
-    return bytes == other.bytes;
-  }
-
-  std::atomic<long>* bytes;
-};
 
 }  // namespace
 
@@ -174,10 +149,10 @@ BOOST_AUTO_TEST_CASE(that_were_served_but_not_called_are_destroyed_with_what_the
 
 // EX05: the memory is given back on abandon as well.
 BOOST_AUTO_TEST_CASE(give_their_memory_back_to_their_allocator) {
-  std::atomic<long> bytes = 0;
+  memory_account account;
   std::atomic<int> alive = 0;
   std::atomic<int> calls = 0;
-  const counting_allocator<std::byte> allocator(bytes);
+  const counting_allocator<std::byte> allocator(account);
   auto ch = make_channel<int>();
   sluice::mutex m;
   const auto held = m.try_lock();
@@ -191,11 +166,11 @@ BOOST_AUTO_TEST_CASE(give_their_memory_back_to_their_allocator) {
     m.lock()(handler());
     sluice::go(
         io, [&]() -> task<> { static_cast<void>(co_await ch.receive()); }, handler());
-    BOOST_TEST(bytes > 0);
+    BOOST_TEST(account.bytes > 0);
     poll(io);
     ch.try_send(1);  // a handler on its way
   }
-  BOOST_TEST(bytes == 0);
+  BOOST_TEST(account.bytes == 0);
   BOOST_TEST(alive == 0);
   BOOST_TEST(calls == 0);
 }
