@@ -63,23 +63,29 @@ auto until_done(const sluice::context& ctx, const Executor& where, Handler handl
   return sluice::bind_context(ctx, asio::bind_executor(where, std::move(handler)));
 }
 
-/// One connection, which lasts as long as its `server_connection`. One handler at a time: no lock.
+/// One connection, which lasts as long as its `server_connection`. Its handlers run on a strand of
+/// its own, as does what ends its reads when the server stops: no lock.
 class session : public std::enable_shared_from_this<session> {
  public:
   session(tcp::socket socket, sluice::server_connection connection, services& s)
-      : socket_(std::move(socket)), connection_(std::move(connection)), services_(s) {}
+      : socket_(std::move(socket)),
+        strand_(asio::make_strand(socket_.get_executor())),
+        connection_(std::move(connection)),
+        services_(s) {}
 
-  void start() { read_line(); }
+  void start() {
+    asio::dispatch(strand_, [self = shared_from_this()] { self->read_line(); });
+  }
 
  private:
   void read_line() {
     auto have_read = [self = shared_from_this()](error_code e, std::size_t n) {
       if (!e) self->count(n);
     };
-    sluice::timeout(asio::async_read_until(socket_, asio::dynamic_buffer(received_, 64 * 1024),
-                                           '\n', asio::deferred),
-                    services_.idle)(
-        until_done(connection_.stopping(), socket_.get_executor(), std::move(have_read)));
+    sluice::timeout(
+        asio::async_read_until(socket_, asio::dynamic_buffer(received_, 64 * 1024), '\n',
+                               asio::deferred),
+        services_.idle)(until_done(connection_.stopping(), strand_, std::move(have_read)));
   }
 
   /// If all workers are busy and their queue is full the job waits, and nothing more is read.
@@ -93,7 +99,7 @@ class session : public std::enable_shared_from_this<session> {
         self->log(words);
     };
     services_.workers.submit(std::move(line))(
-        asio::bind_executor(socket_.get_executor(), std::move(have_counted)));
+        asio::bind_executor(strand_, std::move(have_counted)));
   }
 
   /// Goes on when there is room for it in the channel: a slow log slows the sessions down.
@@ -101,8 +107,7 @@ class session : public std::enable_shared_from_this<session> {
     auto have_logged = [self = shared_from_this(), words](error_code e) {
       if (!e) self->answer(std::to_string(words) + '\n');
     };
-    services_.log.async_send(words,
-                             asio::bind_executor(socket_.get_executor(), std::move(have_logged)));
+    services_.log.async_send(words, asio::bind_executor(strand_, std::move(have_logged)));
   }
 
   void answer(std::string text) {
@@ -110,12 +115,13 @@ class session : public std::enable_shared_from_this<session> {
     auto have_written = [self = shared_from_this()](error_code e, std::size_t) {
       if (!e) self->read_line();
     };
-    sluice::timeout(asio::async_write(socket_, asio::buffer(unwritten_), asio::deferred),
-                    services_.idle)(
-        until_done(connection_.stopping(), socket_.get_executor(), std::move(have_written)));
+    sluice::timeout(
+        asio::async_write(socket_, asio::buffer(unwritten_), asio::deferred),
+        services_.idle)(until_done(connection_.stopping(), strand_, std::move(have_written)));
   }
 
   tcp::socket socket_;
+  const asio::strand<tcp::socket::executor_type> strand_;
   const sluice::server_connection connection_;
   services& services_;
   std::string received_;
@@ -152,10 +158,11 @@ class callback_server {
       std::make_shared<session>(std::move(socket), std::move(connection), services_)->start();
     };
     // One after another: the sessions, the workers, the log.
-    sluice::serve(loop.acceptor, loop.options, begin)([&](error_code e, sluice::serve_result) {
+    sluice::serve(loop.acceptor, loop.options,
+                  begin)([&](error_code e, sluice::serve_result result) {
       services_.workers.stop()(
           asio::bind_executor(loop.io, [this](error_code) { services_.log.close(); }));
-      if (e) throw sluice::system_error(e);
+      loop.ended()(e, result);
     });
   }
 

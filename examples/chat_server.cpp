@@ -9,10 +9,12 @@
 // so has one that does not take what it is written for the slow time.
 //
 // What is bounded: guests, one too many is told so; lines at 16 KiB, whose author has to go; what a
-// guest has said and not all others have taken, at 128 KiB: no more is read from it until they
-// have, or have gone; what waits for a guest, at 1 MiB: it loses the lines beyond, and is told how
-// many. Comings and goings are told in a room of at most 100. Of a line only printable UTF-8 and
-// tabs pass.
+// guest has said and not all others have taken, at 128 KiB: beyond that it is read from more
+// slowly, 4 KiB in 10 ms, until they have, so that who does not listen silences nobody; what waits
+// for a guest, at 1 MiB: it loses the lines beyond, and is told how many. Half of that is for those
+// of whom no more than 16 KiB waits, so that who talks without end silences nobody. Lines that come
+// together are passed on together: the room has one turn for each read. Comings and goings are told
+// in a room of at most 100. Of a line only printable UTF-8 and tabs pass.
 #include "program.hpp"
 
 #include <sluice.hpp>
@@ -40,15 +42,26 @@ using std::chrono::milliseconds;
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 
 constexpr std::size_t longest_line = 16'384;
-constexpr std::size_t most_said = 128 * 1024;      // by one guest, and not taken by all others
-constexpr std::size_t most_waiting = 1024 * 1024;  // for one guest
-constexpr std::size_t most_announced = 100;        // guests in a room that is told who comes
+constexpr std::size_t most_said = 128 * 1024;   // by one guest, and not taken by all others
+constexpr std::size_t little_said = 16 * 1024;  // likewise: it is heard before those who say more
+constexpr auto patience = std::chrono::milliseconds(10);  // with those who have not taken it
+constexpr std::size_t most_waiting = 1024 * 1024;         // for one guest
+constexpr int most_in_system = 256 * 1024;   // for one guest, who would hear late what comes behind
+constexpr std::size_t most_announced = 100;  // guests in a room that is told who comes
 
-/// What everybody in the room is told. Destroyed when the last of them has taken it.
+/// One or more lines that everybody in the room is told. Destroyed when the last has taken it.
 struct message {
-  message(std::string t, sluice::semaphore::permit s) : text(std::move(t)), said(std::move(s)) {}
+  explicit message(std::string t, std::size_t n = 1, sluice::semaphore::permit s = {},
+                   bool much = false)
+      : text(std::move(t)), lines(n), said(std::move(s)), of_many(much) {}
+  /// The memory that it takes, with its places in queues.
+  static std::size_t size_of(const std::string& text) { return text.size() + 256; }
+  [[nodiscard]] std::size_t size() const { return size_of(text); }
+
   const std::string text;
+  const std::size_t lines;
   const sluice::semaphore::permit said;  // its author's, which it may say again
+  const bool of_many;                    // of somebody who talks a lot
 };
 using message_ptr = std::shared_ptr<const message>;
 
@@ -56,7 +69,7 @@ using message_ptr = std::shared_ptr<const message>;
 struct outbox {
   std::deque<message_ptr> waiting;
   std::size_t size = 0;
-  std::size_t lost = 0;  ///< lines since it was full
+  std::size_t lost = 0;  ///< lines, of which it has not been told
   const sluice::channel<void> filled = sluice::make_channel<void>(1);
 };
 
@@ -65,12 +78,10 @@ class room {
   /// Lets somebody in. @return Its number.
   int enter(const std::shared_ptr<outbox>& o) {
     const std::lock_guard guard(mutex_);
-    most_present_ = std::max(most_present_, ++present_);
     const int guest = ++guests_so_far_;
     announce("* " + name_of(guest) + " has come\n");
     guests_.emplace(guest, o);
-    put(*o, std::make_shared<message>("* you are " + name_of(guest) + '\n',
-                                      sluice::semaphore::permit()));
+    put(*o, std::make_shared<message>("* you are " + name_of(guest) + '\n'));
     return guest;
   }
 
@@ -78,16 +89,6 @@ class room {
     const std::lock_guard guard(mutex_);
     guests_.erase(guest);
     announce("* " + name_of(guest) + " has gone\n");
-  }
-
-  /// What belonged to a guest is free. Whenever half of them have gone the system gets it back.
-  void has_gone() {
-    {
-      const std::lock_guard guard(mutex_);
-      if (--present_ > most_present_ / 2) return;
-      most_present_ = present_;
-    }
-    give_memory_back();
   }
 
   /// Tells all but its author.
@@ -99,7 +100,7 @@ class room {
   /// Tells one guest.
   void tell_only(outbox& o, std::string text) {
     const std::lock_guard guard(mutex_);
-    put(o, std::make_shared<message>(std::move(text), sluice::semaphore::permit()));
+    put(o, std::make_shared<message>(std::move(text)));
   }
 
   /// Takes some of what waits for a guest.
@@ -107,15 +108,14 @@ class room {
     const std::lock_guard guard(mutex_);
     std::vector<message_ptr> taken;
     for (std::size_t size = 0; !o.waiting.empty() && size < 64 * 1024;) {
-      size += o.waiting.front()->text.size();
+      size += o.waiting.front()->size();
       taken.push_back(std::move(o.waiting.front()));
       o.waiting.pop_front();
     }
-    for (const auto& m : taken) o.size -= m->text.size();
-    if (o.lost != 0 && o.waiting.empty())
+    for (const auto& m : taken) o.size -= m->size();
+    if (o.lost != 0)
       taken.push_back(std::make_shared<message>(
-          "* you have missed " + std::to_string(std::exchange(o.lost, 0)) + " lines\n",
-          sluice::semaphore::permit()));
+          "* you have missed " + std::to_string(std::exchange(o.lost, 0)) + " lines\n"));
     return taken;
   }
 
@@ -124,15 +124,15 @@ class room {
  private:
   void announce(std::string text) {
     if (guests_.size() > most_announced) return;  // everybody telling everybody is quadratic
-    const auto m = std::make_shared<message>(std::move(text), sluice::semaphore::permit());
+    const auto m = std::make_shared<message>(std::move(text));
     for (const auto& [guest, o] : guests_) put(*o, m);
   }
 
   static void put(outbox& o, const message_ptr& m) {
-    if (o.lost != 0 || o.size + m->text.size() > most_waiting) {
-      ++o.lost;
+    if (o.size + m->size() > (m->of_many ? most_waiting / 2 : most_waiting)) {
+      o.lost += m->lines;
     } else {
-      o.size += m->text.size();
+      o.size += m->size();
       o.waiting.push_back(m);
     }
     error_code full_already;
@@ -142,30 +142,45 @@ class room {
   std::mutex mutex_;
   std::map<int, std::shared_ptr<outbox>> guests_;
   int guests_so_far_ = 0;
-  std::size_t present_ = 0;  ///< those who have left and are still written to included
-  std::size_t most_present_ = 0;
 };
 
-/// What of a line may be shown on the terminals of others: no control characters (a carriage return
-/// would let one guest pose as another), and nothing that is not UTF-8.
+/// The character with which a text begins, and its length, 0 if that is not UTF-8: cut short,
+/// longer than need be, a surrogate, or beyond the last character.
+std::pair<char32_t, std::size_t> first_character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const char32_t first = byte(0);
+  if (first < 0x80) return {first, 1};
+  const std::size_t n = first < 0xC0   ? 0
+                        : first < 0xE0 ? 2
+                        : first < 0xF0 ? 3
+                        : first < 0xF8 ? 4
+                                       : 0;
+  if (n == 0 || n > text.size()) return {0, 0};
+  char32_t c = first & (0x7Fu >> n);
+  for (std::size_t i = 1; i < n; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return {0, 0};
+    c = c << 6 | (byte(i) & 0x3Fu);
+  }
+  constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = c >= 0xD800 && c < 0xE000;
+  if (c < least[n] || surrogate || c > 0x10FFFF) return {0, 0};
+  return {c, n};
+}
+
+/// Whether a terminal obeys this character instead of showing it: control characters (a carriage
+/// return would let one guest pose as another), line ends, and what changes the direction of text.
+bool is_obeyed(char32_t c) {
+  return (c < 0x20 && c != '\t') || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E ||
+         c == 0x200F || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/// What of a line may be shown on the terminals of others.
 std::string printable(std::string_view line) {
   std::string clean;
-  for (std::size_t i = 0; i < line.size();) {
-    const auto c = static_cast<unsigned char>(line[i]);
-    const std::size_t n = c < 0x80   ? 1
-                          : c < 0xC2 ? 0
-                          : c < 0xE0 ? 2
-                          : c < 0xF0 ? 3
-                          : c < 0xF5 ? 4
-                                     : 0;
-    bool good = n != 0 && i + n <= line.size();
-    for (std::size_t k = 1; good && k < n; ++k)
-      good = (static_cast<unsigned char>(line[i + k]) & 0xC0) == 0x80;
-    const bool control =
-        n == 1 ? (c < 0x20 && c != '\t') || c == 0x7F
-               : n == 2 && c == 0xC2 && good && static_cast<unsigned char>(line[i + 1]) < 0xA0;
-    if (good && !control) clean.append(line, i, n);
-    i += good ? n : 1;
+  while (!line.empty()) {
+    const auto [c, n] = first_character(line);
+    if (n != 0 && !is_obeyed(c)) clean.append(line, 0, n);
+    line.remove_prefix(n == 0 ? 1 : n);
   }
   return clean;
 }
@@ -177,6 +192,9 @@ class chat_server {
   /// Serves a guest until it has to go.
   sluice::task<> serve(tcp::socket socket, sluice::context ctx) {
     const auto strand = co_await asio::this_coro::executor;  // the guest's two goroutines share it
+    error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    socket.set_option(tcp::socket::send_buffer_size(most_in_system), ignored);
     auto waiting = std::make_shared<outbox>();
     const int id = room_.enter(waiting);
     sluice::wait_group writing;
@@ -192,31 +210,40 @@ class chat_server {
       if (!ctx.err()) co_await writing.wait();  // it takes the rest, or is too slow
     } catch (const sluice::system_error&) {
     }
-    error_code ignored;
     socket.close(ignored);
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await writing.wait();
-    waiting.reset();
-    room_.has_gone();
   }
 
  private:
   /// Tells the room what the guest says.
   sluice::task<> listen(tcp::socket& socket, int id, outbox& waiting) {
     const std::string name = room::name_of(id);
-    sluice::semaphore credit(most_said);
+    sluice::semaphore credit(most_said), little(little_said);
     std::string received;  // and not yet told the room
     char data[4096];
     for (;;) {
-      std::size_t begin = 0;
+      std::string text;
+      std::size_t lines = 0, begin = 0;
       for (auto end = received.find('\n'); end != received.npos; end = received.find('\n', begin)) {
-        std::string text =
+        if (end - begin > longest_line) break;
+        text +=
             name + ": " + printable(std::string_view(received).substr(begin, end - begin)) + '\n';
         begin = end + 1;
-        auto said = co_await credit.acquire(text.size());
-        room_.tell(id, std::make_shared<message>(std::move(text), std::move(said)));
+        ++lines;
       }
       received.erase(0, begin);
+      if (lines != 0) {
+        const std::size_t size = message::size_of(text);
+        auto said = little.try_acquire(size);
+        const bool much = !said;
+        if (much)
+          co_await sluice::select(
+              sluice::on(credit.acquire(size),
+                         [&](sluice::semaphore::permit p) { said = std::move(p); }),
+              sluice::on(sluice::sleep_for(patience), [] {}));
+        room_.tell(id, std::make_shared<message>(std::move(text), lines, std::move(said), much));
+      }
       if (received.size() > longest_line) co_return;
       const auto [e, n] =
           co_await sluice::timeout(socket.async_read_some(asio::buffer(data), as_result), idle_);
@@ -259,7 +286,7 @@ void refuse(tcp::socket socket) {
 int main(int argc, char* argv[]) {
   constexpr unsigned day = 86'400'000;
   server_arguments server;
-  unsigned idle_ms = 600'000, slow_ms = 2'000;
+  unsigned idle_ms = 600'000, slow_ms = 5'000;
   command_line line("chat_server", "Lets guests talk to each other, on 127.0.0.1.");
   line.positional("PORT", server.port, 0, 65535, "where to listen; 0: the system chooses");
   line.option("--threads", server.threads, 1, 256, "how many threads run it");

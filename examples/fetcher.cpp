@@ -42,9 +42,9 @@ struct options {
 
 using response_parser = http::response_parser<http::string_body>;
 
-/// Nothing in here knows of the deadline or of the others: the goroutine is bound to a context, and
-/// when that is done every wait ends.
-sluice::task<std::string> fetch(const tcp::resolver::results_type& server, std::string host,
+/// The size of a page. Nothing in here knows of the deadline or of the others: the goroutine is
+/// bound to a context, and when that is done every wait ends.
+sluice::task<std::size_t> fetch(const tcp::resolver::results_type& server, std::string host,
                                 std::string path) {
   tcp::socket socket(co_await asio::this_coro::executor);
   co_await asio::async_connect(socket, server, use_task);
@@ -62,15 +62,16 @@ sluice::task<std::string> fetch(const tcp::resolver::results_type& server, std::
     const unsigned status = parser->get().result_int();
     interim = status < 200 && status != 101;
   }
-  if (!parser->is_done()) co_await http::async_read(socket, buffer, *parser, use_task);
+  // In pieces: where data is always there, the whole would never wait, and so never see the end.
+  while (!parser->is_done()) co_await http::async_read_some(socket, buffer, *parser, use_task);
   const auto& response = parser->get();
   if (response.result() != http::status::ok)
     throw std::runtime_error(std::to_string(response.result_int()));
-  co_return response.body();
+  co_return response.body().size();
 }
 
 /// An error that says which path.
-sluice::task<std::string> fetch_by_name(const tcp::resolver::results_type& server, std::string host,
+sluice::task<std::size_t> fetch_by_name(const tcp::resolver::results_type& server, std::string host,
                                         std::string path) {
   std::exception_ptr failure;
   try {
@@ -81,9 +82,16 @@ sluice::task<std::string> fetch_by_name(const tcp::resolver::results_type& serve
   throw std::runtime_error(path + ": " + sluice::describe(failure));
 }
 
-/// Fetches them all into `pages`, when the server's name has been looked up.
+/// What a request calls the server (RFC 9110, 7.2): the port is left out if it is that of HTTP.
+std::string host_of(const options& o) {
+  const bool address = o.host.find(':') != std::string::npos;  // of IPv6
+  const std::string host = address ? '[' + o.host + ']' : o.host;
+  return o.port == 80 ? host : host + ':' + std::to_string(o.port);
+}
+
+/// Fetches them all and notes their `sizes`, when the server's name has been looked up.
 sluice::task<> fetch_pages(const options& o, sluice::context ctx,
-                           std::vector<std::optional<std::string>>& pages, bool& looked_up) {
+                           std::vector<std::optional<std::size_t>>& sizes, bool& looked_up) {
   tcp::resolver resolver(co_await asio::this_coro::executor);
   // A lookup cannot be cancelled: a thread of Asio's waits for it.
   const auto server = co_await sluice::abandon(
@@ -91,9 +99,9 @@ sluice::task<> fetch_pages(const options& o, sluice::context ctx,
   looked_up = true;
   const auto start_all = [&](sluice::task_group& group) -> sluice::task<> {
     group.set_limit(o.limit);
-    for (std::size_t i = 0; i < pages.size(); ++i)
+    for (std::size_t i = 0; i < sizes.size(); ++i)
       group.go([&, i]() -> sluice::task<> {
-        pages[i] = co_await fetch_by_name(server, o.host, o.paths[i]);
+        sizes[i] = co_await fetch_by_name(server, host_of(o), o.paths[i]);
       });
     co_return;
   };
@@ -101,7 +109,7 @@ sluice::task<> fetch_pages(const options& o, sluice::context ctx,
 }
 
 sluice::task<int> fetch_all(const options& o) {
-  std::vector<std::optional<std::string>> pages(o.paths.size());
+  std::vector<std::optional<std::size_t>> sizes(o.paths.size());
   const auto [ctx, cancel] =
       sluice::with_timeout(sluice::context::background(), std::chrono::milliseconds(o.deadline_ms));
   std::string failure;
@@ -113,20 +121,20 @@ sluice::task<int> fetch_all(const options& o) {
     fetching.done();
   };
   fetching.add();
-  sluice::go(ctx, where, fetch_pages(o, ctx, pages, looked_up), asio::bind_executor(where, note));
+  sluice::go(ctx, where, fetch_pages(o, ctx, sizes, looked_up), asio::bind_executor(where, note));
   co_await fetching.wait();
 
   if (!failure.empty()) {
     if (ctx.err() == sluice::error::deadline_exceeded) failure = "the deadline has passed";
-    const auto fetched = std::ranges::count_if(pages, [](const auto& p) { return p.has_value(); });
+    const auto fetched = std::ranges::count_if(sizes, [](const auto& s) { return s.has_value(); });
     std::fprintf(stderr, "fetcher: %s; %td of %zu pages fetched\n", failure.c_str(), fetched,
-                 pages.size());
+                 sizes.size());
     // The thread that still looks the name up would be waited for.
     if (!looked_up) std::_Exit(1);
     co_return 1;
   }
-  for (std::size_t i = 0; i < pages.size(); ++i)
-    std::printf("%s: %zu bytes\n", o.paths[i].c_str(), pages[i]->size());
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    std::printf("%s: %zu bytes\n", o.paths[i].c_str(), *sizes[i]);
   co_return 0;
 }
 

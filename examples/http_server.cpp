@@ -30,9 +30,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,7 +51,25 @@ using namespace std::chrono_literals;
 
 using request = http::request<http::string_body>;
 using response = http::response<http::string_body>;
-using request_parser = http::request_parser<http::string_body>;
+
+/// A parser that knows where the trailer of a chunked body begins in what it is given.
+class request_parser : public http::request_parser<http::string_body> {
+ public:
+  request_parser() { on_chunk_header(note_last_chunk_); }
+
+  /// What of a text that it has just parsed is header or trailer.
+  [[nodiscard]] std::string_view fields_of(std::string_view parsed, bool in_body) const {
+    if (!in_body) return parsed;
+    return trailer_ ? parsed.substr(static_cast<std::size_t>(trailer_ - parsed.data())) : "";
+  }
+
+ private:
+  std::function<void(std::uint64_t, beast::string_view, error_code&)> note_last_chunk_ =
+      [this](std::uint64_t size, beast::string_view extensions, error_code&) {
+        if (size == 0) trailer_ = extensions.data() + extensions.size();
+      };
+  const char* trailer_ = nullptr;
+};
 
 constexpr auto as_result = asio::as_tuple(sluice::use_task);
 constexpr std::size_t most_buffered = 16 * 1024;
@@ -93,12 +114,41 @@ std::optional<response> refusal(error_code e) {
   return std::nullopt;
 }
 
+/// Whether a field Host can be one: a name or an address, perhaps a port (RFC 9110, 7.2).
+bool is_host(std::string_view text) {
+  const auto has_only = [](std::string_view s, std::string_view others) {
+    return std::ranges::all_of(s, [&](unsigned char c) {
+      return (c < 0x80 && std::isalnum(c)) || others.find(static_cast<char>(c)) != others.npos;
+    });
+  };
+  std::string_view port;
+  if (const auto colon = text.rfind(':'); colon != text.npos && !text.ends_with(']')) {
+    port = text.substr(colon + 1);
+    text = text.substr(0, colon);
+  }
+  if (!std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) return false;
+  if (text.starts_with('[') && text.ends_with(']'))
+    return has_only(text.substr(1, text.size() - 2), ":.-_~!$&'()*+;=");
+  return has_only(text, ".-_~!$&'()*+;=%");
+}
+
+/// Whom a target in the absolute form names; nothing if it is in another form.
+std::optional<std::string_view> authority_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!beast::iequals(target.substr(0, scheme.size()), scheme)) continue;
+    const auto rest = target.substr(scheme.size());
+    return rest.substr(0, rest.find_first_of("/?"));
+  }
+  return std::nullopt;
+}
+
 /// What is wrong with a header that could be read: RFC 9112, 3.2 and 6.1; RFC 9110, 10.1.1.
 std::optional<http::status> objection(const request& asked) {
   const auto hosts = asked.count(http::field::host);
   if (hosts > 1 || (hosts == 0 && asked.version() >= 11)) return http::status::bad_request;
-  if (asked[http::field::host].find_first_of(" \t,/?#@\\") != std::string_view::npos)
-    return http::status::bad_request;
+  if (!is_host(asked[http::field::host])) return http::status::bad_request;
+  const auto authority = authority_of(asked.target());
+  if (authority && (authority->empty() || !is_host(*authority))) return http::status::bad_request;
   if (const auto codings = asked.count(http::field::transfer_encoding)) {
     // Where such a body ends, others may see differently.
     if (asked.version() < 11 || codings > 1 || asked.count(http::field::content_length))
@@ -106,25 +156,30 @@ std::optional<http::status> objection(const request& asked) {
     if (!beast::iequals(asked[http::field::transfer_encoding], "chunked"))
       return http::status::not_implemented;
   }
-  if (asked.count(http::field::expect) &&
-      !beast::iequals(asked[http::field::expect], "100-continue"))
-    return http::status::expectation_failed;
+  const auto expected = asked.equal_range(http::field::expect);
+  for (auto e = expected.first; e != expected.second; ++e)
+    if (!beast::iequals(e->value(), "100-continue")) return http::status::expectation_failed;
   return std::nullopt;
 }
 
+/// Whether any of its fields Connection says so; Beast looks at the first.
+bool asks_to_close(const request& asked) {
+  const auto fields = asked.equal_range(http::field::connection);
+  return std::any_of(fields.first, fields.second, [](const auto& field) {
+    return http::token_list(field.value()).exists("close");
+  });
+}
+
 /// Whether a field goes on in the next line (obs-fold, RFC 9112, 5.2), which Beast would let pass.
-bool is_folded(std::string_view header) {
-  header = header.substr(0, header.find("\r\n\r\n"));
-  return header.find("\n ") != header.npos || header.find("\n\t") != header.npos;
+bool is_folded(std::string_view fields) {
+  return fields.find("\n ") != fields.npos || fields.find("\n\t") != fields.npos;
 }
 
 /// The path of a target: without the query, and without what precedes it in the absolute form.
 std::string_view path_of(std::string_view target) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!beast::iequals(target.substr(0, scheme.size()), scheme)) continue;
-    target.remove_prefix(scheme.size());
-    target.remove_prefix(std::min(target.find_first_of("/?"), target.size()));
-  }
+  if (const auto authority = authority_of(target))
+    target.remove_prefix(
+        static_cast<std::size_t>(authority->data() + authority->size() - target.data()));
   target = target.substr(0, target.find('?'));
   return target.empty() ? "/" : target;
 }
@@ -143,6 +198,15 @@ void refuse(tcp::socket socket) {
                                  "Connection: close\r\n\r\n"),
                     ignored);
   socket.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+/// Some clients end a request with an empty line too many (RFC 9112, 2.2).
+void skip_empty_lines(beast::flat_buffer& buffer, const request_parser& parser) {
+  const auto begins = [&] {
+    const auto data = buffer.cdata();
+    return std::string_view(static_cast<const char*>(data.data()), data.size()).starts_with("\r\n");
+  };
+  while (!parser.got_some() && begins()) buffer.consume(2);
 }
 
 class http_server {
@@ -213,6 +277,14 @@ class http_server {
   sluice::task<std::optional<response>> answer_next(tcp::socket& socket, beast::flat_buffer& buffer,
                                                     sluice::context ctx, bool& whole) {
     request_parser parser;
+    std::optional<response> r = co_await answer(socket, buffer, ctx, parser, whole);
+    if (r && parser.get().method() == http::verb::head) r->body().clear();
+    co_return r;
+  }
+
+  sluice::task<std::optional<response>> answer(tcp::socket& socket, beast::flat_buffer& buffer,
+                                               sluice::context ctx, request_parser& parser,
+                                               bool& whole) {
     const auto begun = sluice::clock::now();
     error_code e = co_await read(socket, buffer, parser, false, begun);
     if (e) co_return refusal(e);
@@ -232,8 +304,7 @@ class http_server {
     std::optional<response> r = co_await route(asked, socket, ctx);
     if (!r) co_return std::nullopt;
     r->version(asked.version());
-    r->keep_alive(asked.keep_alive());
-    if (asked.method() == http::verb::head) r->body().clear();
+    r->keep_alive(asked.keep_alive() && !asks_to_close(asked));
     co_return r;
   }
 
@@ -244,12 +315,14 @@ class http_server {
     error_code e;
     parser.eager(all);
     for (;;) {
+      if (!all) skip_empty_lines(buffer, parser);
       if (buffer.size() != 0) {
         const auto data = buffer.cdata();
-        if (!all && is_folded({static_cast<const char*>(data.data()), data.size()}))
-          co_return http::error::bad_field;
-        buffer.consume(parser.put(data, e));
+        const std::string_view text(static_cast<const char*>(data.data()), parser.put(data, e));
         if (e && e != http::error::need_more) co_return e;
+        const bool folded = is_folded(parser.fields_of(text, all));
+        buffer.consume(text.size());
+        if (folded) co_return http::error::bad_field;
       }
       if (all ? parser.is_done() : parser.is_header_done()) co_return error_code();
       if (buffer.size() == most_buffered) co_return http::error::buffer_overflow;
@@ -290,7 +363,11 @@ class http_server {
     const std::string_view path = path_of({asked.target().data(), asked.target().size()});
     const bool get = asked.method() == http::verb::get || asked.method() == http::verb::head;
     unsigned ms = 0;
-    if (path == "/" && !get) co_return make_error(http::status::method_not_allowed);
+    if (path == "/" && !get) {
+      response refused = make_error(http::status::method_not_allowed);
+      refused.set(http::field::allow, "GET, HEAD");
+      co_return refused;
+    }
     if (path == "/") co_return make_response(http::status::ok, "hello\n");
     if (path == "/echo") co_return make_response(http::status::ok, asked.body());
     if (path.starts_with("/slow/") && parse(path.substr(6), 60'000, ms))
@@ -309,7 +386,9 @@ class http_server {
       if (!failure) result.try_send(std::move(text));
       result.close();
     };
-    const bool accepted = workers_.try_submit(slow_job(time, client.ctx()), tell);
+    // When the client leaves the job leaves the queue, or ends.
+    const bool accepted =
+        workers_.try_submit(milliseconds(time), sluice::bind_context(client.ctx(), tell));
     if (!accepted) co_return make_error(http::status::service_unavailable);
     auto text = co_await result.receive();
     if (client.ctx().err()) co_return std::nullopt;
@@ -317,23 +396,16 @@ class http_server {
     co_return make_response(http::status::ok, *std::move(text));
   }
 
-  /// What a worker does, for a client that may leave.
-  struct slow_job {
-    slow_job(milliseconds t, sluice::context c) : time(t), client(std::move(c)) {}
-    milliseconds time;
-    sluice::context client;
-  };
-
   /// Stands for a query that a database takes so long to answer.
-  static sluice::task<std::string> do_slow_work(slow_job job) {
-    co_await sluice::select(sluice::sleep_for(job.time), job.client.done());
-    co_return "took " + std::to_string(job.time.count()) + " ms\n";
+  static sluice::task<std::string> do_slow_work(milliseconds time) {
+    co_await sluice::sleep_for(time);
+    co_return "took " + std::to_string(time.count()) + " ms\n";
   }
 
   const milliseconds idle_time_;
   const milliseconds request_time_;
   const milliseconds patience_;
-  sluice::worker_pool<slow_job, std::string> workers_;
+  sluice::worker_pool<milliseconds, std::string> workers_;
   std::atomic<std::size_t> requests_ = 0;
 };
 

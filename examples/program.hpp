@@ -5,7 +5,11 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/strand.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -58,8 +62,7 @@ class command_line {
     for (int i = 1; i < argc; ++i) {
       const std::string word = argv[i];
       if (word == "--help") {
-        explain();
-        status = 0;
+        status = explain() ? 0 : 1;
         return false;
       }
       const argument* a = nullptr;
@@ -120,10 +123,12 @@ class command_line {
     for (const auto& o : options_) line += " [" + o.name + " N]";
     return line + '\n';
   }
-  void explain() const {
+  /// @return False if nobody can read it, as on a full disk.
+  [[nodiscard]] bool explain() const {
     std::printf("%s\n%s\n\n", usage().c_str(), about_.c_str());
     for (const auto* list : {&positionals_, &options_})
       for (const auto& a : *list) std::printf("  %-16s %s\n", a.name.c_str(), a.help.c_str());
+    return std::fflush(stdout) == 0;
   }
   bool refuse(const std::string& why, int& status) const {
     std::fprintf(stderr, "%s%s: %s\n", usage().c_str(), program_.c_str(), why.c_str());
@@ -143,11 +148,25 @@ inline std::chrono::milliseconds limit_of(unsigned ms) {
   return ms == 0 ? std::chrono::milliseconds::max() : std::chrono::milliseconds(ms);
 }
 
+/// The program is about to end: a signal is not to cut off what it says.
+inline void begin_last_words(const std::vector<int>& of) {
+  ::sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : of) ::sigaddset(&signals, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
 /// What a server is told.
 struct server_arguments {
   unsigned port = 0;
   unsigned threads = 2;
-  unsigned connections = 10'000;
+  unsigned connections = connections_at_most(1);
+
+  /// A default for servers whose connections have so many descriptors each.
+  static unsigned connections_at_most(std::size_t descriptors) {
+    const std::size_t n = sluice::connections_by_descriptors(descriptors);
+    return n == 0 ? 10'000 : static_cast<unsigned>(std::min<std::size_t>(n, 10'000));
+  }
 };
 
 /// A server's event loop, and the acceptor of its connections, on 127.0.0.1.
@@ -161,6 +180,9 @@ class server_loop {
     options.max_connections = a.connections;
     options.signals = {SIGINT, SIGTERM};
   }
+  server_loop(const server_loop&) = delete;
+  server_loop& operator=(const server_loop&) = delete;
+  ~server_loop() { begin_last_words(options.signals); }
 
   boost::asio::io_context io;
   boost::asio::ip::tcp::acceptor acceptor;
@@ -171,6 +193,10 @@ class server_loop {
   [[nodiscard]] auto ended() {
     return [this](sluice::error_code e, sluice::serve_result r) {
       result = r;
+      boost::asio::post(last_signals_.get_executor(), [this] {
+        over_ = true;
+        last_signals_.cancel();
+      });
       if (e) throw sluice::system_error(e);
     };
   }
@@ -179,19 +205,27 @@ class server_loop {
   void run() {
     std::printf("listening on %d\n", acceptor.local_endpoint().port());
     std::fflush(stdout);
+    for (const int signal : options.signals) last_signals_.add(signal);
+    watch_signals(0);
     sluice::run_threads(io, threads_);
   }
 
  private:
-  const unsigned threads_;
-};
+  // `serve` gives signals back when it has ended: one that comes then is not to cut off the last
+  // words of the program. The third ends it even so.
+  void watch_signals(int seen) {
+    last_signals_.async_wait([this, seen](sluice::error_code e, int signal) {
+      if (e || over_) return;
+      if (seen < 2) return watch_signals(seen + 1);
+      last_signals_.clear();
+      std::raise(signal);
+    });
+  }
 
-/// Gives the memory that is free back to the system, where it would keep some between what is used.
-inline void give_memory_back() {
-#if defined(__GLIBC__)
-  ::malloc_trim(0);
-#endif
-}
+  const unsigned threads_;
+  boost::asio::signal_set last_signals_{boost::asio::make_strand(io)};
+  bool over_ = false;  // of the strand
+};
 
 /// Runs the rest of `main`. @return What the program ends with.
 template <class F>

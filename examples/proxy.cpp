@@ -34,6 +34,7 @@ using std::chrono::milliseconds;
 constexpr auto as_result = asio::as_tuple(sluice::use_task);
 
 struct options : server_arguments {
+  options() { connections = connections_at_most(2); }
   std::string target_host;
   unsigned target_port = 0;
   unsigned idle_ms = 300'000;
@@ -90,9 +91,8 @@ class proxy {
     const auto [error, endpoint] = co_await sluice::timeout(
         asio::async_connect(c.target, target_, as_result), limit_of(options_.connect_ms));
     if (error) {
-      if (error != asio::error::operation_aborted)
-        std::fprintf(stderr, "connect: %s\n", error.message().c_str());
-      co_return;
+      c.close(true);
+      throw sluice::system_error(error, "connect");
     }
     error_code ignored;
     c.client.set_option(tcp::no_delay(true), ignored);

@@ -161,6 +161,7 @@ BOOST_AUTO_TEST_CASE(a_malformed_request_is_refused_and_its_connection_closed) {
     c.send(m.request);
     const reply r = receive_reply(c);
     BOOST_TEST(r.status() == m.status, m.request.substr(0, 40));
+    BOOST_TEST((r.head.find("Allow: GET, HEAD\r\n") != r.head.npos) == (m.status == 405), r.head);
     BOOST_TEST(r.closes());
     BOOST_TEST(receive_reply(c).head == "");
     BOOST_TEST(!c.was_reset());

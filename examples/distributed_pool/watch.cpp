@@ -1,0 +1,87 @@
+#include "watch.hpp"
+
+#include "../program.hpp"
+
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace asio = boost::asio;
+using sluice::on;
+
+namespace {
+
+/// The counts in one line.
+std::string line_of(const job_queue_counts& c, const std::optional<double>& rate) {
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "length %lld, pending %lld at %lld workers, done %lld, %.0f/s, taken over %lld, "
+                "dead %lld",
+                c.length, c.pending, c.workers, c.stored, rate.value_or(0), c.taken_over, c.dead);
+  return c.last_death.empty() ? text : text + (", the last: " + c.last_death);
+}
+
+/// A line as a terminal shows it in one row: cut, and without what would move the cursor.
+std::string in_one_row(std::string line) {
+  winsize size{};
+  std::size_t columns = 80;
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) columns = size.ws_col;
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+  if (line.size() < columns) return line;
+  const auto begins_no_character = [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+  };
+  std::size_t end = columns - 1;
+  while (end > 0 && begins_no_character(line[end])) --end;
+  return line.substr(0, end);
+}
+
+}  // namespace
+
+sluice::task<> watch(job_queue& queue, watch_options options) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  const bool on_terminal = ::isatty(STDOUT_FILENO) == 1;
+  const char* const before = on_terminal ? "\r\033[K" : "";
+  const char* const behind = on_terminal ? "" : "\n";
+  sluice::ticker ticker(options.period);
+  std::optional<job_queue_counts> last;
+  auto last_time = sluice::clock::now();
+  bool more = true;
+  for (unsigned i = 1; more; ++i) {
+    std::string line;
+    try {
+      const auto now = sluice::clock::now();
+      const auto counts = co_await queue.counts();
+      const std::chrono::duration<double> passed = now - last_time;
+      std::optional<double> rate;
+      if (last) rate = static_cast<double>(counts.stored - last->stored) / passed.count();
+      line = line_of(counts, rate);
+      last = counts;
+      last_time = now;
+    } catch (const sluice::system_error&) {
+      line = "no connection";
+    } catch (const redis_error& e) {
+      line = e.what();  // the queue has been deleted, for example
+    }
+    if (on_terminal) line = in_one_row(std::move(line));
+    std::printf("%s%s%s", before, line.c_str(), behind);
+    std::fflush(stdout);
+    if (i == options.times) break;
+    const auto go_on = [] {};
+    const auto end = [&](sluice::error_code, int) { more = false; };
+    co_await sluice::select(on(ticker.receive(), go_on),
+                            on(signals.async_wait(asio::deferred), end, sluice::drop_lost));
+  }
+  begin_last_words({SIGINT, SIGTERM});
+  if (on_terminal) std::puts("");
+}
