@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/asio_operation.hpp>
-#include <sluice/detail/executor_of_operation.hpp>
+#include <sluice/detail/executor/executor_of_operation.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/task.hpp>
 #include <sluice/use_task.hpp>
@@ -42,6 +42,8 @@ template <class Arguments>
 template <class Handler, class... Args>
 class abandonable : public std::enable_shared_from_this<abandonable<Handler, Args...>> {
  public:
+  using slot_type = asio::associated_cancellation_slot_t<Handler>;
+
   abandonable(Handler&& handler, asio::any_io_executor where)
       : handler_(std::move(handler)), where_(std::move(where)) {}
 
@@ -49,9 +51,9 @@ class abandonable : public std::enable_shared_from_this<abandonable<Handler, Arg
   [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
   /// Passes requests on to the operation, and tells the handler if one is terminal.
-  void listen_to(asio::cancellation_slot slot) {
+  void listen_to(slot_type slot) {
     if (!slot.is_connected()) return;
-    slot_ = slot;
+    slot_.emplace(slot);
     slot.assign([weak = this->weak_from_this()](asio::cancellation_type type) {
       if (const auto self = weak.lock()) self->cancel(type);
     });
@@ -63,7 +65,7 @@ class abandonable : public std::enable_shared_from_this<abandonable<Handler, Arg
     if (!handler_) return;
     Handler handler = std::move(*handler_);
     handler_.reset();
-    if (slot_.is_connected()) slot_.clear();
+    if (slot_) slot_->clear();
     std::move(handler)(std::forward<A>(args)...);
   }
 
@@ -72,17 +74,17 @@ class abandonable : public std::enable_shared_from_this<abandonable<Handler, Arg
     signal_.emit(type);
     if (told_ || (type & asio::cancellation_type::terminal) == asio::cancellation_type::none)
       return;
-    told_ = true;
     asio::post(where_, [self = this->shared_from_this()] {
       std::apply([&](auto&&... args) { self->complete(std::move(args)...); },
                  abandoned_arguments<std::tuple<std::decay_t<Args>...>>());
     });
+    told_ = true;
   }
 
   std::optional<Handler> handler_;
   const asio::any_io_executor where_;
   asio::cancellation_signal signal_;
-  asio::cancellation_slot slot_;
+  std::optional<slot_type> slot_;
   bool told_ = false;
 };
 
@@ -129,7 +131,7 @@ class abandonable_initiation {
   template <class Handler, class... InitArgs>
   void operator()(Handler&& handler, InitArgs&&... args) && {
     using shared_type = abandonable<std::decay_t<Handler>, Args...>;
-    const asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler);
+    const auto slot = asio::get_associated_cancellation_slot(handler);
     auto where = detail::executor_of_operation(initiation_, handler);
     auto shared = std::make_shared<shared_type>(
         std::decay_t<Handler>(std::forward<Handler>(handler)), std::move(where));

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <sluice/context.hpp>
-#include <sluice/detail/asio_operation.hpp>
-#include <sluice/detail/associated_goroutine.hpp>
-#include <sluice/detail/executor_of_operation.hpp>
-#include <sluice/detail/goroutine.hpp>
-#include <sluice/detail/post_by.hpp>
+#include <sluice/detail/base/associated_goroutine.hpp>
+#include <sluice/detail/executor/executor_of_operation.hpp>
+#include <sluice/detail/executor/post_by.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -32,13 +33,14 @@ namespace detail {
 /// What cancels one Asio operation when a context is done.
 class context_binding : public std::enable_shared_from_this<context_binding> {
  public:
-  context_binding(const context& ctx, asio::any_io_executor where)
-      : ctx_(ctx), where_(std::move(where)) {}
+  context_binding(const context& ctx, asio::any_io_executor where);
 
   [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
+  /// Before the launch, after which nothing may throw. @throws std::bad_alloc
+  void prepare();
   /// The operation has been launched: passes on that the context is done, on the executor.
-  void start();
+  void start() noexcept;
   /// On the executor: cancels the operation if it has not completed.
   void emit(asio::cancellation_type type);
   /// The operation has completed, or never will: the executor is not used any more.
@@ -61,6 +63,7 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
 
   const context ctx_;
   asio::any_io_executor where_;
+  const std::shared_ptr<scheduler_link> link_;
   asio::cancellation_signal signal_;
   std::mutex mutex_;
   bool completed_ = false;
@@ -147,6 +150,7 @@ class context_initiation {
         ctx_, detail::executor_of_operation(initiation_, handler));
     if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
       slot.assign([binding](asio::cancellation_type type) { binding->emit(type); });
+    binding->prepare();
     std::move(initiation_)(
         context_handler<handler_type>(handler_type(std::forward<Handler>(handler)), binding),
         std::forward<Args>(args)...);

@@ -1,8 +1,10 @@
 #pragma once
 
-#include <sluice/detail/channel_core.hpp>
-#include <sluice/detail/operation.hpp>
-#include <sluice/detail/rebound.hpp>
+#include <sluice/detail/channel/channel_core.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/rebound.hpp>
+#include <sluice/detail/goroutine/await.hpp>
+#include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
@@ -163,8 +165,8 @@ class channel_operation : public operation<Derived, Waiter> {
   }
 
   /// The executor of the channel, for handlers without one of their own.
-  [[nodiscard]] target_ptr handler_target() const {
-    return this->core ? this->core->where() : target_ptr();
+  [[nodiscard]] pinned_target handler_target() const {
+    return this->core ? this->core->where() : pinned_target();
   }
 
   /// A token is given to it: whoever made it may let go of the handle from now on.
@@ -423,17 +425,22 @@ class sending {
    * `asio::error::operation_aborted` if cancelled; what moving the value throws. The value has then
    * not been sent.
    */
-  [[nodiscard]] send_operation<T> send(element value) const& requires(!std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
+      element value) const& requires(!std::is_void_v<T>) {
     return {handle().get(), false, std::in_place, std::move(value)};
   }
-  [[nodiscard]] send_operation<T> send(element value) && requires(!std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
+      element value) &&
+      requires(!std::is_void_v<T>) {
     retain();
     return {handle().get(), true, std::in_place, std::move(value)};
   }
-  [[nodiscard]] send_operation<T> send() const& requires(std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send()
+      const& requires(std::is_void_v<T>) {
     return {handle().get(), false, std::in_place};
   }
-  [[nodiscard]] send_operation<T> send() && requires(std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send() &&
+      requires(std::is_void_v<T>) {
     retain();
     return {handle().get(), true, std::in_place};
   }
@@ -552,8 +559,12 @@ class receiving {
    * `asio::error::operation_aborted` if cancelled: nothing has been taken. What moving the value
    * throws.
    */
-  [[nodiscard]] receive_operation<T> receive() const& noexcept { return {handle().get(), false}; }
-  [[nodiscard]] receive_operation<T> receive() && noexcept {
+  [[nodiscard("co_await it, or give it a completion token")]] receive_operation<T> receive()
+      const& noexcept {
+    return {handle().get(), false};
+  }
+  [[nodiscard("co_await it, or give it a completion token")]] receive_operation<T>
+  receive() && noexcept {
     if (handle().get()) handle()->retain_state();
     return {handle().get(), true};
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/grant_queue.hpp>
-#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
 #include <sluice/task.hpp>
 
 #include <concepts>

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sluice/detail/context_state.hpp>
-#include <sluice/detail/lasting_target.hpp>
-#include <sluice/detail/operation.hpp>
+#include <sluice/detail/context/context_state.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>
@@ -84,7 +84,7 @@ class [[nodiscard]] done_operation
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+  [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
 };
 
 /// A key of a context's values: the object is the key, `T` the value's type.
@@ -126,7 +126,9 @@ class context {
   /// Waits until it is done; for ever if it never will be.
   /** Awaited: void. With a token: `void(error_code)`, `operation_aborted` if the wait is cancelled.
    */
-  [[nodiscard]] done_operation done() const noexcept { return done_operation(state_); }
+  [[nodiscard("co_await it, or give it a completion token")]] done_operation done() const noexcept {
+    return done_operation(state_);
+  }
 
   /// Why it is done: no error while it is not, `asio::error::operation_aborted` if it was
   /// cancelled, `error::deadline_exceeded`, which equals `std::errc::timed_out`, if its deadline
@@ -370,7 +372,8 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 [[nodiscard]] cancellable_context with_stop_token(const context& parent, std::stop_token token);
 
 /// A stop token that is requested to stop when `ctx` is done. A context has one source for all of
-/// them.
+/// them. The end of a deadline is seen in it once a thread runs the context's timers: unlike
+/// `ctx.err()` the token does not look at the clock.
 [[nodiscard]] std::stop_token stop_token_of(const context& ctx);
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.
@@ -379,7 +382,8 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
  * ends with `asio::error::operation_aborted`, or `error::deadline_exceeded` if a deadline made the
  * context done; operations begun later end at once. A goroutine that masks cancellation
  * (`reset_cancellation_state`) and unmasks it later still finds its context done. A token's
- * cancellation slot works beside the context.
+ * cancellation slot works beside the context. Without a token a goroutine that lets that error out
+ * has been told to stop, and that is all: it does not leave `run()`, as other exceptions do.
  */
 template <detail::place_to_start Where, detail::startable What>
 void go(const context& ctx, Where&& where, What&& what,

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/recycling.hpp>
-#include <sluice/detail/target.hpp>
+#include <sluice/detail/base/recycling.hpp>
+#include <sluice/detail/scheduler/target.hpp>
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -204,8 +204,9 @@ class executor {
   /// Runs a copy of `f`, or what is moved from it: now if that is allowed and this thread may,
   /// otherwise later.
   /**
-   * Inside the call nothing runs but `f`, unless that completes an operation that a goroutine
-   * awaits: then this goroutine goes on, and others with it.
+   * Inside the call nothing runs but `f`. If that completes an operation that a goroutine awaits,
+   * this goroutine goes on inside `f`, as a coroutine of Asio's does. As on a strand of Asio's, a
+   * stackful coroutine must not be suspended inside it.
    *
    * @throws std::bad_alloc and whatever moving `f` throws; what `f` throws, if it ran inside the
    * call.

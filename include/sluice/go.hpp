@@ -1,12 +1,15 @@
 #pragma once
 
-#include <sluice/detail/goroutine.hpp>
-#include <sluice/detail/handler_arguments.hpp>
-#include <sluice/detail/initiation.hpp>
-#include <sluice/detail/make_target.hpp>
-#include <sluice/detail/outstanding_work.hpp>
-#include <sluice/detail/post_by.hpp>
-#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/base/handler_arguments.hpp>
+#include <sluice/detail/base/outstanding_work.hpp>
+#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/pinned_wake.hpp>
+#include <sluice/detail/executor/post_by.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/scheduler/registered.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
@@ -67,7 +70,9 @@ concept startable = is_task<std::remove_cvref_t<T>> || is_awaitable<std::remove_
 & > ;
 
 template <class What>
-struct start_traits {
+struct start_traits {};
+template <class What>
+requires(std::invocable<What&> && !is_task<What> && !is_awaitable<What>) struct start_traits<What> {
   using type = std::invoke_result_t<What&>;
 };
 template <class What>
@@ -181,6 +186,7 @@ class new_goroutine {
   void give_up() noexcept;
 
   goroutine* g_ = nullptr;
+  pinned_scheduler pinned_;
 };
 
 /// Starts a goroutine; a context that is ending destroys it instead.
@@ -195,9 +201,9 @@ void start(start_place place, task<T> what, bool serial, std::source_location wh
  * destroyed with it. Posted behind the end of such a context, so no thread runs it before. */
 template <class F>
 void after_failure(F last) {
-  scheduler& home = *current_goroutine("sluice").home;
-  home.one_fails();
-  if (const auto event_loop = home.event_loop_executor()) asio::post(event_loop, std::move(last));
+  const goroutine& g = current_goroutine("sluice");
+  g.home->one_fails();
+  asio::post(g.home->event_loop_executor(*g.where), std::move(last));
 }
 
 /// Passes requests for cancellation on to a goroutine.
@@ -222,10 +228,11 @@ class boxed_handler {
   }
   boxed_handler(boxed_handler&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}
   boxed_handler& operator=(boxed_handler&&) = delete;
+  // Its executor may have refused it.
   ~boxed_handler() {
     if (!box_) return;
-    const allocator_type allocator = get_allocator();
-    free(std::exchange(box_, nullptr), allocator);
+    box_->work.reset();
+    if (!pinned_wake::leave_to_end(home(), *box_)) box::free_parked(*box_);
   }
 
   using allocator_type = asio::associated_allocator_t<Handler>;
@@ -253,31 +260,43 @@ class boxed_handler {
   static void post(boxed_handler self, F f) {
     static_assert(std::is_nothrow_move_constructible_v<F>);
     const auto ex = self.box_->ex;
+    keep_while_waking(ex);
     const executor by = self.box_->by;
     detail::post_by(by, ex, taken<F>(std::move(self), std::move(f)));
   }
 
   /// The scheduler whose shutdown ends what the handler runs on; null if that has no context.
-  [[nodiscard]] scheduler* home() const {
-    if constexpr (has_execution_context<handler_executor>)
-      return &scheduler_of(box_->ex);
-    else
-      return nullptr;
-  }
+  [[nodiscard]] scheduler* home() const noexcept { return box_->home; }
 
  private:
   using handler_executor = asio::associated_executor_t<Handler, executor>;
 
-  struct box {
+  struct box : parked_handler {
     box(Handler&& h, const executor& where)
-        : handler(std::move(h)),
+        : parked_handler(&free_parked),
+          handler(std::move(h)),
           by(where),
           ex(asio::get_associated_executor(handler, where)),
-          work(ex) {}
+          home(home_of(ex)),
+          work(std::in_place, ex) {}
+
+    static scheduler* home_of([[maybe_unused]] const handler_executor& ex) {
+      if constexpr (has_execution_context<handler_executor>)
+        return &scheduler_of(ex);
+      else
+        return nullptr;
+    }
+
+    static void free_parked(parked_handler& h) noexcept {
+      auto& self = static_cast<box&>(h);
+      free(&self, asio::get_associated_allocator(self.handler));
+    }
+
     Handler handler;
     executor by;
     handler_executor ex;
-    detail::outstanding_work<handler_executor> work;
+    scheduler* home;
+    std::optional<detail::outstanding_work<handler_executor>> work;
   };
   using traits = typename std::allocator_traits<allocator_type>::template rebind_traits<box>;
 
@@ -450,7 +469,9 @@ template <detail::place_to_start Where>
  * callables and awaitables run on an explicit strand.
  *
  * An exception that leaves the goroutine leaves the context's `run()`, which may be called again;
- * other goroutines are unharmed.
+ * other goroutines are unharmed. It ends there if it is only what the end of the `sluice::context`
+ * that the goroutine is bound to gave its waits: that error or `operation_aborted`, once it is
+ * done.
  *
  * @par Outstanding work
  * The goroutine is work of its context until it ends.

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/grant_queue.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
 
 namespace sluice {
 
@@ -55,7 +55,9 @@ class mutex {
    * @par Cancellation
    * A cancelled wait has left the queue and holds nothing.
    */
-  [[nodiscard]] lock_operation lock() noexcept { return {*queue_, 1}; }
+  [[nodiscard("co_await it, or give it a completion token")]] lock_operation lock() noexcept {
+    return {*queue_, 1};
+  }
 
   /// Locks if nobody holds the lock; otherwise the guard owns none.
   [[nodiscard]] guard try_lock() noexcept {

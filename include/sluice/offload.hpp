@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/registered.hpp>
-#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/scheduler/registered.hpp>
+#include <sluice/detail/select/select_cases.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/task.hpp>
@@ -65,6 +65,10 @@ namespace detail {
 template <class F>
 concept stoppable = std::invocable<F&, std::stop_token>;
 
+/// What can be offloaded.
+template <class F>
+concept offloadable = stoppable<F> || std::invocable<F&>;
+
 template <class F>
 struct offloaded {
   using type = std::invoke_result_t<F&>;
@@ -86,8 +90,7 @@ struct offload_result<void> {
 };
 
 template <class T, class F>
-[[nodiscard]] offload_result<T> call_offloaded(F& f, const std::stop_token& stop) noexcept {
-  offload_result<T> r;
+void call_offloaded(F& f, const std::stop_token& stop, offload_result<T>& r) noexcept {
   const auto call = [&]() -> decltype(auto) {
     if constexpr (stoppable<F>)
       return std::invoke(f, stop);
@@ -102,7 +105,6 @@ template <class T, class F>
   } catch (...) {
     r.failure = std::current_exception();
   }
-  return r;
 }
 
 class offload_service;
@@ -133,10 +135,11 @@ class offloaded_function : registered {
 [[nodiscard]] offload_service& offload_service_of_this_goroutine();
 
 /// Runs `f`, which it takes, on `pool` and calls a handler with its result: an Asio operation.
+/** The result goes by its address, because its move may throw. */
 template <class T, class F>
 [[nodiscard]] auto run_on_thread(asio::thread_pool::executor_type pool, offload_service& service,
                                  F& f) {
-  return asio::async_initiate<const use_task_t, void(offload_result<T>)>(
+  return asio::async_initiate<const use_task_t, void(std::unique_ptr<offload_result<T>>)>(
       [pool, &service](auto handler, F function) {
         auto place = std::make_unique<offloaded_function>(service);
         if (!place->registered_in_time()) return;
@@ -144,11 +147,12 @@ template <class T, class F>
           slot.assign(
               [source = place->stop()](asio::cancellation_type) mutable { source.request_stop(); });
         auto work = asio::make_work_guard(asio::get_associated_executor(handler, pool));
+        auto result = std::make_unique<offload_result<T>>();
         // The place is destroyed last: the context's end waits for all of it.
         asio::post(pool, [place = std::move(place), f = std::move(function), work = std::move(work),
-                          h = std::move(handler)]() mutable {
-          auto complete = [h = std::move(h),
-                           r = call_offloaded<T>(f, place->stop().get_token())]() mutable {
+                          h = std::move(handler), r = std::move(result)]() mutable {
+          detail::call_offloaded(f, place->stop().get_token(), *r);
+          auto complete = [h = std::move(h), r = std::move(r)]() mutable {
             if (auto slot = asio::get_associated_cancellation_slot(h); slot.is_connected())
               slot.clear();
             std::move(h)(std::move(r));
@@ -162,9 +166,10 @@ template <class T, class F>
 template <class T, class F>
 task<T> offload_to(offload_pool& pool, F f) {
   const auto thread = co_await pool.free_threads().acquire();
-  auto r = co_await run_on_thread<T>(pool.get_executor(), offload_service_of_this_goroutine(), f);
-  if (r.failure) std::rethrow_exception(r.failure);
-  if constexpr (!std::is_void_v<T>) co_return *std::move(r.value);
+  const auto r =
+      co_await run_on_thread<T>(pool.get_executor(), offload_service_of_this_goroutine(), f);
+  if (r->failure) std::rethrow_exception(r->failure);
+  if constexpr (!std::is_void_v<T>) co_return *std::move(r->value);
 }
 
 /// The pool of a context: as many threads as processors, begun at first use.
@@ -204,6 +209,7 @@ task<T> offload_here(F f) {
  * @endcode
  */
 template <class F>
+requires detail::offloadable<std::decay_t<F>>
 [[nodiscard]] auto offload(F&& f) {
   static_assert(detail::safe_in_co_await_expression<F>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
@@ -213,6 +219,7 @@ template <class F>
   return detail::offload_here<T, std::decay_t<F>>(std::forward<F>(f));
 }
 template <class F>
+requires detail::offloadable<std::decay_t<F>>
 [[nodiscard]] auto offload(offload_pool& pool, F&& f) {
   static_assert(detail::safe_in_co_await_expression<F>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "

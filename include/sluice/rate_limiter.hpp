@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sluice/detail/operation.hpp>
-#include <sluice/detail/timer_queue.hpp>
-#include <sluice/detail/waiter.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/scheduler/timer_queue.hpp>
+#include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>
@@ -40,7 +40,7 @@ class rate_state {
   void enlist(rate_waiter& w);
   [[nodiscard]] bool withdraw(rate_waiter& w) noexcept;
   /// The time of the first has come.
-  void fire(rate_waiter& w, wake_list& woken) noexcept;
+  [[nodiscard]] bool claim_due(rate_waiter& w) noexcept;
 
  private:
   /// When the bucket is full again after `n` more have been taken at `now`.
@@ -59,8 +59,9 @@ class rate_state {
 };
 
 struct rate_waiter : waiter, timer_node {
-  rate_waiter() noexcept : timer_node(&wake_waiter) {}
-  static void wake_waiter(timer_node& node, wake_list& woken) noexcept;
+  rate_waiter() noexcept : timer_node(wakes) {}
+
+  static const kind wakes;
 
   std::shared_ptr<rate_state> state;
   std::size_t weight = 0;
@@ -139,7 +140,10 @@ class rate_limiter {
    * @par Cancellation
    * A cancelled wait, or one that loses a select, has taken nothing; those behind it move up.
    */
-  [[nodiscard]] rate_operation acquire(std::size_t n = 1) const { return {state_, n}; }
+  [[nodiscard("co_await it, or give it a completion token")]] rate_operation acquire(
+      std::size_t n = 1) const {
+    return {state_, n};
+  }
 
   /// Takes `n` units if they are there and nobody waits. Go's `AllowN`.
   [[nodiscard]] bool try_acquire(std::size_t n = 1) noexcept;

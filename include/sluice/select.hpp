@@ -1,15 +1,15 @@
 #pragma once
 
 #include <sluice/channel.hpp>
-#include <sluice/detail/asio_operation.hpp>
-#include <sluice/detail/handler_arguments.hpp>
-#include <sluice/detail/initiation.hpp>
-#include <sluice/detail/range_select_wait.hpp>
-#include <sluice/detail/relaxed.hpp>
-#include <sluice/detail/scheduler.hpp>
-#include <sluice/detail/select_cases.hpp>
-#include <sluice/detail/select_wait.hpp>
-#include <sluice/detail/without_executor.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/operation/without_executor.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/select/range_select_wait.hpp>
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
@@ -20,10 +20,13 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -41,6 +44,9 @@ class select_result {
   /// The index of no case.
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 
+  // A default one would be set to zero as a whole wherever it is value-initialised.
+  select_result() noexcept {}
+
   /// Which case happened, counted from 0; `none` if none did.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
 
@@ -54,6 +60,15 @@ class select_result {
   template <std::size_t I>
   [[nodiscard]] const auto& get() const {
     return std::get<I>(values_).value().value;
+  }
+
+  /// Calls the function of the case that happened, of one for each case, with its value, and
+  /// gives what it returns, which is of one type for all.
+  /** @throws std::bad_optional_access if no case happened. */
+  template <class... Functions>
+  requires(sizeof...(Functions) == sizeof...(Cases) && sizeof...(Cases) != 0) decltype(auto)
+      visit(Functions&&... functions) {
+    return visit_from<0>(std::forward<Functions>(functions)...);
   }
 
   /// What case `I`, a loser, did all the same or did not use.
@@ -79,10 +94,32 @@ class select_result {
   void set_index(std::size_t i) noexcept { index_ = i; }
 
  private:
+  template <std::size_t I, class F, class... Rest>
+  decltype(auto) visit_from(F&& f, Rest&&... rest) {
+    if constexpr (sizeof...(Rest) != 0)
+      if (index_ != I) return visit_from<I + 1>(std::forward<Rest>(rest)...);
+    return std::invoke(std::forward<F>(f), get<I>());
+  }
+
   std::size_t index_ = none;
   std::tuple<std::optional<detail::returned<typename Cases::value_type>>...> values_;
   std::tuple<detail::lost_value<typename Cases::lost_type>...> lost_;
 };
+
+/// `result.get<I>()`, to be written so also where the type of the result is a template's parameter,
+/// as in a handler that takes `auto`: `get<0>(result)`.
+template <std::size_t I, class... Cases>
+[[nodiscard]] auto& get(select_result<Cases...>& result) {
+  return result.template get<I>();
+}
+template <std::size_t I, class... Cases>
+[[nodiscard]] const auto& get(const select_result<Cases...>& result) {
+  return result.template get<I>();
+}
+template <std::size_t I, class... Cases>
+[[nodiscard]] auto&& get(select_result<Cases...>&& result) {
+  return std::move(result.template get<I>());
+}
 
 /// Says, as the third argument of `on`, that what a losing Asio operation did all the same may be
 /// dropped.
@@ -94,6 +131,19 @@ inline constexpr drop_lost_t drop_lost{};
 
 namespace detail {
 
+/// Whether a function can be told what a losing case of such an operation has done.
+template <class Operation, class F>
+[[nodiscard]] consteval bool takes_what_is_lost() {
+  using case_type = typename case_for<Operation>::type;
+  using function = std::remove_cvref_t<F>;
+  if constexpr (std::is_same_v<function, no_lost> || std::is_same_v<function, drop_lost_t>)
+    return true;
+  else if constexpr (case_type::is_foreign)
+    return takes_elements<std::remove_reference_t<F>, typename case_type::arguments>;
+  else
+    return false;
+}
+
 /// The counterpart of `select_result` for a range of cases of one type.
 template <class Case>
 class range_select_result {
@@ -101,9 +151,6 @@ class range_select_result {
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   /// Room for what the losers of that many cases hand back.
   using room = std::vector<lost_value<typename Case::lost_type>>;
-
-  range_select_result() noexcept = default;
-  explicit range_select_result(room r) noexcept : lost_(std::move(r)) {}
 
   /// Which case happened, counted from 0.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
@@ -114,19 +161,26 @@ class range_select_result {
   /** @throws std::out_of_range; what moving it out of the loser threw. */
   [[nodiscard]] auto& lost(std::size_t i) { return lost_.at(i).get(); }
 
-  /// Used by `select`.
-  void settle(std::vector<Case>& cases, std::size_t winner) {
-    index_ = winner;
+  /// Used by `select`: throws, and is none as before, or has happened.
+  void settle(std::vector<Case>& cases, std::size_t winner, room r) {
+    value_.emplace(std::in_place, [&] { return cases[winner].take(); });
+    lost_ = std::move(r);
     if constexpr (Case::has_lost)
       for (std::size_t i = 0; i < cases.size(); ++i)
         if (i != winner) lost_[i].take_from(cases[i]);
-    value_.emplace(std::in_place, [&] { return cases[winner].take(); });
+    index_ = winner;
   }
 
  private:
   std::size_t index_ = none;
   std::optional<returned<typename Case::value_type>> value_;
   room lost_;
+};
+
+/// Whether what kind of case it is, it knows only when it runs.
+template <class Case>
+concept case_of_any_kind = requires(Case& c, range_select_wait& wait) {
+  c.bind_any(wait, std::uint32_t{});
 };
 
 template <class Case>
@@ -147,7 +201,7 @@ void bind_case(Case& c, std::uint32_t index, Entry*& own, foreign_case**& foreig
 }
 template <class Case>
 void bind_case(Case& c, std::uint32_t index, range_select_wait& wait) {
-  if constexpr (requires { c.bind_any(wait, index); })
+  if constexpr (case_of_any_kind<Case>)
     c.bind_any(wait, index);
   else if constexpr (case_of_otherwise<Case>)
     wait.set_otherwise(index);
@@ -183,23 +237,64 @@ class select_cases {
         wait_(order, otherwise_count != 0) {}
   select_cases(select_cases&& other)
       : order_(other.order_),
+        turn_(other.turn_),
         cases_(std::move(other.cases_)),
         wait_(order_, otherwise_count != 0) {}
 
   [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
-      return g.did_at_once([&] { return take_at_once(g); });
+      return !g.cancel && (foreign_count == 0 || select_wait::passes_over(g)) &&
+             g.did_at_once([&] { return take_at_once(); }) && count_pass(g);
     else
       return false;
   }
 
   [[nodiscard]] bool start(goroutine& g) {
-    select_entry* own = own_.data();
-    foreign_case** foreign = foreign_.data();
-    std::uint32_t index = 0;
-    std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
+    bind_cases();
     return wait_.start(g, own_, candidates_, foreign_);
   }
+
+  /// Whether with a token it needs a goroutine behind it.
+  static constexpr bool needs_goroutine = with_coroutines;
+
+  // For a handler.
+  // A result that g++ 12 can see to the end of: of others it warns when they are moved.
+  static constexpr bool often_ready = [] {
+    if constexpr (!with_handlers && (Cases::can_be_looked_at && ...))
+      return std::is_trivially_destructible_v<select_result<Cases...>>;
+    else
+      return false;
+  }();
+  static constexpr bool needs_executor = true;
+  [[nodiscard]] bool done_for_handler() noexcept {
+    if constexpr (foreign_count != 0)
+      if (turn_ == select_wait::turn_of::nobody) turn_ = select_wait::choose_turn();
+    if constexpr ((Cases::can_be_looked_at && ...))
+      return turn_ != select_wait::turn_of::asio && take_at_once();
+    else
+      return false;
+  }
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) noexcept
+      requires(foreign_count == 0) {
+    if (done_for_handler() || !bind_or_fail()) return begun::done;
+    return wait_.start_for_handler(p, h, own_, candidates_);
+  }
+  /// @throws As `select_wait::start_launching`.
+  template <class Place>
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+                                        Place place) requires(foreign_count != 0) {
+    if (done_for_handler() || !bind_or_fail() ||
+        wait_.done_before_launch(p, own_, candidates_, foreign_, turn_))
+      return begun::done;
+    return wait_.start_launching(h, place());
+  }
+  [[nodiscard]] bool abandoned() const noexcept requires(foreign_count != 0) {
+    return wait_.abandoned();
+  }
+  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
+  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
+  void forget() noexcept { wait_.forget(); }
+  static void end_for_handler() noexcept {}
 
   /// The index of the case that happened.
   [[nodiscard]] std::size_t finish() {
@@ -251,12 +346,21 @@ class select_cases {
 
   [[nodiscard]] select_result<Cases...> result(std::size_t winner) requires(!with_handlers) {
     select_result<Cases...> r;
-    r.set_index(winner);
+    take_into(r, winner);
+    return r;
+  }
+  /// Gives what has happened to a result that says "none", or throws and has not.
+  void take_into(select_result<Cases...>& r, std::size_t winner) requires(!with_handlers) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (r.template settle<I>(std::get<I>(cases_), winner), ...);
     }
     (std::index_sequence_for<Cases...>());
-    return r;
+    r.set_index(winner);
+  }
+  /// Calls the handlers, and gives the index.
+  void take_into(std::size_t& index, std::size_t winner) requires with_handlers {
+    call_handlers(winner);
+    index = winner;
   }
 
   static constexpr bool gives_exceptions = (Cases::gives_exceptions || ...);
@@ -271,19 +375,40 @@ class select_cases {
   }
 
   /// An executor of one of the cases, for handlers without their own.
-  [[nodiscard]] target_ptr handler_target() const {
-    target_ptr found;
-    std::apply(
-        [&](const auto&... c) { ((found = found ? std::move(found) : c.handler_target()), ...); },
-        cases_);
-    return found;
-  }
+  [[nodiscard]] pinned_target handler_target() const { return first_target<0>(); }
 
  private:
+  template <std::size_t I>
+  [[nodiscard]] pinned_target first_target() const {
+    if constexpr (I == sizeof...(Cases)) {
+      return {};
+    } else {
+      pinned_target found = std::get<I>(cases_).handler_target();
+      if (!found) return first_target<I + 1>();
+      return found;
+    }
+  }
+
+  void bind_cases() {
+    select_entry* own = own_.data();
+    foreign_case** foreign = foreign_.data();
+    std::uint32_t index = 0;
+    std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
+  }
+  [[nodiscard]] bool bind_or_fail() noexcept {
+    try {
+      bind_cases();
+      return true;
+    } catch (...) {
+      wait_.fail();
+      return false;
+    }
+  }
+
   /// Does one of the cases that can be done at once, each with the same probability or the first as
   /// written, if a look without locks says which can.
-  [[nodiscard]] bool take_at_once(goroutine& g) noexcept {
-    if (g.cancel || (foreign_count != 0 && !select_wait::passes_over(g))) return false;
+  // Not in every coroutine that selects: their bodies run faster so.
+  [[nodiscard, gnu::noinline]] bool take_at_once() noexcept {
     std::size_t found = select_wait::none;
     std::uint32_t ready = 0;
     std::uint32_t own = 0;
@@ -308,6 +433,10 @@ class select_cases {
     });
     if (!done) return false;
     taken_at_once_ = static_cast<std::uint32_t>(found);
+    return true;
+  }
+
+  static bool count_pass([[maybe_unused]] goroutine& g) noexcept {
     if constexpr (foreign_count != 0) ++g.passes;
     return true;
   }
@@ -337,6 +466,7 @@ class select_cases {
   }
 
   const select_wait::order order_;
+  select_wait::turn_of turn_ = select_wait::turn_of::nobody;  ///< for a handler, once it is chosen
   std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
   std::array<select_entry, own_count> own_;
@@ -403,8 +533,12 @@ struct token_signature {
   using arguments = typename signature<value>::arguments;
 };
 
-/// Starting a select with a completion token: a goroutine on the handler's executor awaits it.
-/** The handler is called exactly once, whatever a case, a handler of a case or a move throws. */
+/// Starting a select or a timeout with a completion token.
+/**
+ * The handler is called exactly once, whatever a case, a handler of a case or a move throws. It
+ * waits without a goroutine, but for one of whose cases a handler is a coroutine: that runs in a
+ * goroutine on the handler's executor.
+ */
 template <class Derived>
 class select_with_token {
  public:
@@ -412,20 +546,63 @@ class select_with_token {
   /// value])` if a case has a handler or completes with an `exception_ptr`.
   template <asio::completion_token_for<typename token_signature<Derived>::type> Token>
   auto operator()(Token&& token) && {
-    auto& self = static_cast<Derived&>(*this);
-    self.keep();
-    target_ptr where = detail::executor_of(self);
-    const auto start = [where](auto handler, Derived&& op) {
-      launch<completes_on_the_spot<std::decay_t<Token>>>(where, std::move(handler), std::move(op));
+    const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
+                                                         pinned_target& own, Handler&& handler,
+                                                         Derived&& op) {
+      if constexpr (Derived::needs_goroutine) {
+        launch<OnTheSpot, Handler>(*own, std::move(handler), std::move(op));
+      } else {
+        if constexpr (requires { op.has_coroutines(); })
+          if (op.has_coroutines())
+            return launch<OnTheSpot, Handler>(*own, std::move(handler), std::move(op));
+        handler_operation<Derived, Handler, OnTheSpot>::start(own, std::move(op),
+                                                              std::move(handler));
+      }
     };
-    return asio::async_initiate<Token, typename token_signature<Derived>::type>(
-        initiation(std::move(where), start), token, std::move(self));
+    return detail::initiate<typename token_signature<Derived>::type>(
+        static_cast<Derived&>(*this), std::forward<Token>(token), start);
+  }
+
+  /// What its handler is called with, once it has ended.
+  // A named return type: of a deduced one clang moves what is returned, which may throw.
+  template <class D = Derived>
+  [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
+    auto& self = static_cast<D&>(*this);
+    typename token_signature<D>::arguments all{};
+    try {
+      self.take_into(std::get<1>(all), self.finish());
+    } catch (...) {
+      note_failure(std::get<0>(all), self);
+    }
+    return all;
+  }
+
+ protected:
+  // What the exception being handled is as an error.
+  static error_code error_of_exception(const Derived& op) noexcept {
+    if (op.move_failed()) return error::move_failed;
+    try {
+      throw;
+    } catch (const system_error& failure) {
+      return failure.code();
+    } catch (const std::bad_alloc&) {
+      return asio::error::no_memory;
+    } catch (...) {
+      return error::move_failed;
+    }
+  }
+  static void note_failure(error_code& e, const Derived& op) noexcept {
+    e = error_of_exception(op);
+  }
+  static void note_failure(std::exception_ptr& e, const Derived&) noexcept {
+    e = std::current_exception();
   }
 
  private:
-  // A future has no executor of its own that handlers of the cases could run on.
+  // A future has no executor of its own that a goroutine could run on.
   template <bool OnTheSpot, class Handler>
   static void launch(const target_ptr& where, Handler handler, Derived&& op) {
+    op.keep();
     const executor fallback(where);
     using handler_executor = asio::associated_executor_t<Handler, executor>;
     const auto ex = [&] {
@@ -454,26 +631,6 @@ class select_with_token {
     g.start();
   }
 
-  // What the exception being handled is as an error.
-  static error_code error_of_exception(const Derived& op) noexcept {
-    if (op.move_failed()) return error::move_failed;
-    try {
-      throw;
-    } catch (const system_error& failure) {
-      return failure.code();
-    } catch (const std::bad_alloc&) {
-      return asio::error::no_memory;
-    } catch (...) {
-      return error::move_failed;
-    }
-  }
-  static void note_failure(error_code& e, const Derived& op) noexcept {
-    e = error_of_exception(op);
-  }
-  static void note_failure(std::exception_ptr& e, const Derived&) noexcept {
-    e = std::current_exception();
-  }
-
   /// Destroys an operation that its coroutine has as a parameter before the others.
   struct first_to_go {
     std::optional<Derived>& op;
@@ -485,45 +642,16 @@ class select_with_token {
   template <class Handler>
   static task<> run(boxed_handler<Handler> handler, std::optional<Derived> op) {
     const first_to_go operation{op};
-    using value = typename Derived::value_type;
-    typename token_signature<Derived>::failure e{};
-    if constexpr (std::is_void_v<value>) {
-      try {
-        co_await std::move(*op);
-      } catch (...) {
-        note_failure(e, *op);
-      }
-      op.reset();
-      boxed_handler<Handler>::complete(std::move(handler), std::move(e));
-    } else {
-      std::optional<value> v;
-      try {
-        if constexpr (requires { op->wait_for_handler(); }) op->wait_for_handler();
-        if constexpr (requires { std::move(*op).into_task(); })
-          v.emplace(co_await detail::run_select<Derived&>(*op));
-        else
-          v.emplace(co_await std::move(*op));
-      } catch (...) {
-        note_failure(e, *op);
-        v.emplace();
-        take_beside_failure(*op, *v, e);
-      }
-      op.reset();
-      boxed_handler<Handler>::complete(std::move(handler), std::move(e), *std::move(v));
+    std::exception_ptr e;
+    std::size_t index = 0;
+    try {
+      op->wait_for_handler();
+      index = co_await detail::run_select<Derived&>(*op);
+    } catch (...) {
+      e = std::current_exception();
     }
-  }
-
-  // What came beside an error; that it cannot be moved is the failure then.
-  template <class Value, class Failure>
-  static void take_beside_failure([[maybe_unused]] Derived& op, [[maybe_unused]] Value& v,
-                                  [[maybe_unused]] Failure& e) noexcept {
-    if constexpr (requires { op.take_beside_error(v); }) {
-      try {
-        op.take_beside_error(v);
-      } catch (...) {
-        e = detail::failure_to_move<Failure>();
-      }
-    }
+    op.reset();
+    boxed_handler<Handler>::complete(std::move(handler), std::move(e), std::move(index));
   }
 };
 
@@ -596,8 +724,7 @@ template <class... Arguments>
 
 /// What may be given to `select`.
 template <class T>
-concept select_operand = sluice_operation<T> || case_with_handler<T> ||
-    is_asio_operation<std::remove_cvref_t<T>> || asio::is_deferred<std::remove_cvref_t<T>>::value;
+concept select_operand = case_operand<T> || case_with_handler<T>;
 
 /// Whether the operations of a range stay in it: those of this library in an lvalue.
 template <class Range>
@@ -610,6 +737,12 @@ template <class Case>
 class range_select_cases {
  public:
   static constexpr bool with_handlers = case_with_handler<Case>;
+  static constexpr bool may_launch = [] {
+    if constexpr (case_of_any_kind<Case>)
+      return true;
+    else
+      return Case::is_foreign;
+  }();
 
   template <class Range>
   range_select_cases(select_wait::order order, Range&& range) : order_(order) {
@@ -624,11 +757,38 @@ class range_select_cases {
   range_select_cases(range_select_cases&&) noexcept = default;
 
   [[nodiscard]] bool start(goroutine& g) {
-    wait_.reserve(cases_.size());
-    std::uint32_t i = 0;
-    for (auto& c : cases_) detail::bind_case(c, i++, wait_);
-    return wait_.start(g, order_);
+    bind_cases();
+    return wait_.start(g);
   }
+
+  /// Whether with a token it needs a goroutine behind it.
+  static constexpr bool needs_goroutine = has_coroutine_handler<Case>;
+  /// The same where only its cases know.
+  [[nodiscard]] bool has_coroutines() const noexcept requires case_of_any_kind<Case> {
+    return std::ranges::any_of(cases_, [](const Case& c) { return c.has_coroutine(); });
+  }
+
+  // For a handler.
+  static constexpr bool needs_executor = true;
+  /** @throws std::bad_alloc */
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) requires(!may_launch) {
+    if (!bind_or_fail()) return begun::done;
+    return wait_.start_for_handler(p, h);
+  }
+  /** @throws std::bad_alloc; as `select_wait::start_launching` */
+  template <class Place>
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+                                        Place place) requires may_launch {
+    if (!bind_or_fail()) return begun::done;
+    if (!wait_.has_foreign()) return wait_.start_for_handler(p, h);
+    if (wait_.done_before_launch(p)) return begun::done;
+    return wait_.start_launching(h, place());
+  }
+  [[nodiscard]] bool abandoned() const noexcept requires may_launch { return wait_.abandoned(); }
+  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
+  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
+  void forget() noexcept { wait_.forget(); }
+  static void end_for_handler() noexcept {}
 
   [[nodiscard]] std::size_t finish() { return wait_.finish(); }
 
@@ -651,18 +811,41 @@ class range_select_cases {
     return std::ranges::any_of(cases_, [](const Case& c) { return c.move_failed(); });
   }
 
-  [[nodiscard]] target_ptr handler_target() const {
+  [[nodiscard]] pinned_target handler_target() const {
     for (const auto& c : cases_)
       if (auto found = c.handler_target()) return found;
     return {};
   }
 
  private:
+  void bind_cases() {
+    wait_.reserve(cases_.size());
+    std::uint32_t i = 0;
+    for (auto& c : cases_) detail::bind_case(c, i++, wait_);
+    wait_.prepare(order_);
+  }
+  // The value of a send may have gone, or `otherwise` stand where it cannot.
+  [[nodiscard]] bool bind_or_fail() {
+    try {
+      bind_cases();
+      return true;
+    } catch (const std::logic_error&) {
+      wait_.fail(order_);
+      return false;
+    }
+  }
+
   static task<> run_handler(Case& c) {
-    if constexpr (has_coroutine_handler<Case>)
+    if constexpr (case_of_any_kind<Case>) {
+      if (c.has_coroutine())
+        co_await c.call_coroutine();
+      else
+        c.call();
+    } else if constexpr (has_coroutine_handler<Case>) {
       co_await c.call();
-    else
+    } else {
       static_cast<void>(c.call());
+    }
     co_return;
   }
 
@@ -683,17 +866,30 @@ class [[nodiscard]] range_select_operation
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    if constexpr (Case::has_lost) room_.resize(this->cases().size());
+    make_room();
     return this->start(*h.promise().g);
   }
   value_type await_resume() {
-    const std::size_t winner = this->finish();
-    value_type r(std::move(room_));
-    r.settle(this->cases(), winner);
-    return r;
+    value_type v{};
+    take_into(v, this->finish());
+    return v;
+  }
+
+  template <class... Place>
+  [[nodiscard]] auto begin_for_handler(party& p, parked_handler& h, Place... place)
+      -> decltype(range_select_cases<Case>::begin_for_handler(p, h, place...)) {
+    make_room();
+    return range_select_cases<Case>::begin_for_handler(p, h, place...);
+  }
+  void take_into(value_type& v, std::size_t winner) {
+    v.settle(this->cases(), winner, std::move(room_));
   }
 
  private:
+  void make_room() {
+    if constexpr (Case::has_lost) room_.resize(this->cases().size());
+  }
+
   // Allocated before the wait: a failure after it would lose what has happened.
   typename value_type::room room_;
 };
@@ -708,6 +904,13 @@ class range_select_operation<Case> : public range_select_cases<Case>,
 
   /// What `co_await` awaits.
   [[nodiscard]] task<std::size_t> into_task() && { return detail::run_select(std::move(*this)); }
+
+  void take_into(std::size_t& index,
+                 std::size_t winner) requires(!range_select_cases<Case>::needs_goroutine) {
+    this->tell_losers(winner);
+    static_cast<void>(this->cases()[winner].call());
+    index = winner;
+  }
 };
 
 template <class Range>
@@ -727,13 +930,15 @@ using range_case = typename select_argument<range_case_argument<Range>>::type;
  * error is thrown. It may be a coroutine, which is awaited.
  *
  * @param op An operation of this library (an lvalue stays the caller's: a losing send keeps its
- * value), or an Asio operation given `asio::deferred` or `use_task`.
+ * value), an Asio operation given `asio::deferred` or `use_task`, or what else
+ * `asio::is_async_operation` holds for.
  * @param handler An lvalue is referred to. Under g++ 12 a closure written here must be trivially
  * copyable: capture by reference, or name the object first.
  * @param on_lost Called with the full completion arguments of an Asio operation that lost and did
  * something all the same, or was cancelled: bytes that a read took from its socket, a connection
- * that was accepted. It must be written where the operation's result holds more than an error;
- * `drop_lost` says that it may be dropped.
+ * that was accepted. Of a read it takes `(error_code, std::size_t)`. It must be written where the
+ * operation's result holds more than an error; `drop_lost` says that it may be dropped. An
+ * operation of this library that loses has done nothing: there it is `drop_lost` or nothing.
  */
 template <detail::select_operand Operation, class Handler, class OnLost = detail::no_lost>
 [[nodiscard]] auto on(Operation&& op, Handler&& handler, OnLost&& on_lost = {}) {
@@ -741,6 +946,10 @@ template <detail::select_operand Operation, class Handler, class OnLost = detail
       !std::is_same_v<OnLost, detail::no_lost> || !detail::loses_more_than_an_error<Operation>,
       "an Asio operation that loses may have done something all the same, such as read "
       "bytes: give `on` a third argument that takes what it did, or sluice::drop_lost");
+  static_assert(detail::takes_what_is_lost<Operation, OnLost>(),
+                "the third argument of `on` is called with all completion arguments of an Asio "
+                "operation, such as (error_code, std::size_t) of a read; an operation of this "
+                "library that loses has done nothing, and has none");
   static_assert(
       detail::safe_in_co_await_expression<Handler> && detail::safe_in_co_await_expression<OnLost>,
       "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
@@ -769,9 +978,9 @@ requires std::invocable < std::decay_t<Handler>
  * Go's `select`. Of the cases that are ready one is chosen, each with the same probability; if none
  * is, the goroutine waits until one is. Losing operations of this library have had no effect. Asio
  * operations are launched when no other case is ready (and at the latest when this goroutine's last
- * 30 selects with Asio operations have passed them over); the first to complete wins, the others
- * are cancelled with every type and awaited, so that none outlives its buffers. A select of nothing
- * waits for ever.
+ * 30 selects with Asio operations have passed them over; with a token by chance, once in 31); the
+ * first to complete wins, the others are cancelled with every type and awaited, so that none
+ * outlives its buffers. A select of nothing waits for ever.
  *
  * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's, an
  * Asio operation until it is launched. One of this library that is offered again in the next select
@@ -784,7 +993,11 @@ requires std::invocable < std::decay_t<Handler>
  * give it as a value. With a token: `void(error_code, select_result<…>)`; with `on` or `otherwise`,
  * whose handlers may throw, `void(std::exception_ptr, std::size_t)`; and `void(std::exception_ptr,
  * select_result<…>)` if an operation completes with an `exception_ptr`. The handler runs by default
- * on the executor of the first case that has one, otherwise on the running goroutine's.
+ * on the executor of the first case that has one, otherwise on the running goroutine's. There the
+ * handlers of the cases are called before it, too: in a goroutine made for it if one of them is a
+ * coroutine. Otherwise there is none: `go` and `make_channel` are given an executor there, as in
+ * every handler, or throw `error::not_in_goroutine`. Asio operations are launched on a strand over
+ * that executor, never inside the call.
  *
  * @par Cancellation
  * Any type. A select whose case has been claimed completes with its value; a cancelled one has done
@@ -803,6 +1016,11 @@ requires std::invocable < std::decay_t<Handler>
  *                                  socket.async_read_some(buffer, asio::deferred));
  * if (r.index() == 0) use(r.get<0>());
  *
+ * sluice::select(ch1.receive(), ch2.receive())([](sluice::error_code e, auto r) {
+ *   if (e) return;
+ *   r.visit([](std::optional<int> v) { use(v); }, [](std::optional<std::string> s) { use(s); });
+ * });
+ *
  * co_await sluice::select(sluice::on(ch.receive(), [&](std::optional<int> v) { use(v); }),
  *                         sluice::otherwise([&] { idle(); }));
  * @endcode
@@ -810,13 +1028,17 @@ requires std::invocable < std::decay_t<Handler>
  * Source: "Select statements" in the Go specification.
  */
 template <detail::select_operand... Cases>
-auto select(Cases&&... cases) {
+[[nodiscard("co_await it, or give it a completion token")]] auto select(Cases&&... cases) {
   return detail::make_select(detail::select_wait::order::random, std::forward<Cases>(cases)...);
 }
 
+/// Refuses what is no case; the compiler shows the line.
+template <class... Arguments>
+void select(Arguments&&...) = delete;  // A case is an operation: ch.receive(), on(op, handler).
+
 /// As `select`, but of the ready operations of this library the first as written is chosen.
 template <detail::select_operand... Cases>
-auto select_in_order(Cases&&... cases) {
+[[nodiscard("co_await it, or give it a completion token")]] auto select_in_order(Cases&&... cases) {
   return detail::make_select(detail::select_wait::order::written, std::forward<Cases>(cases)...);
 }
 
@@ -835,7 +1057,7 @@ class select_case {
  public:
   static constexpr bool has_handler = true;
   static constexpr bool gives_exceptions = true;
-  using handler_result = task<>;
+  using handler_result = void;
 
   template <class Case>
   requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case> &&
@@ -846,20 +1068,25 @@ class select_case {
 
   // For select.
   void bind_any(detail::range_select_wait& wait, std::uint32_t index) { case_->bind(wait, index); }
-  [[nodiscard]] task<> call() { return case_->call(); }
+  [[nodiscard]] bool has_coroutine() const noexcept { return case_->has_coroutine(); }
+  void call() { case_->call(); }
+  [[nodiscard]] task<> call_coroutine() { return case_->call_coroutine(); }
   void lose() { case_->lose(); }
   [[nodiscard]] bool move_failed() const noexcept { return case_->move_failed(); }
-  [[nodiscard]] detail::target_ptr handler_target() const { return case_->handler_target(); }
+  [[nodiscard]] detail::pinned_target handler_target() const { return case_->handler_target(); }
   void keep() noexcept { case_->keep(); }
 
  private:
   struct any {
     virtual ~any() = default;
     virtual void bind(detail::range_select_wait& wait, std::uint32_t index) = 0;
-    virtual task<> call() = 0;
+    [[nodiscard]] virtual bool has_coroutine() const noexcept = 0;
+    // The first for what is no coroutine, the second for what is one.
+    virtual void call() = 0;
+    [[nodiscard]] virtual task<> call_coroutine() = 0;
     virtual void lose() = 0;
     [[nodiscard]] virtual bool move_failed() const noexcept = 0;
-    [[nodiscard]] virtual detail::target_ptr handler_target() const = 0;
+    [[nodiscard]] virtual detail::pinned_target handler_target() const = 0;
     virtual void keep() noexcept = 0;
   };
 
@@ -871,20 +1098,22 @@ class select_case {
     void bind(detail::range_select_wait& wait, std::uint32_t index) override {
       detail::bind_case(held, index, wait);
     }
-    task<> call() override {
-      if constexpr (detail::has_coroutine_handler<Case>)
-        co_await held.call();
-      else if constexpr (detail::case_with_handler<Case>)
-        static_cast<void>(held.call());
-      else
+    bool has_coroutine() const noexcept override { return detail::has_coroutine_handler<Case>; }
+    void call() override {
+      if constexpr (!detail::case_with_handler<Case>)
         static_cast<void>(held.take());
+      else if constexpr (!detail::has_coroutine_handler<Case>)
+        static_cast<void>(held.call());
+    }
+    task<> call_coroutine() override {
+      if constexpr (detail::has_coroutine_handler<Case>) co_await held.call();
       co_return;
     }
     void lose() override {
       if constexpr (detail::case_with_handler<Case>) held.lose();
     }
     bool move_failed() const noexcept override { return held.move_failed(); }
-    detail::target_ptr handler_target() const override { return held.handler_target(); }
+    detail::pinned_target handler_target() const override { return held.handler_target(); }
     void keep() noexcept override { held.keep(); }
 
     Case held;

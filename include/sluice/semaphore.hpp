@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/grant_queue.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
 
 #include <cstddef>
 #include <stdexcept>
@@ -60,7 +60,10 @@ class semaphore {
    * @par Cancellation
    * A cancelled acquire has left the queue and holds nothing; those that it held up are let in.
    */
-  [[nodiscard]] acquire_operation acquire(std::size_t n = 1) noexcept { return {*queue_, n}; }
+  [[nodiscard("co_await it, or give it a completion token")]] acquire_operation acquire(
+      std::size_t n = 1) noexcept {
+    return {*queue_, n};
+  }
 
   /// Acquires if `n` units are there and nobody waits; otherwise the permit holds none.
   [[nodiscard]] permit try_acquire(std::size_t n = 1) noexcept {

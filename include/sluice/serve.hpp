@@ -1,8 +1,9 @@
 #pragma once
 
+#include <sluice/channel.hpp>
 #include <sluice/context.hpp>
-#include <sluice/detail/initiation.hpp>
-#include <sluice/detail/select_cases.hpp>
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/select/select_cases.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -20,8 +21,10 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/execution/executor.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/socket_base.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -37,6 +40,14 @@
 
 namespace sluice {
 
+/// How many connections the system's limit of open descriptors (`RLIMIT_NOFILE`) leaves room for.
+/**
+ * @param descriptors How many each connection has.
+ * @return At least 1; 0 if there is no limit. A sixteenth of the descriptors, and at least 16, is
+ * left for other things.
+ */
+[[nodiscard]] std::size_t connections_by_descriptors(std::size_t descriptors = 1) noexcept;
+
 /// How `serve` goes about it.
 class serve_options {
  public:
@@ -45,22 +56,30 @@ class serve_options {
 
   /// How many connections there are at a time; 0: any number. One too many waits in the system's
   /// queue until another has ended, or is refused, if `serve` was given a function that does.
-  std::size_t max_connections = 0;
+  std::size_t max_connections = connections_by_descriptors();
 
   /// How long connections have to end by themselves when the server stops; then they are cut off.
   clock::duration grace = std::chrono::seconds(10);
 
-  /// The signals that stop the server: the first gracefully, the second at once.
+  /// The signals that stop the server: the first gracefully, the second at once. Then they have
+  /// their default effect again, so that a third one ends the program if a connection does not.
   std::vector<int> signals;
+
+  /// Whether the allocator is told to give free memory back to the system whenever half of the
+  /// connections have gone, at most once a second. That takes some ms for every 100 MB that they
+  /// had; what the allocator keeps otherwise can be as much as they had.
+  bool give_memory_back = true;
 
   /// Told of an exception that has left a connection's handler, and has ended that connection only.
   /** An error of a connection that has been cut off is none. It may be called from several threads
-   * at the same time. What it throws leaves the context's `run()`. Without one a line is written to
-   * standard error, except for `asio::error::eof`. */
+   * at the same time. What it throws leaves the context's `run()`, and the server goes on. Without
+   * one a line is written to standard error, at most once a second, and none for
+   * `asio::error::eof`. */
   std::function<void(std::exception_ptr)> report;
 
   /// Told why nobody can be accepted at present (out of descriptors, for example), at most once a
-  /// second. Without one a line is written to standard error.
+  /// second. What it throws leaves `run()` as well. Without one a line is written to standard
+  /// error.
   std::function<void(error_code)> report_accept;
 };
 
@@ -75,11 +94,23 @@ namespace detail {
 
 struct stop_signals;
 
+/// Lets one report through each second: clients who can make something fail are not to fill a log,
+/// or a pipe that nobody reads. Thread safe.
+class once_a_second {
+ public:
+  [[nodiscard]] bool is_due() noexcept;
+
+ private:
+  std::atomic<clock::duration> last_ = clock::duration(std::chrono::seconds(-1));
+};
+class serve_member;
+
 /// What a server, its connections and whoever stops it share.
 class serve_state {
  public:
-  /** @throws std::bad_alloc, std::invalid_argument */
-  serve_state(start_place place, serve_options options);
+  /** @param listening Whether there is an acceptor that could accept anybody.
+   * @throws std::bad_alloc, std::invalid_argument */
+  serve_state(start_place place, serve_options options, bool listening);
   ~serve_state();
 
   [[nodiscard]] const start_place& place() const noexcept { return place_; }
@@ -99,6 +130,15 @@ class serve_state {
   /// Waits for the end of the server: for a signal, the acceptor's end, or its own cancellation.
   [[nodiscard]] static task<> supervise(std::shared_ptr<serve_state> self);
 
+  /// There is one more connection.
+  /** @return For how many descriptors the reactor is to be prepared, because there have never been
+   * so many connections. */
+  [[nodiscard]] std::size_t descriptors_to_prepare() noexcept;
+  /// There is one less, as soon as its handler's memory has been freed.
+  void connection_ends();
+  /// Gives memory back when connections have gone, until the server stops.
+  [[nodiscard]] static task<> give_memory_back(serve_member self);
+
   wait_group accepting;
   wait_group connections;
   wait_group handlers;
@@ -108,12 +148,23 @@ class serve_state {
   error_code failure;
 
  private:
+  template <class Function>
+  void call_user(Function f);
+
   const start_place place_;
   const serve_options options_;
   const cancellable_context cut_;
   const cancellable_context stopping_;
   const std::unique_ptr<stop_signals> signals_;
-  std::optional<clock::time_point> last_report_;
+  /// Why it cannot begin.
+  error_code no_begin_;
+  once_a_second accept_reports_;
+  once_a_second connection_lines_;
+  /// How many connections the reactor is prepared for. Of the goroutine that accepts.
+  std::ptrdiff_t prepared_ = 0;
+  /// How many there have been since memory was given back.
+  std::atomic<std::ptrdiff_t> most_ = 0;
+  const channel<void> many_have_gone_ = make_channel<void>(1);
 };
 
 /// Counts something of a server until it is destroyed.
@@ -126,7 +177,9 @@ class serve_member {
   serve_member(serve_member&&) noexcept = default;
   serve_member& operator=(serve_member&&) = delete;
   ~serve_member() {
-    if (state_) (state_.get()->*where_).done();
+    if (!state_) return;
+    if (where_ == &serve_state::connections) state_->connection_ends();
+    (state_.get()->*where_).done();
   }
   [[nodiscard]] const std::shared_ptr<serve_state>& state() const noexcept { return state_; }
 
@@ -281,6 +334,53 @@ decltype(auto) call_connection_handler(Handler& f, Socket socket, server_connect
     return std::invoke(f, std::move(socket));
 }
 
+#if defined(BOOST_ASIO_HAS_POSIX_STREAM_DESCRIPTOR)
+
+/// A file that cannot be polled, and so can be registered with a reactor any number of times.
+class unpollable_file {
+ public:
+  unpollable_file() noexcept;
+  unpollable_file(const unpollable_file&) = delete;
+  unpollable_file& operator=(const unpollable_file&) = delete;
+  ~unpollable_file();
+  /// Negative if there is none.
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+
+ private:
+  const int descriptor_;
+};
+
+/// Has the reactor make what it needs for `n` descriptors, in one piece.
+/**
+ * It makes such a small object whenever there are more descriptors than ever, and keeps it for
+ * ever: each, between what the connections have allocated, would keep a page or two of that.
+ */
+template <class Executor>
+void prepare_descriptors(const Executor& ex, std::size_t n) {
+  struct registration {
+    explicit registration(const Executor& e) : object(e) {}
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+    ~registration() {
+      if (object.is_open()) object.release();
+    }
+    asio::posix::basic_stream_descriptor<Executor> object;
+  };
+  const unpollable_file file;
+  if (file.descriptor() < 0) return;
+  std::vector<std::optional<registration>> all(n);
+  error_code failed;
+  for (auto& r : all)
+    if (!failed) r.emplace(ex).object.assign(file.descriptor(), failed);
+}
+
+#else
+
+template <class Executor>
+void prepare_descriptors(const Executor&, std::size_t) {}
+
+#endif
+
 // The handler's own member goes before this coroutine does: `alive` holds the server, and with it
 // the handler, until the exception has been reported.
 template <class Handler, class Socket>
@@ -297,11 +397,11 @@ task<> run_connection(serve_member alive, server_connection c, Socket socket, Ha
 }
 
 template <class Acceptor, class Handler, class Refuse>
-task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Refuse& refuse,
-                          std::source_location location) {
+task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_state>& shared,
+                                Acceptor& acceptor, Handler& f, Refuse& refuse,
+                                std::source_location location) {
   constexpr auto as_result = asio::as_tuple(use_task);
   constexpr bool refuses = !std::is_same_v<Refuse, no_refusal>;
-  serve_state& s = *self.state();
   while (!s.stopping().err()) {
     error_code failed;
     try {
@@ -315,9 +415,11 @@ task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Ref
         ++s.result.refused;
         if constexpr (refuses) std::invoke(refuse, std::move(socket));
       } else {
-        auto body = detail::run_connection(serve_member(self.state(), &serve_state::handlers),
-                                           server_connection(self.state(), std::move(slot)),
+        auto body = detail::run_connection(serve_member(shared, &serve_state::handlers),
+                                           server_connection(shared, std::move(slot)),
                                            std::move(socket), f);
+        if (const std::size_t n = s.descriptors_to_prepare())
+          detail::prepare_descriptors(acceptor.get_executor(), n);
         new_goroutine g(s.place(), std::move(body), false, location);
         if (g) {
           detail::bind_to_context(*g, s.cut());
@@ -340,6 +442,18 @@ task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Ref
     if (advice == serve_state::advice::later)
       co_await sleep_for(std::chrono::milliseconds(100))(as_result);
   }
+}
+
+template <class Acceptor, class Handler, class Refuse>
+task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Refuse& refuse,
+                          std::source_location location) {
+  serve_state& s = *self.state();
+  try {
+    co_await detail::accept_one_after_another(s, self.state(), acceptor, f, refuse, location);
+  } catch (...) {
+    // Not even what has failed could be told.
+    s.failure = asio::error::no_memory;
+  }
   error_code ignored;
   acceptor.close(ignored);
 }
@@ -351,6 +465,10 @@ task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, H
   auto body = detail::accept_connections(serve_member(s, &serve_state::accepting), acceptor, f,
                                          refuse, location);
   detail::start_in_context(s->stopping(), s->place(), std::move(body), false, location);
+  if (s->options().give_memory_back)
+    detail::start_in_context(s->stopping(), s->place(),
+                             serve_state::give_memory_back(serve_member(s, &serve_state::handlers)),
+                             false, location);
   co_await serve_state::supervise(s);
 }
 
@@ -381,7 +499,7 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
           std::move(where),
           [place = std::move(place), &acceptor, location](auto handler, serve_options o,
                                                           auto&& serving, auto&& refusing) {
-            auto s = std::make_shared<serve_state>(place, std::move(o));
+            auto s = std::make_shared<serve_state>(place, std::move(o), acceptor.is_open());
             boxed_handler<decltype(handler)> box(std::move(handler), executor(place.where));
             auto slot = box.slot();
             auto body =
@@ -404,8 +522,10 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
 /// Accepts connections and has each handled by a goroutine of its own, until it is stopped.
 /**
  * An Asio operation: awaited it gives a `serve_result`; with a token its signature is
- * `void(error_code, serve_result)`; it is a case of `select`, and `timeout` limits it. The
- * goroutines run, and the handler of a token by default too, on the acceptor's executor.
+ * `void(error_code, serve_result)`; `timeout` limits it, and it is a case of `select`, as
+ * `on(serve(…), f, lost)`: if another case happens it stops, and `lost(error_code, serve_result)`
+ * is told its result. The goroutines run, and the handler of a token by default too, on the
+ * acceptor's executor.
  *
  * @param acceptor An `asio::ip::tcp::acceptor`, a local one, one with an executor of one's own:
  * listening, and used by nobody else until the operation has completed. It is closed when the
@@ -414,7 +534,9 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
  * `server_connection`, or else a `context` (that one's `ctx()`). It gives a `task` or an
  * `asio::awaitable`, and the connection has ended when that has; or nothing, and the connection
  * ends when its `server_connection` is destroyed. Kept until the last connection has ended; called
- * by several threads at the same time if several run the context.
+ * by several threads at the same time if several run the context. A goroutine is a strand; a
+ * connection of callbacks has one of its own then, `asio::make_strand(socket.get_executor())`, for
+ * all its handlers.
  * @param refuse Called with the socket of a connection that is one too many; it does not block.
  *
  * When nobody can be accepted, because descriptors or memory have run out, it tries again ten times
@@ -425,10 +547,12 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
  * accepted any more, and `server_connection::stopping()` is done. Connections that have not ended
  * within the grace time, or when a second signal or a second request for cancellation comes, are
  * cut off: every wait of their goroutines ends with `asio::error::operation_aborted`. The operation
- * completes when the last has ended.
+ * completes when the last has ended; one that ignores that it has been cut off holds it up for
+ * ever. Signals have their default effect again after the second: the third ends the program.
  *
  * @par Cancellation
- * Any type stops the server, which is no error: the result says what it has done.
+ * Any type stops the server, which is no error: the result says what it has done. Requests that
+ * come before the server has seen the first are one with it.
  *
  * @par Errors
  * What is wrong with the acceptor (it is not open, or does not listen) or with the signals, when

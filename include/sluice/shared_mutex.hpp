@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/grant_queue.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -76,11 +76,16 @@ class shared_mutex {
    * @par Cancellation
    * A cancelled wait has left the queue and holds nothing; readers that it held up are let in.
    */
-  [[nodiscard]] lock_operation lock() noexcept { return {*queue_, all}; }
+  [[nodiscard("co_await it, or give it a completion token")]] lock_operation lock() noexcept {
+    return {*queue_, all};
+  }
 
   /// Waits until no writer holds the lock or has waited for longer. Go's `RLock`.
   /** Awaited: a `shared_guard`. With a token: `void(error_code, shared_guard)`. As `lock`. */
-  [[nodiscard]] lock_shared_operation lock_shared() noexcept { return {*queue_, 1}; }
+  [[nodiscard("co_await it, or give it a completion token")]] lock_shared_operation
+  lock_shared() noexcept {
+    return {*queue_, 1};
+  }
 
   /// Locks if nobody holds the lock; otherwise the guard owns none.
   [[nodiscard]] guard try_lock() noexcept {

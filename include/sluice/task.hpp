@@ -1,7 +1,8 @@
 #pragma once
 
-#include <sluice/detail/goroutine.hpp>
-#include <sluice/detail/recycling.hpp>
+#include <sluice/detail/base/recycling.hpp>
+#include <sluice/detail/base/refused.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/use_task.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -248,7 +249,9 @@ struct task_promise_base : promise_base {
   ready_awaiter<bool> await_transform(asio::this_coro::throw_if_cancelled_0_t) const noexcept {
     return ready_awaiter<bool>(g->cancel && g->cancel->throws());
   }
-  ready_awaiter<void> await_transform(asio::this_coro::throw_if_cancelled_1_t set) const noexcept {
+  // A template, because Asio's type is made of whatever converts to bool.
+  template <std::same_as<asio::this_coro::throw_if_cancelled_1_t> Set>
+  ready_awaiter<void> await_transform(Set set) const noexcept {
     if (g->cancel) g->cancel->set_throws(set.value);
     return {};
   }
@@ -256,6 +259,8 @@ struct task_promise_base : promise_base {
   executor_awaiter await_transform(asio::this_coro::executor_t) const noexcept {
     return executor_awaiter(*g);
   }
+
+  refused await_transform(not_awaitable) const noexcept { return {}; }
 };
 
 template <class T>
@@ -309,12 +314,12 @@ struct task_promise<void> final : task_promise_base {
  * A body may `co_await`: an operation of this library, another `task<U>` (as an rvalue), an
  * `asio::awaitable<U>` (it runs on the goroutine's strand), an Asio operation given
  * `asio::deferred` or `sluice::use_task`, what else `asio::is_async_operation` holds for (an
- * `experimental::promise`, one of your own, with one signature), and `asio::this_coro::executor`
- * (an `any_io_executor` that holds the goroutine's strand).
+ * `experimental::promise`, one of your own), and `asio::this_coro::executor` (an `executor_type`
+ * that holds the goroutine's strand).
  *
- * `co_await asio::dispatch(asio::bind_executor(strand, asio::deferred))` moves the goroutine to the
- * strand until its next wait, as in an `asio::awaitable`; the strand is one over the goroutine's
- * own context. For longer, or elsewhere: `co_await sluice::go(strand, part(), sluice::use_task)`.
+ * `co_await asio::dispatch(asio::bind_executor(ex, asio::deferred))` moves the goroutine to `ex`, a
+ * strand or another context, until its next wait, as in an `asio::awaitable`; its own context must
+ * not end meanwhile. For longer: `co_await sluice::go(ex, part(), sluice::use_task)`.
  *
  * `co_await asio::this_coro::cancellation_state` gives a `cancellation_state`, and puts a goroutine
  * that can be cancelled on its explicit strand;
@@ -337,12 +342,16 @@ struct task_promise<void> final : task_promise_base {
  * Distinct objects: safe. Shared objects: unsafe.
  */
 template <class T>
-class [[nodiscard]] task {
+class [[nodiscard("co_await it, or start it: go(what())")]] task {
  public:
   using promise_type = detail::task_promise<T>;
   using value_type = T;
+  /// What `co_await asio::this_coro::executor` gives, and what the executor of a handler that a
+  /// task gives to an Asio operation converts to; the two then compare equal. As in
+  /// `asio::awaitable`.
+  using executor_type = asio::any_io_executor;
 
-  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   task& operator=(task other) noexcept {
     std::swap(frame_, other.frame_);
     return *this;
@@ -352,7 +361,9 @@ class [[nodiscard]] task {
   }
 
   /// Whether it holds a coroutine: false once it has been moved from.
-  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+  [[nodiscard]] explicit operator bool() const noexcept {
+    return static_cast<bool>(frame_);
+  }
 
   /// Gives up the frame; used by this library's own functions.
   [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {
@@ -430,4 +441,4 @@ inline task<void> task_promise<void>::get_return_object() noexcept {
 
 }  // namespace sluice
 
-#include <sluice/detail/await_awaitable.hpp>
+#include <sluice/detail/task/await_awaitable.hpp>

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <sluice/context.hpp>
-#include <sluice/detail/select_cases.hpp>
-#include <sluice/detail/uncancelled.hpp>
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/task.hpp>
@@ -176,7 +176,9 @@ class task_group {
   }
 
   /// Waits until none of them is left: an operation, for use in the group's body.
-  [[nodiscard]] wait_group_operation wait() noexcept { return state_->children.wait(); }
+  [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait() noexcept {
+    return state_->children.wait();
+  }
 
  private:
   template <class What>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/goroutine.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
 
 #include <coroutine>
 #include <string>
@@ -17,7 +17,7 @@ class [[nodiscard]] yield_operation {
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> h) const noexcept {
     auto& g = *h.promise().g;
-    g.on->ticks = 0;  // who yields may have taken long: has the clock looked at
+    g.on->use_up_ticks();  // who yields may have taken long: has the clock looked at
     g.make_ready();
   }
   static constexpr void await_resume() noexcept {}

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <sluice/detail/select_cases.hpp>
-#include <sluice/detail/select_wait.hpp>
+#include <sluice/detail/base/handler_arguments.hpp>
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>
@@ -46,26 +47,80 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    goroutine& g = *h.promise().g;
-    select_entry* own = own_.data();
-    foreign_case** foreign = foreign_.data();
-    detail::bind_case(case_, the_operation, own, foreign);
-    detail::bind_case(sleep_, the_timer, own, foreign);
-    return wait_.start(g, own_, candidates_, foreign_);
+    bind_cases();
+    return wait_.start(*h.promise().g, own_, candidates_, foreign_);
+  }
+
+  /// Whether with a token it needs a goroutine behind it.
+  static constexpr bool needs_goroutine = false;
+
+  // For a handler.
+  static constexpr bool often_ready = Case::can_be_looked_at && !Case::is_foreign;
+  static constexpr bool needs_executor = true;
+  [[nodiscard]] bool done_for_handler() noexcept {
+    if constexpr (Case::can_be_looked_at)
+      taken_at_once_ = case_.look() == readiness::at_once && case_.do_at_once();
+    return taken_at_once_;
+  }
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) noexcept
+      requires(!Case::is_foreign) {
+    if (done_for_handler()) return begun::done;
+    try {
+      bind_cases();
+    } catch (...) {
+      wait_.fail();
+      return begun::done;
+    }
+    return wait_.start_for_handler(p, h, own_, candidates_);
+  }
+  /// @throws As `select_wait::start_launching`.
+  template <class Place>
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+                                        Place place) requires Case::is_foreign {
+    bind_cases();
+    if (wait_.done_before_launch(p, own_, candidates_, foreign_, select_wait::turn_of::ours))
+      return begun::done;
+    return wait_.start_launching(h, place());
+  }
+  [[nodiscard]] bool abandoned() const noexcept requires Case::is_foreign {
+    return wait_.abandoned();
+  }
+  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
+  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
+  void forget() noexcept { wait_.forget(); }
+  static void end_for_handler() noexcept {}
+  [[nodiscard]] typename Case::arguments take_arguments() requires(!Case::is_foreign) {
+    error_code e;
+    try {
+      if (!taken_at_once_ && wait_.finish() == the_timer) e = asio::error::timed_out;
+    } catch (...) {
+      this->note_failure(e, *this);
+    }
+    auto all = case_.take_arguments();
+    if (e) std::get<0>(all) = e;
+    return all;
+  }
+  template <class D = timeout_operation>
+  [[nodiscard]] typename token_signature<D>::arguments take_arguments() requires Case::is_foreign {
+    try {
+      if constexpr (std::is_void_v<value_type>) {
+        static_cast<void>(take());
+        return {};
+      } else {
+        return {typename token_signature<D>::failure(), take()};
+      }
+    } catch (...) {
+      return take_failure<token_signature<D>>();
+    }
   }
 
   value_type await_resume() { return static_cast<value_type>(take()); }
 
   /// For the token form.
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
-  /// For the token form: what came beside an error.
-  template <class Value>
-  void take_beside_error(Value& v) {
-    if constexpr (Case::is_foreign) case_.take_beside_error(v);
-  }
 
   static constexpr bool gives_exceptions = Case::gives_exceptions;
-  [[nodiscard]] target_ptr handler_target() const { return case_.handler_target(); }
+  [[nodiscard]] pinned_target handler_target() const { return case_.handler_target(); }
   void keep() noexcept { case_.keep(); }
 
  private:
@@ -77,6 +132,29 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
       if (wait_.outcome() == waiter::state::timed_out)
         return case_.take_cancelled(error::deadline_exceeded);
     return case_.take();
+  }
+
+  // For the exception that is being handled. What came beside an error is told; that it cannot be
+  // moved is the failure then.
+  template <class Told>
+  [[nodiscard]] typename Told::arguments take_failure() {
+    typename Told::arguments all{};
+    this->note_failure(std::get<0>(all), *this);
+    if constexpr (!std::is_void_v<value_type>) {
+      try {
+        case_.take_beside_error(std::get<1>(all));
+      } catch (...) {
+        std::get<0>(all) = detail::failure_to_move<typename Told::failure>();
+      }
+    }
+    return all;
+  }
+
+  void bind_cases() {
+    select_entry* own = own_.data();
+    foreign_case** foreign = foreign_.data();
+    detail::bind_case(case_, the_operation, own, foreign);
+    detail::bind_case(sleep_, the_timer, own, foreign);
   }
 
   static constexpr std::uint32_t the_operation = 0, the_timer = 1;
@@ -101,11 +179,13 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  * a ready operation of this library still completes, and an Asio operation is not launched.
  *
  * @param op An operation of this library (an lvalue stays the caller's: a send that timed out keeps
- * its value), or an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these.
+ * its value), an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these, or
+ * what else `asio::is_async_operation` holds for.
  *
  * Awaited: what `op` gives. With a token: `void(error_code[, value])`, or
  * `void(std::exception_ptr[, value])` if that is how `op` completes; the handler runs by default on
- * the executor of `op`, otherwise on the running goroutine's.
+ * the executor of `op`, otherwise on the running goroutine's. An Asio operation is launched on a
+ * strand over that executor, never inside the call. There is no goroutine behind it.
  *
  * @par Errors
  * `asio::error::timed_out` if the time ran out; otherwise those of `op`. With a token, in an
@@ -119,13 +199,15 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  * 5s);
  * @endcode
  */
-template <class Operation, class Rep, class Period>
-requires detail::sluice_operation<Operation> ||
-    detail::is_asio_operation<std::remove_cvref_t<Operation>> ||
-    asio::is_deferred<std::remove_cvref_t<Operation>>::value auto
-    timeout(Operation&& op, std::chrono::duration<Rep, Period> d) {
+template <detail::case_operand Operation, class Rep, class Period>
+[[nodiscard("co_await it, or give it a completion token")]] auto timeout(
+    Operation&& op, std::chrono::duration<Rep, Period> d) {
   return detail::timeout_operation<typename detail::case_for<Operation>::type>(
       detail::make_case(std::forward<Operation>(op)), detail::saturate(d));
 }
+
+/// Refuses what is no operation and a duration; the compiler shows the line.
+template <class... Arguments>
+void timeout(Arguments&&...) = delete;  // A task has a limit by its context: go(ctx, task).
 
 }  // namespace sluice

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <sluice/channel.hpp>
-#include <sluice/detail/one_shot.hpp>
-#include <sluice/detail/operation.hpp>
-#include <sluice/detail/rebound.hpp>
-#include <sluice/detail/scheduler.hpp>
-#include <sluice/detail/sleep_waiter.hpp>
+#include <sluice/detail/executor/rebound.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/time/one_shot.hpp>
+#include <sluice/detail/wait/sleep_waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
@@ -74,7 +74,7 @@ class [[nodiscard]] sleep_operation
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] static detail::target_ptr handler_target() noexcept { return {}; }
+  [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
 
   // For select: a sleep that has just begun is not over.
   [[nodiscard]] detail::readiness look() const noexcept {
@@ -97,14 +97,16 @@ class [[nodiscard]] sleep_operation
  * Safe.
  */
 template <class Rep, class Period>
-sleep_operation sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
+[[nodiscard("co_await it, or give it a completion token")]] sleep_operation sleep_for(
+    std::chrono::duration<Rep, Period> d) noexcept {
   return sleep_operation(detail::saturate(d));
 }
 
 /// Waits until `t`; a time that has passed completes at once, `time_point::max()` never.
 /** As `sleep_for`. */
 template <class Duration>
-sleep_operation sleep_until(std::chrono::time_point<clock, Duration> t) noexcept {
+[[nodiscard("co_await it, or give it a completion token")]] sleep_operation sleep_until(
+    std::chrono::time_point<clock, Duration> t) noexcept {
   return sleep_operation(clock::time_point(detail::saturate(t.time_since_epoch())));
 }
 
@@ -113,7 +115,8 @@ namespace detail {
 /// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
 class timer_state : public std::enable_shared_from_this<timer_state> {
  public:
-  explicit timer_state(const target_ptr& where) noexcept : home_(where->owner().link()) {}
+  /** @throws std::bad_alloc */
+  explicit timer_state(const target_ptr& where) : where_(where) {}
   timer_state(const timer_state&) = delete;
   timer_state& operator=(const timer_state&) = delete;
   virtual ~timer_state();
@@ -139,11 +142,11 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 
  private:
   [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
-  void arm(scheduler& s, clock::time_point at);
+  void arm(const target_ptr& where, clock::time_point at);
   void on_shot(std::uint64_t generation);
   void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
 
-  const std::shared_ptr<scheduler_link> home_;
+  const lasting_target where_;
   std::shared_ptr<one_shot> shot_;
   std::uint64_t generation_ = 0;
   clock::time_point deadline_;
@@ -203,7 +206,8 @@ class sending_timer {
   /// Where the time is sent. Its size and capacity are 0.
   [[nodiscard]] receiver<clock::time_point> channel() const noexcept { return values_; }
   /// Receives the time: `channel().receive()`.
-  [[nodiscard]] receive_operation<clock::time_point> receive() const noexcept {
+  [[nodiscard("co_await it, or give it a completion token")]] receive_operation<clock::time_point>
+  receive() const noexcept {
     return values_.receive();
   }
   /// `receive()(token)`: signature `void(error_code, std::optional<clock::time_point>)`.
@@ -348,11 +352,13 @@ namespace detail {
 template <class F>
 func_timer after_func(start_place place, clock::duration d, F&& f) {
   auto what = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
-  const auto where = place.where;
-  auto state = std::make_shared<goroutine_timer>(where, [place = std::move(place), what] {
-    detail::start(place, detail::make_task([what] { return std::invoke(*what); }), starts_serial<F>,
-                  std::source_location::current());
-  });
+  auto state = std::make_shared<goroutine_timer>(
+      place.where, [counts = place.counts_as_work, where = lasting_target(place.where), what] {
+        // It goes off on a thread of the context, which does not end meanwhile.
+        detail::start({*pinned_target(where), counts},
+                      detail::make_task([what] { return std::invoke(*what); }), starts_serial<F>,
+                      std::source_location::current());
+      });
   state->set(d, clock::duration::zero());
   return func_timer(std::move(state));
 }

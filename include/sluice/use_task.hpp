@@ -1,9 +1,11 @@
 #pragma once
 
-#include <sluice/detail/asio_operation.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/operation/several_signatures.hpp>
 
 #include <boost/asio/async_result.hpp>
 
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -14,8 +16,9 @@ namespace sluice {
  * `co_await socket.async_read_some(buffer, sluice::use_task)`: the result is that of
  * `asio::use_awaitable` (an `error_code` is thrown as `system_error`, an `exception_ptr` rethrown,
  * one value given as itself, several as a tuple). `asio::deferred` may be used in its place;
- * `asio::as_tuple(use_task)` gives the error as a value. The operation is launched when it is
- * awaited.
+ * `asio::as_tuple(use_task)` gives the error as a value. One with several signatures gives a
+ * `std::variant` of what each of them would give, `std::monostate` for void. The operation is
+ * launched when it is awaited.
  *
  * As a default token: `use_task_t::as_default_on(tcp::socket(ex))`.
  *
@@ -54,11 +57,38 @@ inline constexpr use_task_t use_task{};
 template <class... Args>
 class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
  public:
+  // Up to Boost 1.81 `bind_cancellation_slot` and `redirect_error` name it, and do not use it.
+  using return_type = void;
+
   template <class Initiation, class... InitArgs>
   requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
     return sluice::detail::asio_operation<void(Args...), std::decay_t<Initiation>,
                                           std::decay_t<InitArgs>...>(
         std::in_place, std::forward<Initiation>(initiation), std::forward<InitArgs>(args)...);
+  }
+};
+
+/// Of several signatures the one is awaited that is used.
+template <class... First, class... Second, class... Rest>
+class boost::asio::async_result<sluice::use_task_t, void(First...), void(Second...), Rest...> {
+  template <class Signature>
+  struct arguments_of;
+  template <class... Args>
+  struct arguments_of<void(Args...)> {
+    using type = std::tuple<std::decay_t<Args>...>;
+  };
+  using arguments = sluice::detail::one_of_several<typename arguments_of<void(First...)>::type,
+                                                   typename arguments_of<void(Second...)>::type,
+                                                   typename arguments_of<Rest>::type...>;
+
+ public:
+  template <class Initiation, class... InitArgs>
+  requires sluice::detail::decay_copyable<Initiation, InitArgs...>
+  static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
+    using launched = sluice::detail::initiation_of_several<std::decay_t<Initiation>, arguments>;
+    return sluice::detail::asio_operation<void(arguments), launched, std::decay_t<InitArgs>...>(
+        std::in_place, launched(std::in_place, std::forward<Initiation>(initiation)),
+        std::forward<InitArgs>(args)...);
   }
 };

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <sluice/detail/byte_lock.hpp>
-#include <sluice/detail/operation.hpp>
-#include <sluice/detail/relaxed.hpp>
-#include <sluice/detail/waiter.hpp>
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
@@ -57,7 +58,7 @@ class [[nodiscard]] wait_group_operation
 
   /// Used by `wait_group::wait`.
   explicit wait_group_operation(std::shared_ptr<detail::wait_group_state> g,
-                                detail::target_ptr where = {}) noexcept
+                                detail::lasting_target where = {}) noexcept
       : where_(std::move(where)) {
     group = std::move(g);
   }
@@ -72,10 +73,12 @@ class [[nodiscard]] wait_group_operation
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {detail::outcome_error(outcome)};
   }
-  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept { return where_; }
+  [[nodiscard]] detail::pinned_target handler_target() const noexcept {
+    return detail::pinned_target(detail::lasting_target(where_));
+  }
 
  private:
-  detail::target_ptr where_;
+  detail::lasting_target where_;
 };
 
 /// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.
@@ -112,9 +115,12 @@ class wait_group {
   /**
    * Awaited: void. With a token: `void(error_code)`, `asio::error::operation_aborted` if cancelled.
    */
-  [[nodiscard]] wait_group_operation wait() noexcept { return wait_group_operation(state_); }
+  [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait() noexcept {
+    return wait_group_operation(state_);
+  }
   /// The same with an executor for handlers that have none. Used by this library's own functions.
-  [[nodiscard]] wait_group_operation wait(detail::target_ptr where) noexcept {
+  [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait(
+      detail::lasting_target where) noexcept {
     return wait_group_operation(state_, std::move(where));
   }
 

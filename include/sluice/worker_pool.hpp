@@ -1,9 +1,13 @@
 #pragma once
 
+#include <sluice/channel.hpp>
 #include <sluice/context.hpp>
-#include <sluice/detail/associated_goroutine.hpp>
-#include <sluice/detail/initiation.hpp>
-#include <sluice/detail/job_queue.hpp>
+#include <sluice/detail/base/associated_goroutine.hpp>
+#include <sluice/detail/base/boxed.hpp>
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/operation/without_executor.hpp>
+#include <sluice/detail/pool/job_queue.hpp>
+#include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>
@@ -22,6 +26,7 @@
 #include <memory>
 #include <optional>
 #include <source_location>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -62,7 +67,7 @@ struct worker_pool_stats {
  * Every accepted job is told about once: it gave a result, threw, timed out or was cancelled.
  *
  * The destructor does what `cancel` does and does not wait: `co_await pool.stop()` before what the
- * handler uses goes away.
+ * handler uses goes away. A pool whose context has ended is stopped.
  *
  * @par Thread safety
  * Safe, but for the destructor.
@@ -116,16 +121,20 @@ class worker_pool {
    * cancelled, and its outcome is what it ends with. When the handler's context ends, so does the
    * job: nobody is told.
    */
-  [[nodiscard]] auto submit(Job job) { return submit(std::move(job), jobs_->job_timeout()); }
+  [[nodiscard("co_await it, or give it a completion token")]] auto submit(Job job) {
+    return submit(std::move(job), jobs_->job_timeout());
+  }
   template <class Rep, class Period>
-  [[nodiscard]] auto submit(Job job, std::chrono::duration<Rep, Period> timeout) {
+  [[nodiscard("co_await it, or give it a completion token")]] auto submit(
+      Job job, std::chrono::duration<Rep, Period> timeout) {
     return asio::async_initiate<const use_task_t, signature>(
-        detail::initiation(
-            jobs_->where(),
-            [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](auto handler, Job j) {
-              worker_pool::start(*jobs, run, limit, nullptr, std::move(handler), j);
-            }),
-        use_task, std::move(job));
+        detail::initiation(jobs_->where(),
+                           [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](
+                               auto handler, carried_job j) {
+                             worker_pool::start(*jobs, run, limit, nullptr, std::move(handler),
+                                                job_in(j));
+                           }),
+        use_task, carry(std::move(job)));
   }
 
   /// Has a job done if a worker is free or the queue has room, and tells `token`.
@@ -138,14 +147,14 @@ class worker_pool {
   template <asio::completion_token_for<typename detail::start_signature<Result>::type> Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
     detail::job_queue::reservation room(*jobs_);
-    if (!room) return false;
+    if (!room || !jobs_->where()) return false;
     asio::async_initiate<Token, signature>(
         detail::initiation(jobs_->where(),
-                           [&, this](auto handler, Job& j) {
+                           [&, this](auto handler, std::reference_wrapper<Job> j) {
                              worker_pool::start(*jobs_, handler_, jobs_->job_timeout(), &room,
-                                                std::move(handler), j);
+                                                std::move(handler), j.get());
                            }),
-        token, job);
+        token, std::ref(job));
     return true;
   }
 
@@ -158,7 +167,9 @@ class worker_pool {
    * `asio::error::operation_aborted` if the wait is cancelled; the pool stays stopped.
    * @throws system_error `resource_deadlock_would_occur` if one of the pool's own jobs calls it.
    */
-  [[nodiscard]] wait_group_operation stop() { return jobs_->stop(); }
+  [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation stop() {
+    return jobs_->stop();
+  }
 
   /// Ends at once: accepts no more jobs and tells everybody who waits `operation_aborted`.
   /** Running jobs are cancelled; `stop` waits for them. May be called by one of them. */
@@ -173,7 +184,26 @@ class worker_pool {
 
  private:
   using signature = typename detail::start_signature<Result>::type;
+  using arguments = std::conditional_t<std::is_void_v<Result>, std::tuple<std::exception_ptr>,
+                                       std::tuple<std::exception_ptr, Result>>;
   using handler_function = std::function<task<Result>(Job, std::size_t worker)>;
+
+  /// A job on its way through a token, as an element through a channel: in a box if it is not
+  /// moved safely, so that the launch of the operation does not throw.
+  static constexpr bool in_box = detail::travels_in_box<Job>;
+  using carried_job = detail::carried<Job>;
+  static carried_job carry(Job&& job) {
+    if constexpr (in_box)
+      return detail::make_box<Job>(std::move(job));
+    else
+      return std::move(job);
+  }
+  static Job& job_in(carried_job& carried) noexcept {
+    if constexpr (in_box)
+      return detail::unboxed<Job>(carried);
+    else
+      return carried;
+  }
 
   template <class Handler>
   static handler_function make_handler(Handler&& handler) {
@@ -216,8 +246,13 @@ class worker_pool {
                     clock::duration limit, detail::job_queue::reservation* room, Token&& token,
                     Job& j) {
     using work = submission<std::decay_t<Token>>;
-    const auto by = awaiter_of(token, executor(jobs.where()));
-    const auto s = std::make_shared<work>(run, std::move(token), jobs);
+    detail::pinned_target where = jobs.where();
+    if (!where)
+      return detail::complete_without_executor<arguments>(std::move(token), error::closed);
+    const executor fallback(*where);
+    const auto by = awaiter_of(token, fallback);
+    const auto s = std::make_shared<work>(run, std::move(token), fallback);
+    where = {};
     try {
       s->take(std::move(j));
     } catch (...) {
@@ -230,8 +265,8 @@ class worker_pool {
   template <class Token>
   class submission final : public detail::job {
    public:
-    submission(std::shared_ptr<handler_function> run, Token&& token, const detail::job_queue& jobs)
-        : run_(std::move(run)), token_(std::move(token), executor(jobs.where())) {
+    submission(std::shared_ptr<handler_function> run, Token&& token, const executor& fallback)
+        : run_(std::move(run)), token_(std::move(token), fallback) {
       home_ = token_.home();
     }
 

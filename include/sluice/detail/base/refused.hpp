@@ -1,0 +1,34 @@
+#pragma once
+
+#include <coroutine>
+#include <type_traits>
+
+namespace sluice::detail {
+
+/// False, once the types are known.
+template <class...>
+inline constexpr bool never = false;
+
+/// What a call gives that was refused by a `static_assert`: awaiting it says nothing more.
+struct refused : std::suspend_never {};
+
+/// Anything that a task cannot await.
+struct not_awaitable {
+  template <class T>
+  not_awaitable(T&&) {
+    using type = std::remove_cvref_t<T>;
+    if constexpr (requires { typename type::promise_type; })
+      static_assert(never<T>, "a task is awaited by its owner: co_await std::move(task)");
+    else if constexpr (requires(type & t) { t.capacity(); })
+      static_assert(never<T>,
+                    "a channel is not awaited itself: co_await ch.receive() or "
+                    "co_await ch.send(value)");
+    else
+      static_assert(never<T>,
+                    "a task awaits a task, an operation of sluice, an Asio operation given "
+                    "asio::deferred or sluice::use_task, or an asio::awaitable; for a std::future, "
+                    "or another call that blocks, there is sluice::offload");
+  }
+};
+
+}  // namespace sluice::detail

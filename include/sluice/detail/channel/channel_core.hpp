@@ -1,0 +1,271 @@
+#pragma once
+
+#include <sluice/detail/base/boxed.hpp>
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace sluice::detail {
+
+/// What a channel must know of its element type, or of `boxed_ptr` for elements in boxes.
+struct element_type {
+  std::size_t size;
+  std::size_t alignment;
+  bool trivial;  ///< moved by copying its bytes
+  void (*move)(void* to, void* from) noexcept;
+  void (*destroy)(void*) noexcept;
+};
+
+class channel_core;
+
+/// A wait to send to or receive from a channel.
+struct channel_waiter : waiter {
+  channel_core* core = nullptr;
+  /// It keeps the channel's state itself.
+  bool owns_state = false;
+};
+
+/// A wait to receive an element in a box; a `try_send` that has chosen it may fail to make one.
+struct failing_channel_waiter : channel_waiter {
+  std::exception_ptr failure;
+};
+
+extern const waiter_functions send_functions;
+extern const waiter_functions receive_functions;
+
+/// A channel but for the type of its elements: the state that its handles share.
+/**
+ * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values
+ * are buffered only while no receiver waits; senders wait only while the ring is full.
+ *
+ * Nothing that moves between a waiter and the channel throws. An element whose move may throw
+ * travels in a box, which it enters before its sender waits and leaves when its receiver has gone
+ * on; one that cannot leave it comes back (`give_back`) and is the next to be received.
+ */
+class channel_core {
+ public:
+  /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
+  static channel_core& make(const element_type& element, std::size_t capacity,
+                            const target_ptr& where);
+
+  /// Has the channel own something until it ends, and look unbuffered.
+  /** For the channels of timers; called before the channel is used. */
+  void own(std::shared_ptr<void> what) noexcept { owned_ = std::move(what); }
+
+  channel_core(const channel_core&) = delete;
+  channel_core& operator=(const channel_core&) = delete;
+
+  /// For handles. When none is left, handlers that wait alone are told so, as cancelled.
+  void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+  }
+  /// For operations that keep the state but are no handle.
+  void retain_state() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release_state() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_reference_gone();
+  }
+
+  enum class result : unsigned char { done, closed, would_block };
+
+  /// Sends from or receives to `slot` now, or changes nothing.
+  [[nodiscard]] result try_send(void* slot) noexcept;
+  [[nodiscard]] result try_receive(void* slot) noexcept;
+  /// Sends what `make_box(from)` puts into a box, which is called once it is sure that it will be
+  /// sent.
+  /** @throws What `make_box` throws. Nothing has been sent then, but a select that had been chosen
+   * to receive it fails with the same exception, because its choice cannot be taken back. */
+  [[nodiscard]] result try_send_new(boxed_ptr (*make_box)(void* from), void* from);
+
+  /// Takes back a box whose element could not be moved out: it is the next to be received.
+  void give_back(boxed_ptr b) noexcept;
+
+  /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
+  // That it is closed and drained is so for ever and needs no fence.
+  [[nodiscard]] bool has_nothing(result& why) const noexcept {
+    if (!looks_empty(why)) return false;
+    if (why == result::closed) return true;
+    fence_before_look();
+    return looks_empty(why);
+  }
+
+  /// Whether nothing can be sent now, as can be seen without the lock.
+  [[nodiscard]] bool has_no_room() const noexcept {
+    return confirmed([this] { return !may_send(); });
+  }
+
+  /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
+  /// caller.
+  void offer(void* slot, wake_list& woken) noexcept;
+
+  /// Sends or receives for a goroutine that is suspending.
+  /** @return True if it stays suspended; otherwise the waiter has its outcome. */
+  [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
+  [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
+
+  /// Whether a value can go into or come out of the buffer without anybody being woken; a hint
+  /// without the lock.
+  [[nodiscard]] bool has_plain_room() const noexcept {
+    return count_ < capacity_ && receivers_.empty() && !closed_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool has_plain_value() const noexcept { return count_ != 0 && senders_.empty(); }
+
+  /// Short ways between an operation and the buffer for elements that are moved by copying their
+  /// bytes, when nobody waits.
+  /** @return False if there is none; nothing has changed then. */
+  template <class E>
+  [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
+    const std::lock_guard guard(lock_);
+    if (!has_plain_room()) return false;
+    std::memcpy(ring(alignof(E)) + tail(count_) * sizeof(E), &value, sizeof(E));
+    count_ = count_ + 1;
+    return true;
+  }
+  template <class E>
+  [[nodiscard]] bool take_from_buffer(void* to) noexcept {
+    const std::lock_guard guard(lock_);
+    if (!has_plain_value()) return false;
+    std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
+    drop_first();
+    return true;
+  }
+
+  /// Whether there is such a way, for elements that are bytes; or none because it would have to
+  /// wait.
+  [[nodiscard]] readiness look_to_send(bool copies_bytes) const noexcept {
+    if (copies_bytes && has_plain_room()) return readiness::at_once;
+    return may_send() ? readiness::unknown : readiness::not_ready;
+  }
+  [[nodiscard]] readiness look_to_receive(bool copies_bytes) const noexcept {
+    if (copies_bytes && has_plain_value()) return readiness::at_once;
+    return may_receive() ? readiness::unknown : readiness::not_ready;
+  }
+
+  /// @return False if it was closed already.
+  [[nodiscard]] bool close() noexcept;
+  [[nodiscard]] bool closed() const noexcept {
+    fence_before_look();
+    return closed_.load(std::memory_order_acquire);
+  }
+
+  /// Ends the waits to send, or to receive, as cancelled. @return How many.
+  std::size_t cancel_senders() noexcept { return cancel(senders_); }
+  std::size_t cancel_receivers() noexcept { return cancel(receivers_); }
+
+  [[nodiscard]] std::size_t size() const noexcept {
+    fence_before_look();
+    return owned_ ? 0 : std::size_t{count_};
+  }
+  [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
+  /// None if its context has ended.
+  [[nodiscard]] pinned_target where() const noexcept { return pinned_target(where_); }
+
+  // For waiter_functions; all but the hints under the lock. Without it each reads first what comes
+  // and goes and then whether the channel is closed: no room, or nothing there, and then still open
+  // was so at the moment of the first look. Who sees that the last value is gone sees a close that
+  // came before.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] bool may_send() const noexcept {
+    return !receivers_.empty() || count_ < capacity_ || closed_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool may_receive() const noexcept {
+    return holds_value() || closed_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool attempt_send(waiter& w, wake_list& woken) noexcept;
+  [[nodiscard]] bool attempt_receive(waiter& w, wake_list& woken) noexcept;
+  void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
+  void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
+
+  /// Whether nobody can send or receive any more but those that wait already.
+  [[nodiscard]] bool has_lost_handles() const noexcept { return lost_handles_; }
+  /// Ends the wait of a handler that nobody can end any more.
+  [[nodiscard]] bool abandons(waiter& w) const noexcept;
+
+  /// Takes a waiter out of its list, without the lock being held. It may be the end of the channel.
+  /** @return False if it had been taken already. */
+  static bool withdraw(channel_waiter& w) noexcept;
+
+ private:
+  channel_core(const element_type& element, std::size_t capacity, lasting_target where) noexcept
+      : element_(element), capacity_(capacity), where_(std::move(where)) {}
+  ~channel_core();
+
+  [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
+  [[nodiscard]] bool looks_empty(result& why) const noexcept {
+    if (holds_value()) return false;
+    const bool open = !closed_.load(std::memory_order_acquire);
+    why = open ? result::would_block : result::closed;
+    return open || !holds_value();
+  }
+
+  [[nodiscard]] static constexpr std::size_t offset_of_ring(std::size_t alignment) noexcept {
+    const auto a = std::max(alignment, alignof(channel_core));
+    return (sizeof(channel_core) + a - 1) & ~(a - 1);
+  }
+  [[nodiscard]] std::byte* ring(std::size_t alignment) noexcept {
+    return reinterpret_cast<std::byte*>(this) + offset_of_ring(alignment);
+  }
+  [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
+    return ring(element_.alignment) + index * element_.size;
+  }
+  void advance_head() noexcept { head_ = head_ + 1 == capacity_ ? 0 : head_ + 1; }
+  void drop_first() noexcept {
+    advance_head();
+    count_ = count_ - 1;
+  }
+  [[nodiscard]] std::size_t tail(std::size_t in_ring) const noexcept {
+    const auto t = head_ + in_ring;
+    return t < capacity_ ? t : t - capacity_;
+  }
+  void move_element(void* to, void* from) noexcept;
+  template <class Make>
+  [[nodiscard]] bool attempt_send_made(waiter& w, wake_list& woken, Make make);
+  void refuse(waiter& receiver, wake_list& woken) noexcept;
+  void complete_from(waiter& sender, void* to, wake_list& woken) noexcept;
+  void receive_returned(void* to, wake_list& woken) noexcept;
+  template <bool (channel_core::*attempt)(waiter&, wake_list&) noexcept,
+            void (channel_core::*enlist)(waiter&) noexcept>
+  [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
+  [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
+  std::size_t end_waits(waiter_list& line, waiter::state outcome, wake_list& woken) noexcept;
+  std::size_t cancel(waiter_list& line) noexcept;
+  [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
+  void last_handle_gone() noexcept;
+  void last_reference_gone() noexcept;
+  void destroy() noexcept;
+
+  byte_lock lock_;
+  std::atomic<bool> closed_{false};
+  bool lost_handles_ = false;  ///< and is no timer's
+  /// How many values there are to receive: those in the ring and those that came back.
+  published<std::size_t> count_ = 0;
+  std::size_t head_ = 0;
+  waiter_list receivers_;
+  waiter_list senders_;
+  const element_type& element_;
+  const std::size_t capacity_;
+  const lasting_target where_;
+  boxed* returned_ = nullptr;
+  std::size_t returned_count_ = 0;
+  std::shared_ptr<void> owned_;
+  std::atomic<std::size_t> handles_{1};
+  /// One for all handles together.
+  std::atomic<std::size_t> references_{1};
+  /// No reference is left, but waiters are.
+  bool orphaned_ = false;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,185 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+#include <sluice/error.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+namespace sluice::detail {
+
+class context_link;
+class context_ref;
+class context_state;
+class one_shot;
+
+/// Something that happens when a context is done: once, on the thread that cancels, under no lock.
+class context_callback {
+ public:
+  /// A function is called.
+  /** It owns what it uses: it may still be running when it has been removed. It does not throw. */
+  explicit context_callback(std::function<void()> f) noexcept : function_(std::move(f)) {}
+  /// Another context is done as well.
+  explicit context_callback(std::shared_ptr<context_link> target) noexcept
+      : target_(std::move(target)) {}
+
+ private:
+  friend class context_state;
+  std::function<void()> function_;
+  std::shared_ptr<context_link> target_;
+  context_callback* previous_ = nullptr;
+  context_callback* next_ = nullptr;
+  bool registered_ = false;
+};
+
+/// A weak reference to a context.
+class context_link {
+ public:
+  explicit context_link(context_state& s) noexcept : state_(&s) {}
+
+  /// The context, if it still is there.
+  [[nodiscard]] context_ref lock() noexcept;
+  /// Cancels the context if it still is there.
+  void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
+  /// The same because its deadline has passed.
+  void expire() noexcept;
+  /// The context is gone.
+  void clear() noexcept;
+
+ private:
+  byte_lock lock_;
+  context_state* state_;
+};
+
+/// A node of the tree of contexts that can be done. Counted; children keep their parents.
+class context_state {
+ public:
+  /// A child of `parent`, which may be null. If the parent is done the child is born done.
+  static context_state& make(context_state* parent);
+
+  context_state(const context_state&) = delete;
+  context_state& operator=(const context_state&) = delete;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+
+  /// Makes it and its descendants done, unless it is; the first cause wins.
+  void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
+  /// Cancels at `t` with `cause` if it is not done by then, on the scheduler of `where`.
+  void set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t,
+                    std::exception_ptr cause);
+  /// Cancels it because its own deadline has passed.
+  void expire() noexcept;
+  /// Makes it a descendant of `other` as well, but for values.
+  void join(context_state& other);
+
+  [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire); }
+  /// Looks at the clock: a context whose deadline has passed is done when this returns.
+  [[nodiscard]] error_code err() noexcept;
+  [[nodiscard]] std::exception_ptr cause() noexcept;
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept;
+
+  /// Registers a callback. @return False if the context is done already: it will not be called.
+  [[nodiscard]] bool add(context_callback& c) noexcept;
+  /// Unregisters it.
+  /** @return True if it has not been called and will not be. */
+  bool remove(context_callback& c) noexcept;
+
+  /// A weak reference, the same at every call.
+  [[nodiscard]] std::shared_ptr<context_link> link();
+  /// A token that is requested to stop when it is done, of the one source that it has.
+  [[nodiscard]] std::stop_token stop_token();
+  /// Keeps something until it is done or gone.
+  void keep(std::shared_ptr<void> what);
+
+  /// How many children have not ended.
+  [[nodiscard]] std::size_t child_count() const noexcept;
+
+  // For the waiter functions of `done`.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  void enlist(waiter& w) noexcept { waiters_.push_back(w); }
+  [[nodiscard]] bool withdraw(waiter& w) noexcept;
+
+ private:
+  friend class context_link;
+
+  explicit context_state(context_state* parent) noexcept : parent_(parent) {}
+  ~context_state() = default;
+
+  [[nodiscard]] bool try_retain() noexcept;
+  void unlink_child(context_state& c) noexcept;
+  [[nodiscard]] context_ref take_child() noexcept;
+  [[nodiscard]] bool mark_done(const error_code& e, const std::exception_ptr& cause) noexcept;
+  void tell(context_state*& last) noexcept;
+  void append_if_marked(context_ref c, context_state*& last) noexcept;
+  /// Takes an ancestor's deadline if it is earlier.
+  void limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
+             const std::shared_ptr<context_link>& whose) noexcept;
+
+  mutable byte_lock lock_;
+  std::atomic<bool> done_{false};
+  error_code error_;
+  std::exception_ptr cause_;
+  context_state* const parent_;
+  context_state* first_child_ = nullptr;
+  context_state* previous_sibling_ = nullptr;
+  context_state* next_sibling_ = nullptr;
+  bool linked_ = false;
+  /// Whoever marked it done links it here, behind what it told before.
+  context_state* next_to_tell_ = nullptr;
+  waiter_list waiters_;
+  context_callback* callbacks_ = nullptr;
+  std::shared_ptr<one_shot> timer_;
+  std::shared_ptr<context_link> link_;
+  std::vector<std::shared_ptr<void>> kept_;
+  std::optional<std::stop_source> stop_source_;
+  /// The earliest of its own and its ancestors', and the context whose own it is.
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
+  std::shared_ptr<context_link> whose_deadline_;
+  std::exception_ptr deadline_cause_;
+  std::atomic<std::size_t> references_{1};
+};
+
+/// A counted reference to a `context_state`, or none.
+class context_ref {
+ public:
+  context_ref() noexcept = default;
+  /// Takes over a reference.
+  [[nodiscard]] static context_ref adopt(context_state& s) noexcept {
+    context_ref r;
+    r.state_ = &s;
+    return r;
+  }
+  context_ref(const context_ref& other) noexcept : state_(other.state_) {
+    if (state_) state_->retain();
+  }
+  context_ref(context_ref&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  context_ref& operator=(context_ref other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~context_ref() {
+    if (state_) state_->release();
+  }
+
+  [[nodiscard]] context_state* get() const noexcept { return state_; }
+  /// Gives up the reference without giving it back.
+  [[nodiscard]] context_state* detach() noexcept { return std::exchange(state_, nullptr); }
+  [[nodiscard]] context_state* operator->() const noexcept { return state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+ private:
+  context_state* state_ = nullptr;
+};
+
+}  // namespace sluice::detail

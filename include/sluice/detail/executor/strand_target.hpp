@@ -1,0 +1,62 @@
+#pragma once
+
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+
+#include <atomic>
+
+namespace sluice::detail {
+
+/// A strand over another target: what runs on it runs one after the other.
+/**
+ * The strand of a goroutine that has launched something or has asked for its executor. Thread safe.
+ *
+ * One word holds who is next. It is `idle`, or the strand has a holder, and the word is the list of
+ * what has come since the holder looked, newest first, ended by `held`. Who finds it idle is the
+ * holder, and has `turn_` run on the inner target; only the holder touches `turn_`, `queue_` and
+ * `next_turn_`. After each turn the holder passes on to the next node, and if there is none it puts
+ * `idle` back by an exchange that fails when one has come meanwhile. A holder keeps a reference.
+ */
+class strand_target final : public target {
+ public:
+  [[nodiscard]] static target_ptr make(target_ptr inner);
+
+  void schedule(ready_node& node) override;
+  bool try_run_here(void (*f)(void*), void* arg) override;
+  [[nodiscard]] bool running_in_this_thread() const noexcept override;
+
+  void work_started() noexcept override { inner_->work_started(); }
+  void work_finished() noexcept override { inner_->work_finished(); }
+
+  [[nodiscard]] asio::any_io_executor to_any_executor() const override;
+  [[nodiscard]] target_ptr without_strand() override { return inner_; }
+
+ private:
+  class turn;
+  struct turn_node final : ready_node {
+    explicit turn_node(strand_target& s) noexcept : ready_node(&run_turn), strand(s) {}
+    strand_target& strand;
+  };
+
+  explicit strand_target(target_ptr inner);
+  ~strand_target() = default;
+  void destroy() noexcept override;
+
+  [[nodiscard]] bool try_hold() noexcept;
+  [[nodiscard]] ready_node* next() noexcept;
+  void pass_on();
+  void drop_all() noexcept;
+  static void run_turn(ready_node& node, worker* w);
+
+  const target_ptr inner_;
+  ready_node idle_, held_;
+  std::atomic<ready_node*> newest_{&idle_};
+  turn_node turn_;
+  ready_node* next_turn_ = nullptr;
+  ready_list queue_;
+};
+
+/// A strand over `where`, or `where` itself if it is one.
+[[nodiscard]] target_ptr serial_target(target_ptr where);
+
+}  // namespace sluice::detail

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <sluice/detail/wait/waiter.hpp>
+
+namespace sluice::detail {
+
+class goroutine;
+
+/// Waits in a goroutine that is suspending.
+/** @return True if it stays suspended; otherwise the waiter has its outcome. */
+[[nodiscard]] bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f);
+/// The same, without looking at what is asked of the goroutine.
+[[nodiscard]] bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f);
+
+}  // namespace sluice::detail

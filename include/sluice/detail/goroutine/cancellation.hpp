@@ -1,0 +1,170 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace sluice {
+
+namespace asio = boost::asio;
+
+namespace detail {
+
+class emission;
+class goroutine;
+class target;
+
+/// What a goroutine does for somebody who wants to know its strand.
+class member {
+ public:
+  /// Called in the goroutine, once, when it has a strand of its own.
+  virtual void runs_on(const target& strand) noexcept = 0;
+
+ protected:
+  ~member() = default;
+};
+
+/// A wait of a goroutine that can be cancelled.
+struct cancellable {
+  /// Cancels the wait, giving it `outcome`. Called under the goroutine's cancellation lock, so the
+  /// wait is still there.
+  /** @param steps What is to run on the goroutine's strand, queued once the lock is free: an
+   * executor of a user's is called then. @return True if the goroutine is to be made ready, because
+   * this call has ended the wait. */
+  bool (*cancel)(cancellable&, asio::cancellation_type, waiter::state outcome,
+                 ready_list& steps) noexcept;
+};
+
+/// What can cancel a goroutine, and what has. Made for goroutines with a cancellation slot or a
+/// context.
+/**
+ * Counted: whoever may still ask for cancellation holds a reference. A request that comes after the
+ * goroutine's end does nothing.
+ */
+class cancellation {
+ public:
+  explicit cancellation(goroutine& g) noexcept : goroutine_(&g) {}
+  cancellation(const cancellation&) = delete;
+  cancellation& operator=(const cancellation&) = delete;
+
+  /// Asks for cancellation. Thread safe.
+  /** @param reason The outcome of the waits that it ends: `aborted` or `timed_out`. */
+  void request(asio::cancellation_type type,
+               waiter::state reason = waiter::state::aborted) noexcept;
+
+  /// The context that the goroutine is bound to is done, for good. Thread safe.
+  /** Unlike a request it is not forgotten: it is looked at, through the filter in force, at once
+   * and at every reset. */
+  void context_done(waiter::state reason) noexcept;
+
+  /// Held while a wait is registered, so that a request comes before the registration or after it.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  /// Under the lock: begins a wait, unless cancellation has been asked for.
+  /** @return `waiting`, or the outcome of a wait that is not to begin. */
+  [[nodiscard]] waiter::state begin(cancellable& wait) noexcept;
+  /// The same for a wait by one waiter.
+  [[nodiscard]] waiter::state begin(waiter& w, const waiter_functions& f) noexcept;
+  /// Ends a wait. After it returns nobody cancels it.
+  void end() noexcept;
+
+  /// The outcome of waits while cancellation is asked for, `waiting` if it is not.
+  [[nodiscard]] waiter::state outcome() noexcept;
+
+  /// `waiting` until the context that the goroutine is bound to is done, then the outcome of waits
+  /// that it ends, whatever the filter.
+  [[nodiscard]] waiter::state context_outcome() noexcept;
+
+  [[nodiscard]] asio::cancellation_type requested() noexcept;
+  /// Forgets what has been asked for, but not that the context is done, and from now on looks only
+  /// at the types in `filter`.
+  void reset(asio::cancellation_type filter) noexcept;
+
+  /// Begins to tell a slot what is asked for. On the goroutine's explicit strand.
+  /** @throws std::bad_alloc */
+  void tell_slot();
+  /// That slot, used on the strand while the goroutine runs; not connected before `tell_slot`.
+  [[nodiscard]] asio::cancellation_slot slot() noexcept;
+
+  /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
+  [[nodiscard]] bool throws() noexcept;
+  void set_throws(bool on) noexcept;
+
+  /// Something that passes requests on to this goroutine, kept until it ends.
+  void keep(std::shared_ptr<void> source);
+
+  /// The goroutine has ended.
+  void detach() noexcept;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  /// The worker pool's job that the goroutine does; set before its first step.
+  member* pool_job = nullptr;
+
+ private:
+  ~cancellation() = default;
+
+  struct single_wait : cancellable {
+    waiter* w = nullptr;
+    const waiter_functions* functions = nullptr;
+  };
+  static bool cancel_single(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                            ready_list&) noexcept;
+
+  byte_lock lock_;
+  goroutine* goroutine_;
+  single_wait single_{{&cancel_single}};
+  cancellable* wait_ = nullptr;
+  asio::cancellation_type requested_ = asio::cancellation_type::none;
+  asio::cancellation_type filter_ = asio::cancellation_type::terminal;
+  waiter::state outcome_ = waiter::state::waiting;
+  waiter::state context_outcome_ = waiter::state::waiting;
+  bool throws_ = false;
+  std::shared_ptr<void> source_;
+  /// Requests go through it to the slot, once there is one.
+  std::shared_ptr<emission> told_;
+  std::atomic<std::uint32_t> references_{1};
+};
+
+/// A counted reference to a goroutine's cancellation.
+class cancellation_ref {
+ public:
+  cancellation_ref() noexcept = default;
+  /// Takes over the first reference.
+  [[nodiscard]] static cancellation_ref adopt(cancellation& c) noexcept {
+    cancellation_ref r;
+    r.c_ = &c;
+    return r;
+  }
+  cancellation_ref(const cancellation_ref& other) noexcept : c_(other.c_) {
+    if (c_) c_->retain();
+  }
+  cancellation_ref(cancellation_ref&& other) noexcept : c_(std::exchange(other.c_, nullptr)) {}
+  cancellation_ref& operator=(cancellation_ref other) noexcept {
+    std::swap(c_, other.c_);
+    return *this;
+  }
+  ~cancellation_ref() {
+    if (c_) c_->release();
+  }
+
+  [[nodiscard]] cancellation* operator->() const noexcept { return c_; }
+  explicit operator bool() const noexcept { return c_ != nullptr; }
+
+ private:
+  cancellation* c_ = nullptr;
+};
+
+}  // namespace detail
+
+}  // namespace sluice

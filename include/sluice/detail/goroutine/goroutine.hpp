@@ -1,0 +1,227 @@
+#pragma once
+
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/goroutine/cancellation.hpp>
+#include <sluice/detail/scheduler/party.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/scheduled_goroutine.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <utility>
+
+namespace sluice::detail {
+
+class goroutine;
+class scheduler;
+struct promise_base;
+
+/// The link from a task to the coroutine that awaits it. It lives in the awaiting frame.
+struct await_link {
+  std::coroutine_handle<> child;
+  promise_base* parent = nullptr;
+};
+
+/// What every task's promise has.
+struct promise_base {
+  goroutine* g = nullptr;
+  std::coroutine_handle<> self;
+  await_link* awaited_by = nullptr;
+  std::exception_ptr exception;
+};
+
+/// A goroutine's control block.
+/**
+ * Its scheduler's registry owns the frames; Asio handlers hold tickets, which keep only this block.
+ * While it runs, only its own thread touches it; while it is parked, whoever claimed its waiter.
+ */
+class goroutine final : public scheduled_goroutine {
+ public:
+  // These come first, because they fit behind the flags of the base.
+
+  /// How often its selects have passed over their Asio cases; see `select_wait`.
+  std::uint8_t passes = 0;
+
+ private:
+  /// It holds a ticket for the function that carries it through somebody else's executor.
+  bool in_flight_ = false;
+  bool abandoned_ : 1 = false;
+  /// It may be running somewhere else than on its executor: it has been moved, or has had a strand
+  /// made for it and has not come to it yet.
+  bool moved_ : 1 = false;
+  std::atomic<std::uint32_t> tickets_{1};
+
+ public:
+  /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
+  static goroutine& make(target_ptr where, promise_base& root, bool counts_as_work,
+                         std::source_location started_at);
+
+  /// Makes one that stands for no coroutine: Asio operations belong to it that are launched for a
+  /// handler.
+  /** It has a strand and what their handlers hold tickets to, and neither is registered nor ever
+   * made ready. The caller has the first ticket, and ends it. */
+  [[nodiscard]] static goroutine& make_without_frames(target_ptr where);
+  void end_without_frames() noexcept { at = nullptr; }
+
+  goroutine(const goroutine&) = delete;
+  goroutine& operator=(const goroutine&) = delete;
+
+  /// Registers it with its scheduler and counts its work; false if its context is ending.
+  [[nodiscard]] bool enter() noexcept;
+  /// Undoes that.
+  void leave() noexcept;
+
+  /// Whether a party is a goroutine.
+  [[nodiscard]] static bool is_one(const party& p) noexcept { return p.wake == &wake_party; }
+
+  /// Makes it run for the first time, on an executor that may fail.
+  /** @throws What that throws. @return through `begun` whether it was begun or dropped, so that it
+   * ends by itself. */
+  void start_elsewhere(bool& begun);
+
+  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
+  /// does.
+  void make_ready() noexcept;
+
+  /// Resumes it inside the handler of an operation that it awaits, as Asio's coroutines are, if
+  /// this thread runs that handler on its strand and nothing else beneath.
+  /** @return False if it has not. @throws What leaves the goroutine. */
+  [[nodiscard]] bool resumed_here();
+
+  /// One of the things counted against the worker's budget was done without suspending.
+  /**
+   * @return True if the goroutine must suspend to give others a turn; it has been made ready then.
+   */
+  [[nodiscard]] bool must_yield() noexcept {
+    if (--on->ticks > 0 || on->may_go_on()) [[likely]]
+      return false;
+    make_ready();
+    return true;
+  }
+
+  /// Does something that needs no wait, by `attempt()`, unless it is time to suspend.
+  /** @return Whether it was done, and counted. */
+  template <class Attempt>
+  [[nodiscard]] bool did_at_once(Attempt attempt) noexcept {
+    if (on->ticks <= 1 && !on->may_go_on()) return false;
+    if (!attempt()) return false;
+    --on->ticks;
+    return true;
+  }
+
+  /// Continues with `p`, a task of this goroutine, once the current `resume` has returned.
+  void transfer_to(promise_base& p) noexcept {
+    at = &p;
+    on->after = worker::step::transferred;
+  }
+
+  void retain() noexcept { tickets_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (tickets_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_block();
+  }
+
+  /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
+  [[nodiscard]] target_ptr start_target() const { return where->without_strand(); }
+  [[nodiscard]] bool counts_as_work() const noexcept { return work != counted::nowhere; }
+  [[nodiscard]] bool home_shutting_down() const noexcept;
+
+  /// Whether its frames are gone.
+  [[nodiscard]] bool ended() const noexcept { return at == nullptr; }
+
+  /// Moves a goroutine with an implicit strand to an explicit one.
+  void become_serial();
+  /// Whether it has an explicit strand and is running on it.
+  [[nodiscard]] bool on_its_strand() noexcept {
+    return where->is_serial() && (!moved_ || came_back());
+  }
+  /// It is about to go on somewhere else, until its next wait.
+  void note_moved() noexcept { moved_ = true; }
+
+  /// Makes it one that can be cancelled.
+  /** @throws std::bad_alloc */
+  cancellation_ref become_cancellable();
+
+  /// Throws if cancellation is asked for and is to be thrown.
+  void throw_if_cancelled() const;
+
+  /// Ends it without resuming it: whatever should have resumed it was destroyed.
+  void abandon() noexcept;
+
+  /// Destroys the frames, innermost first.
+  void destroy_frames() noexcept;
+
+  /// The task that runs or is suspended, the innermost of the chain.
+  /** Whoever wakes it may look, while a shutdown destroys the frames, whether it has ended. */
+  relaxed<promise_base*> at = nullptr;
+  /// The worker that runs it; valid only while it runs.
+  worker* on = nullptr;
+  target_ptr where;
+  /// What can cancel it, if anything can.
+  cancellation_ref cancel;
+
+ private:
+  goroutine(target_ptr t, promise_base* root, bool counts,
+            std::source_location started_at) noexcept;
+
+  [[nodiscard]] bool came_back() noexcept;
+
+  static void run_node(ready_node& node, worker* w);
+  static void wake_party(party& p) noexcept;
+
+  void finish();
+  /// It was to run, but its executor will run nothing any more.
+  void drop();
+  void destroy_block() noexcept;
+
+  static void end_registered(scheduled_goroutine& r) noexcept;
+};
+
+/// The goroutine that this thread is running, or null.
+[[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
+
+/// Where the running goroutine starts others, or none.
+[[nodiscard]] target_ptr current_target_or_none();
+
+/// The goroutine that this thread is running.
+/** @throws system_error `error::not_in_goroutine` */
+[[nodiscard]] goroutine& current_goroutine(const char* caller);
+
+/// Whether the exception that is being handled is what the running goroutine's waits end with
+/// because cancellation is asked for.
+[[nodiscard]] bool handling_own_cancellation() noexcept;
+
+/// Keeps a goroutine's block alive.
+class ticket {
+ public:
+  ticket() noexcept = default;
+  explicit ticket(goroutine& g) noexcept : g_(&g) { g.retain(); }
+  ticket(ticket&& other) noexcept : g_(std::exchange(other.g_, nullptr)) {}
+  ticket& operator=(ticket&& other) noexcept {
+    std::swap(g_, other.g_);
+    return *this;
+  }
+  ~ticket() {
+    if (g_) g_->release();
+  }
+
+  /// Takes over a count that is already held.
+  [[nodiscard]] static ticket adopt(goroutine& g) noexcept {
+    ticket t;
+    t.g_ = &g;
+    return t;
+  }
+
+  [[nodiscard]] goroutine* get() const noexcept { return g_; }
+  [[nodiscard]] goroutine* operator->() const noexcept { return g_; }
+  explicit operator bool() const noexcept { return g_ != nullptr; }
+
+ private:
+  goroutine* g_ = nullptr;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,321 @@
+#pragma once
+
+#include <sluice/detail/base/asio_compatibility.hpp>
+#include <sluice/detail/base/outstanding_work.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/pinned_wake.hpp>
+#include <sluice/detail/executor/post_by.hpp>
+#include <sluice/detail/operation/without_executor.hpp>
+#include <sluice/detail/scheduler/party.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+#include <sluice/error.hpp>
+#include <sluice/executor.hpp>
+
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/cancellation_type.hpp>
+
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+/// An operation that was given a completion handler.
+/**
+ * It lives in memory from the handler's associated allocator, all of which is given back before the
+ * handler is called. The handler runs on its associated executor, by default the operation's own;
+ * both have outstanding work until then. The handler's context, at its end, destroys the operation;
+ * the operation's own, if that is another one, may end before, and only its work is given up. When
+ * the handler is called, nothing is left that refers to either: it may destroy both. Any type of
+ * cancellation ends a parked operation, which then has had no effect.
+ *
+ * @tparam Operation Has, beside `take_arguments()` and `keep()`: `done_for_handler()`, which does
+ * it on the stack if that needs no wait, if it is `often_ready`; `begin_for_handler(party,
+ * parked_handler)`, which does it or begins the wait; `cancel_for_handler()`, which says whether it
+ * has ended that, and may be asked until the operation ends; `woken_for_handler(leaves)`, called
+ * when somebody has, with whether its scheduler may end before the handler is called; `forget()`,
+ * for an operation that is destroyed while it waits; and `end_for_handler()`, for one that does
+ * not. One that may launch Asio operations takes as a third argument of `begin_for_handler` what
+ * gives the target to do it on, and has `abandoned()`, whether one of them has dropped its handler:
+ * then this is dropped too.
+ * @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
+ * executor of its own.
+ */
+template <class Operation, class Handler, bool OnTheSpot>
+class handler_operation final : public party, private parked_handler {
+ public:
+  /// @param own The operation's own executor; none if it has none. Given up before anything of the
+  /// user's is called or destroyed here.
+  static void start(pinned_target& own, Operation&& op, Handler&& handler) {
+    const executor fallback(*own);
+    if (!has_place(handler, fallback))
+      return detail::complete_without_executor<arguments_type>(std::move(handler));
+    if constexpr (tries_first)
+      if (op.done_for_handler()) {
+        completion now(std::move(handler), op.take_arguments());
+        const handler_executor ex = executor_for(now.handler(), fallback);
+        if constexpr (completes_elsewhere) own = {};
+        return detail::complete_immediately(ex, std::move(now));
+      }
+    typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
+    auto* const memory = rebound::allocate(allocator, 1);
+    handler_operation* self = nullptr;
+    try {
+      self = ::new (static_cast<void*>(memory))
+          handler_operation(std::move(op), std::move(handler), fallback);
+    } catch (...) {
+      rebound::deallocate(allocator, memory, 1);
+      throw;
+    }
+    self->begin(own);
+  }
+
+ private:
+  using arguments_type = decltype(std::declval<Operation&>().take_arguments());
+  using handler_executor =
+      std::conditional_t<OnTheSpot, executor, asio::associated_executor_t<Handler, executor>>;
+  using rebound = typename std::allocator_traits<
+      asio::associated_allocator_t<Handler>>::template rebind_traits<handler_operation>;
+
+  /// Whether there is an executor to run the handler on, or none is needed.
+  [[nodiscard]] static bool has_place(const Handler& handler, const executor& fallback) noexcept {
+    if constexpr (!has_execution_context<handler_executor>)
+      return static_cast<bool>(fallback.where());
+    else if constexpr (std::is_same_v<handler_executor, executor> &&
+                       (!OnTheSpot || requires { Operation::needs_executor; }))
+      return static_cast<bool>(executor_for(handler, fallback).where());
+    else
+      return true;
+  }
+
+  [[nodiscard]] static handler_executor executor_for(const Handler& handler,
+                                                     const executor& fallback) noexcept {
+    if constexpr (OnTheSpot)
+      return fallback;
+    else
+      return asio::get_associated_executor(handler, fallback);
+  }
+
+  /// Whether what completes at once is given to an executor of the user's.
+  static constexpr bool completes_elsewhere =
+      !std::is_same_v<handler_executor, executor> || has_own_immediate_executor<Handler>;
+
+  static constexpr bool may_launch = requires(const Operation& op) { op.abandoned(); };
+
+  /// Whether what may happen at once is tried before there is an object for the wait.
+  static constexpr bool tries_first = requires { requires Operation::often_ready; }
+  &&!OnTheSpot && has_execution_context<handler_executor> &&
+      std::is_nothrow_move_constructible_v<arguments_type> &&
+      std::is_nothrow_move_constructible_v<Handler>;
+
+  /// A handler on its way to its executor with what its operation has completed with.
+  class completion {
+   public:
+    using allocator_type = asio::associated_allocator_t<Handler>;
+
+    completion(Handler&& h, arguments_type&& all)
+        : handler_(std::move(h)), arguments_(std::move(all)) {}
+
+    [[nodiscard]] const Handler& handler() const noexcept { return handler_; }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return asio::get_associated_allocator(handler_);
+    }
+
+    void operator()() { std::apply(std::move(handler_), std::move(arguments_)); }
+
+   private:
+    Handler handler_;
+    arguments_type arguments_;
+  };
+
+  /// Owns the operation on its way to the handler's executor.
+  class delivery {
+   public:
+    using allocator_type = completion_allocator<Handler, handler_executor>;
+
+    explicit delivery(handler_operation& op) noexcept : op_(&op) {}
+    delivery(delivery&& other) noexcept : op_(std::exchange(other.op_, nullptr)) {}
+    delivery& operator=(delivery&&) = delete;
+    ~delivery() {
+      if (op_) op_->refuse();
+    }
+
+    [[nodiscard]] const Handler& handler() const noexcept { return op_->handler_; }
+    [[nodiscard]] allocator_type get_allocator() const noexcept {
+      return completion_allocator_of<handler_executor>(handler());
+    }
+
+    void operator()() { std::exchange(op_, nullptr)->invoke(); }
+
+   private:
+    handler_operation* op_;
+  };
+
+  struct canceller {
+    handler_operation* op;
+    void operator()(asio::cancellation_type type) const {
+      if (type != asio::cancellation_type::none) op->cancel();
+    }
+  };
+
+  handler_operation(Operation&& op, Handler&& handler, const executor& fallback)
+      : party(&wake_party, nullptr),
+        parked_handler(&end_parked),
+        handler_(std::move(handler)),
+        executor_(executor_for(handler_, fallback)),
+        operation_(std::move(op)) {
+    operation_.keep();
+    if (!has_executor()) return;
+    if constexpr (has_execution_context<handler_executor>) {
+      home = &scheduler_of(executor_);
+    } else {
+      home = &scheduler_of(fallback);
+      fallback_ = fallback;
+    }
+    work_.emplace(executor_);
+    if (fallback.where() &&
+        (!has_execution_context<handler_executor> || &fallback.where()->owner() != home))
+      own_work_.emplace(fallback.where());
+  }
+
+  [[nodiscard]] bool has_executor() const noexcept {
+    if constexpr (std::is_same_v<handler_executor, executor>)
+      return static_cast<bool>(executor_.where());
+    else
+      return true;
+  }
+
+  void begin(pinned_target& own) {
+    auto state = begun::refused;
+    try {
+      if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+        slot.template emplace<canceller>(this);
+      if constexpr (may_launch)
+        state = operation_.begin_for_handler(*this, *this, [this] { return place(); });
+      else
+        state = operation_.begin_for_handler(*this, *this);
+    } catch (...) {
+      clear_slot();
+      own = {};
+      free();
+      throw;
+    }
+    if (state == begun::waits) return;
+    if (state == begun::refused) {
+      clear_slot();
+      own = {};
+      return end_parked(*this);
+    }
+    if (!has_executor() || completes_elsewhere) own = {};
+    if (!has_executor())
+      delivery{*this}();
+    else if constexpr (has_execution_context<handler_executor>)
+      detail::complete_immediately(executor_, delivery(*this));
+    else
+      post();
+  }
+
+  /// Where the handler's executor runs what this library gives it.
+  [[nodiscard]] target_ptr place() const {
+    if constexpr (has_execution_context<handler_executor>)
+      return target_of(executor_);
+    else
+      return fallback_.where();
+  }
+
+  /// It may be gone when this returns.
+  void post() {
+    keep_while_waking(executor_);
+    const executor by(std::exchange(fallback_, executor(target_ptr())));
+    detail::post_by(by, executor_, delivery(*this));
+  }
+
+  static void wake_party(party& p) noexcept {
+    auto& self = static_cast<handler_operation&>(p);
+    if (self.home && !self.home->remove(static_cast<parked_handler&>(self))) return;
+    self.operation_.woken_for_handler(!has_execution_context<handler_executor>);
+    if (self.has_executor())
+      self.post();
+    else
+      delivery{self}();
+  }
+
+  // Pinned from before the wait is ended until it has been woken, as everybody's who ends one.
+  void cancel() {
+    if (!home) return end_wait();
+    if (const pinned_wake here{pinned_scheduler(*home->link())}) end_wait();
+  }
+
+  void end_wait() {
+    if (operation_.cancel_for_handler()) wake_party(*this);
+  }
+
+  static void end_parked(parked_handler& h) noexcept {
+    auto& self = static_cast<handler_operation&>(h);
+    self.operation_.forget();
+    self.free();
+  }
+
+  /// Its executor has destroyed what was to call the handler. That may be left; its work is over.
+  void refuse() noexcept {
+    work_.reset();
+    own_work_.reset();
+    this->end = [](parked_handler& h) noexcept { static_cast<handler_operation&>(h).free(); };
+    if (!pinned_wake::leave_to_end(home, *this)) free();
+  }
+
+  void clear_slot() noexcept {
+    if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+      slot.clear();
+  }
+
+  void free() noexcept {
+    typename rebound::allocator_type allocator(asio::get_associated_allocator(handler_));
+    operation_.end_for_handler();
+    this->~handler_operation();
+    rebound::deallocate(allocator, this, 1);
+  }
+
+  /// Frees what is not called, or cannot be moved to its call.
+  struct freed_unless_called {
+    handler_operation* op;
+    ~freed_unless_called() {
+      if (op) op->free();
+    }
+  };
+
+  // The work ends before the call, by the thread that makes it: whatever runs the handler counts
+  // that itself.
+  void invoke() {
+    freed_unless_called self{this};
+    clear_slot();
+    if constexpr (may_launch)
+      if (operation_.abandoned()) return;
+    auto arguments = operation_.take_arguments();
+    Handler handler(std::move(handler_));
+    self.op = nullptr;
+    {
+      typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
+      operation_.end_for_handler();
+      this->~handler_operation();
+      rebound::deallocate(allocator, this, 1);
+    }
+    std::apply(std::move(handler), std::move(arguments));
+  }
+
+  Handler handler_;
+  handler_executor executor_;
+  Operation operation_;
+  std::optional<outstanding_work<handler_executor>> work_;
+  /// By which a handler is run whose executor has no context.
+  executor fallback_{target_ptr()};
+  std::optional<lasting_work> own_work_;
+};
+
+}  // namespace sluice::detail

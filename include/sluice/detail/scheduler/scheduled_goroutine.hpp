@@ -1,0 +1,30 @@
+#pragma once
+
+#include <sluice/detail/scheduler/party.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/registered.hpp>
+
+#include <source_location>
+
+namespace sluice::detail {
+
+/// A goroutine, as far as its scheduler knows it: something that becomes ready, waits, and belongs
+/// to a context.
+struct scheduled_goroutine : ready_node, party, registered {
+  /// Where it is outstanding work: its scheduler counts it, or each of its targets.
+  enum class counted : unsigned char { nowhere, by_scheduler, by_target };
+  /// Destroys its frames. Called when its context ends.
+  using end_function = void(scheduled_goroutine&) noexcept;
+
+  scheduled_goroutine(ready_node::function* step, party::function* woken, scheduler& s, counted c,
+                      std::source_location started_at) noexcept
+      : ready_node(step), party(woken, &s), location(started_at), work(c) {}
+
+  const char* waiting_on = "its start";
+  std::source_location location;
+  const counted work;
+  /// Under the registry's lock: that knows a name of it.
+  bool has_name = false;
+};
+
+}  // namespace sluice::detail

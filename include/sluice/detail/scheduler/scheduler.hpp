@@ -1,0 +1,186 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/pin_count.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/registered.hpp>
+#include <sluice/detail/scheduler/scheduled_goroutine.hpp>
+#include <sluice/detail/scheduler/scheduler_link.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/timer_queue.hpp>
+#include <sluice/detail/scheduler/work_sharing.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
+
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+namespace sluice::detail {
+
+class native_executor;
+
+/// The ready lists, goroutines and timers of one execution context. A service of that context.
+/**
+ * Goroutines made ready on a thread that drains this scheduler go into that thread's own list; all
+ * others into a shared one, for which a drain is posted to the context. See src/README.md.
+ */
+class scheduler final : public asio::execution_context::service, public target {
+ public:
+  using key_type = scheduler;
+  static asio::execution_context::id id;
+
+  explicit scheduler(asio::execution_context& context);
+  ~scheduler();
+
+  /// The scheduler of a context, made at the first call. For use by `scheduler_of`.
+  static scheduler& of(asio::execution_context& context);
+  /// The same, of a context whose own executor the ready list may be drained on.
+  static scheduler& of(asio::io_context& context);
+  static scheduler& of(asio::thread_pool& context);
+
+  // target
+  void schedule(ready_node& node) noexcept override;
+  bool try_run_here(void (*f)(void*), void* arg) override;
+  [[nodiscard]] bool running_in_this_thread() const noexcept override;
+  void work_started() noexcept override;
+  void work_finished() noexcept override;
+  [[nodiscard]] asio::any_io_executor to_any_executor() const override;
+  [[nodiscard]] target_ptr without_strand() override { return target_ptr(*this); }
+
+  /// Whether the context's own executor is known, so that nodes can be drained on it.
+  [[nodiscard]] bool has_native_executor() const noexcept {
+    return native_.load(std::memory_order_acquire) != nullptr;
+  }
+  /// The context's own executor, or if that is not known the one of `where`, a target of it.
+  [[nodiscard]] asio::any_io_executor event_loop_executor(const target& where) const;
+
+  /// The first exception that leaves a goroutine ends the run of its context.
+  void end_with_first_failure(asio::io_context& context) noexcept { ends_with_failure_ = &context; }
+  /// An exception is about to leave a goroutine.
+  void one_fails() noexcept;
+
+  [[nodiscard]] bool shutting_down() const noexcept {
+    return shutting_down_.load(std::memory_order_acquire);
+  }
+
+  /// A reference for those who may outlive this.
+  [[nodiscard]] const std::shared_ptr<scheduler_link>& link() const noexcept { return link_; }
+
+  /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its place.
+  /** @return False if this context is ending: the caller takes it back and destroys it. */
+  [[nodiscard]] bool try_add(scheduled_goroutine& g,
+                             scheduled_goroutine::end_function* end) noexcept;
+  [[nodiscard]] bool try_add(parked_handler& h) noexcept;
+  /// Registers a handler that nobody will call any more, also when this context is ending. For a
+  /// thread that has pinned this since before that.
+  void add_pinned(parked_handler& h) noexcept;
+  /// Takes back what was registered. For a goroutine that runs here, or whose maker has pinned
+  /// this.
+  void remove(scheduled_goroutine& g) noexcept;
+  /// For a handler whose waiter was claimed or withdrawn, by a thread that has pinned this.
+  /** @return False if this context is ending, which then alone destroys it. */
+  [[nodiscard]] bool remove(parked_handler& h) noexcept;
+  /// Gives it the name that `describe_goroutines` calls it by.
+  void set_name(scheduled_goroutine& g, std::string name);
+  [[nodiscard]] std::size_t goroutine_count() const noexcept;
+  /// One line for each kind of wait: how many, on what, since where.
+  [[nodiscard]] std::string describe_goroutines();
+
+  [[nodiscard]] pin_count::place pin() noexcept { return pins_.add(); }
+  void unpin(pin_count::place p) noexcept { pins_.remove(p); }
+  /// Waits until no other thread that has come by now is about to wake something of this scheduler.
+  void wait_for_pins() noexcept { pins_.wait_for_none(); }
+
+  /// Runs `node` on this thread, as part of the drain that is under way if it is this one's.
+  void run_here(ready_node& node);
+
+  /// Runs ready nodes until none is left, the budget is used up or the context has been stopped.
+  void drain(worker& w);
+
+  /// A random number below `bound`: the choice between ready cases.
+  [[nodiscard]] static std::uint32_t choose(std::uint32_t bound) noexcept;
+  /// The time for sleeps, timers and deadlines.
+  [[nodiscard]] static std::chrono::steady_clock::time_point now() noexcept {
+    return std::chrono::steady_clock::now();
+  }
+
+  /// `by` has inserted a timer.
+  void timer_set(const party& by) noexcept;
+  /// Timers have been inserted or removed.
+  void timers_changed() noexcept;
+
+  timer_queue timers;
+
+ private:
+  void destroy() noexcept override {}  // its context does
+  friend class worker;
+  friend class work_sharing;
+  template <class Context>
+  friend class native_executor_of;
+
+  [[nodiscard]] static scheduler& made_in(asio::execution_context& context);
+  template <class Context>
+  static scheduler& with_native_executor(Context& context);
+  [[nodiscard]] native_executor& native() const noexcept {
+    return *native_.load(std::memory_order_acquire);
+  }
+
+  void shutdown() noexcept override;
+  [[nodiscard]] registered* take_youngest(registered_list& list) noexcept;
+
+  void run_posted_drain(bool kept);
+  [[nodiscard]] std::size_t drains_needed() const noexcept;
+  [[nodiscard]] bool count_drain(bool kept) noexcept;
+  void post_counted(bool needed, bool kept);
+  [[nodiscard]] bool take_shared(worker& w) noexcept;
+  [[nodiscard]] bool anything_shared() noexcept;
+  [[nodiscard]] bool time_is_up(worker& w);
+  void end_drain(worker& w) noexcept;
+  void report(worker& w) noexcept;
+  void share(worker& w) noexcept;
+  [[nodiscard]] bool work_goes_on() const noexcept;
+
+  bool fire_some_timers(std::chrono::steady_clock::time_point now) noexcept;
+  void on_alarm();
+  void on_posted_alarm();
+  void fire_without_worker() noexcept;
+  void post_alarm();
+
+  std::atomic<native_executor*> native_{nullptr};
+  std::unique_ptr<native_executor> native_storage_;
+  asio::io_context* ends_with_failure_ = nullptr;
+  const std::shared_ptr<scheduler_link> link_;
+  std::atomic<bool> shutting_down_{false};
+  pin_count pins_;
+
+  alignas(64) byte_lock shared_lock_;
+  ready_list shared_;
+  /// What drains had not finished, each list for a drain of its own.
+  ready_lists left_over_;
+  /// Drains that the event loop has, and those that a thread keeps until its handler has ended.
+  std::size_t drains_posted_ = 0;
+  std::size_t drains_kept_ = 0;
+  /// How many looks at the clock there are to be, one after each step, because a step was long.
+  relaxed<int> careful_looks_ = 0;
+
+  alignas(64) mutable byte_lock registry_lock_;
+  registered_list goroutines_;
+  /// The same for all of them.
+  scheduled_goroutine::end_function* end_goroutine_ = nullptr;
+  registered_list handlers_;
+  std::size_t count_ = 0;
+  std::unordered_map<const scheduled_goroutine*, std::string> names_;
+  std::size_t work_ = 0;
+
+  work_sharing sharing_;
+};
+
+}  // namespace sluice::detail

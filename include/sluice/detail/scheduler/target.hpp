@@ -1,0 +1,117 @@
+#pragma once
+
+#include <sluice/detail/scheduler/ready_list.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution_context.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace sluice {
+
+namespace asio = boost::asio;
+
+namespace detail {
+
+class scheduler;
+class target_ptr;
+
+/// Where nodes run: a scheduler's own ready list, a strand over it, or somebody else's executor.
+/**
+ * Thread safe. Targets other than schedulers are counted; a scheduler lives as long as its context.
+ */
+class target {
+ public:
+  enum class kind : unsigned char {
+    native,   ///< the scheduler's ready list
+    serial,   ///< a strand: nothing on it runs beside anything else on it
+    foreign,  ///< an executor that this library does not know
+  };
+
+  target(const target&) = delete;
+  target& operator=(const target&) = delete;
+
+  [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
+  [[nodiscard]] bool is_native() const noexcept { return kind_ == kind::native; }
+  [[nodiscard]] bool is_serial() const noexcept { return kind_ == kind::serial; }
+
+  /// Runs `node` later, never inside this call.
+  /** A scheduler's own list needs no memory. @throws What the executor throws, `std::bad_alloc` as
+   * a rule; the node is dropped then, or on a strand of Asio's perhaps never run. For a wake-up,
+   * which cannot fail, that is the end of the process. */
+  virtual void schedule(ready_node& node) = 0;
+
+  /// Runs `f(arg)` now if this thread may run functions of the target, and says whether it did.
+  virtual bool try_run_here(void (*f)(void*), void* arg) = 0;
+
+  /// Whether this thread is running something of this target's executor.
+  [[nodiscard]] virtual bool running_in_this_thread() const noexcept = 0;
+
+  /// Counts outstanding work on the executor.
+  virtual void work_started() noexcept = 0;
+  virtual void work_finished() noexcept = 0;
+
+  /// The executor to hand to Asio for this target; for a native one the caller makes a strand
+  /// first.
+  [[nodiscard]] virtual asio::any_io_executor to_any_executor() const = 0;
+
+  /// The target that a strand serialises; any other target itself.
+  [[nodiscard]] virtual target_ptr without_strand() = 0;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+
+ protected:
+  target(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
+  ~target() = default;
+
+ private:
+  /// The last reference is gone.
+  virtual void destroy() noexcept = 0;
+
+  scheduler& owner_;
+  const kind kind_;
+  std::atomic<std::uint32_t> references_{0};
+};
+
+/// A counted reference to a target; free of charge for a scheduler.
+/** It may outlive the scheduler: whether it counts is noted in the lowest bit of the address. */
+class target_ptr {
+ public:
+  target_ptr() noexcept = default;
+  explicit target_ptr(target& t) noexcept
+      : bits_(reinterpret_cast<std::uintptr_t>(&t) | (t.is_native() ? 0 : counted)) {
+    retain();
+  }
+  target_ptr(const target_ptr& other) noexcept : bits_(other.bits_) { retain(); }
+  target_ptr(target_ptr&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
+  target_ptr& operator=(target_ptr other) noexcept {
+    std::swap(bits_, other.bits_);
+    return *this;
+  }
+  ~target_ptr() {
+    if (bits_ & counted) get()->release();
+  }
+
+  [[nodiscard]] target* get() const noexcept { return reinterpret_cast<target*>(bits_ & ~counted); }
+  [[nodiscard]] target& operator*() const noexcept { return *get(); }
+  [[nodiscard]] target* operator->() const noexcept { return get(); }
+  explicit operator bool() const noexcept { return bits_ != 0; }
+
+ private:
+  static constexpr std::uintptr_t counted = 1;
+
+  void retain() noexcept {
+    if (bits_ & counted) get()->retain();
+  }
+
+  std::uintptr_t bits_ = 0;
+};
+
+}  // namespace detail
+
+}  // namespace sluice

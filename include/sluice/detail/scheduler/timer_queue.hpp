@@ -1,0 +1,116 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+
+#include <boost/asio/execution_context.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace sluice::detail {
+
+namespace asio = boost::asio;
+
+class alarm;
+
+/// Something that happens at an instant.
+struct timer_node {
+  using time_point = std::chrono::steady_clock::time_point;
+  struct kind {
+    /// Called under the queue's lock when the node is due and has left the queue.
+    /** @return Whether it is to be fired. */
+    bool (*claim)(timer_node&) noexcept;
+    /// Called under no lock. It may be gone then.
+    void (*fire)(timer_node&) noexcept;
+  };
+
+  static constexpr std::size_t not_queued = std::numeric_limits<std::size_t>::max();
+
+  explicit timer_node(const kind& k) noexcept : functions(&k) {}
+
+  [[nodiscard]] bool queued() const noexcept { return position != not_queued; }
+
+  const kind* functions;
+  time_point deadline{};
+  std::size_t position = not_queued;
+  timer_node* next_due;  ///< set when it is claimed
+};
+
+/// The timers of one scheduler: a four-ary heap, with removal from the middle, and the one Asio
+/// timer that goes off for them.
+/**
+ * `insert`, `remove`, `claim_some` and `empty` are called under `lock`. Whoever has inserted or
+ * removed owes a `settle`. See there for what holds between the heap and the Asio timer.
+ */
+class timer_queue {
+ public:
+  using time_point = timer_node::time_point;
+
+  /// @param go_off What the Asio timer calls. It owes a `settle` too.
+  /// @param runs_here Whether this thread runs the context.
+  /// @param go_off_soon Has the event loop call `make_alarm` and then that, and needs no memory.
+  timer_queue(asio::execution_context& context, std::function<void()> go_off,
+              std::function<bool()> runs_here, std::function<void()> go_off_soon);
+  ~timer_queue();
+
+  /// @throws std::bad_alloc
+  void insert(timer_node& node);
+  /// Keeps room for a node, until `unreserve`, that is put in again and again.
+  /** @throws std::bad_alloc */
+  void reserve();
+  void unreserve() noexcept { --reserved_; }
+  /// Inserts a node that room is kept for.
+  void insert_reserved(timer_node& node) noexcept;
+  void remove(timer_node& node) noexcept;
+
+  /// Claims what is due at `now`, as much as may be done while others wait for the lock.
+  /** @return The first to be fired, once the lock is free; each has the next. */
+  [[nodiscard]] timer_node* claim_some(time_point now) noexcept;
+
+  [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
+
+  /// The earliest deadline, `time_point::max()` if there is none. May be read without the lock.
+  [[nodiscard]] time_point next() const noexcept {
+    return time_point(time_point::duration(next_.load(std::memory_order_seq_cst)));
+  }
+
+  /// Whether the Asio timer goes off at the earliest deadline or before.
+  [[nodiscard]] bool covered() const noexcept;
+
+  /// Sets the Asio timer as the earliest deadline wants it.
+  void settle() noexcept;
+
+  /// Makes the Asio timer, where its context cannot end meanwhile. False if there is no memory.
+  [[nodiscard]] bool make_alarm() noexcept;
+
+  /// Unsets the Asio timer for good.
+  void close() noexcept;
+
+  byte_lock lock;
+
+ private:
+  struct entry {
+    time_point deadline;
+    timer_node* node;
+  };
+
+  void make_room();
+  void place(std::size_t position, entry e) noexcept;
+  void sift_up(std::size_t position, entry e) noexcept;
+  void sift_down(std::size_t position, entry e) noexcept;
+  void remove_at(std::size_t position) noexcept;
+  void publish_next() noexcept;
+  [[nodiscard]] bool suits(time_point set_to) const noexcept;
+
+  const std::unique_ptr<alarm> alarm_;
+  std::vector<entry> heap_;
+  std::atomic<time_point::rep> next_{time_point::max().time_since_epoch().count()};
+  std::size_t reserved_ = 0;
+};
+
+}  // namespace sluice::detail

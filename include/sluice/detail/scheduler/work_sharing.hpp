@@ -1,0 +1,94 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+
+namespace sluice::detail {
+
+class alarm;
+class scheduler;
+
+/// How work moves between the threads of one context.
+/**
+ * Whatever is ready and not about to run on its thread is followed by a watch. It may be hidden in
+ * two places: in the list of a worker, behind the step that this runs (`report`), and in the shared
+ * list, if the drain for it is kept by a thread whose handler goes on (`follow`).
+ *
+ * A watch is a handler that is in the event loop's queue, where a free thread takes it at once, or
+ * an Asio timer of a few milliseconds. It begins when something is said to be hidden. When it finds
+ * nothing, it ends in this order, all under `lock_`: it says that there is none, asks each worker
+ * to report again, and looks once more. A worker looks whether it is to report in the same critical
+ * section of its gate in which it puts something into its list, and is asked, and its list looked
+ * at, in one of the same gate: so its report comes, or the look finds what it has. Who puts
+ * something into the shared list does so under that list's lock and then looks for a watch; this
+ * one looks at the list, under its lock, after it has said that there is none.
+ */
+class work_sharing {
+ public:
+  explicit work_sharing(scheduler& s);
+  ~work_sharing();
+
+  /// This thread runs the context.
+  void note_thread() noexcept;
+  /// Whether it is known that more than one does.
+  [[nodiscard]] bool several_threads() const noexcept {
+    return several_threads_.load(std::memory_order_relaxed);
+  }
+
+  /// Something waits in the list of `w` behind a step, or is about to.
+  void report(worker& w) noexcept;
+  /// Something waits in the shared list, and the drain for it behind a handler.
+  void follow() noexcept;
+  /// A worker that has reported ends.
+  void leave(worker& w) noexcept;
+  /// What `follow` was called for has run.
+  void kept_drain_has_run(worker& w) noexcept;
+  /// Whether there may be something to steal.
+  [[nodiscard]] bool may_steal() const noexcept { return listed_ && several_threads(); }
+  /// A thread that is about to go idle takes half of a list that is long enough.
+  [[nodiscard]] bool steal(worker& w) noexcept;
+
+  /// The watch, on a thread that has nothing else to do, unless the event loop gave it this turn
+  /// between two drains.
+  void on_watch();
+
+  /// No watch from now on.
+  void close() noexcept;
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  void begin_watch() noexcept;
+  void end_idle_watch(worker& w) noexcept;
+  void arm(clock::time_point at) noexcept;
+  void list(worker& w) noexcept;
+  [[nodiscard]] bool take_from_others(worker& w, bool& waits) noexcept;
+  [[nodiscard]] bool try_end_watch(const worker& w) noexcept;
+  [[nodiscard]] bool nothing_is_hidden(const worker& w) noexcept;
+  [[nodiscard]] bool take_half(worker& from, worker& to) noexcept;
+  [[nodiscard]] static bool worth_stealing(const worker& other, clock::time_point now) noexcept;
+
+  scheduler& scheduler_;
+  const std::unique_ptr<alarm> alarm_;
+
+  alignas(64) byte_lock lock_;
+  /// The workers in whose lists something has waited.
+  relaxed<worker*> listed_ = nullptr;
+  /// Stored under the lock.
+  std::atomic<bool> watching_{false};
+  bool saw_long_list_ = false;
+  int early_watches_ = 0;
+  /// Before then no other one is posted while it is unknown whether another thread is there.
+  clock::time_point next_post_{};
+
+  std::atomic<bool> several_threads_{false};
+  std::atomic<std::size_t> first_thread_{0};
+};
+
+}  // namespace sluice::detail

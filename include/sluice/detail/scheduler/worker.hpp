@@ -1,0 +1,135 @@
+#pragma once
+
+#include <sluice/detail/base/biased_lock.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+namespace sluice::detail {
+
+struct scheduled_goroutine;
+class scheduler;
+class target;
+
+/// A strand whose turn a thread runs, inside the turns of others.
+struct strand_held {
+  const target* strand;
+  const strand_held* outer;
+};
+
+/// A thread while it drains a scheduler: its own ready list and what it still may do before it must
+/// let the event loop have a turn. It lives on the thread's stack.
+/** Defined in scheduler.cpp, which makes one for each drain. */
+class worker {
+ public:
+  /// What a goroutine did when its `resume` returned.
+  enum class step : std::uint8_t { parked, transferred, finished };
+
+  /// Where it stands: in a handler of the scheduler's that ends with it, or in something that may
+  /// go on.
+  enum class place : std::uint8_t { whole_handler, part_of_handler };
+
+  explicit worker(scheduler& s, place p = place::part_of_handler) noexcept;
+  ~worker();
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  /// Makes `node` run on this thread, after those already in the list.
+  void push(ready_node& node) noexcept {
+    gate.lock_as_owner();
+    local.push_back(node);
+    const bool wanted = report_wanted;
+    gate.unlock_as_owner();
+    ++pushed;
+    if (wanted || pushed >= most_pushed) [[unlikely]]
+      let_others_see(node);
+  }
+
+  /// Whether `started` has been set.
+  [[nodiscard]] bool has_started() const noexcept {
+    return static_cast<std::chrono::steady_clock::time_point>(started) !=
+           std::chrono::steady_clock::time_point();
+  }
+  [[nodiscard]] std::chrono::steady_clock::duration running_for(
+      std::chrono::steady_clock::time_point now) const noexcept {
+    return now - static_cast<std::chrono::steady_clock::time_point>(started);
+  }
+
+  /// From so many on what one step makes ready is shared with other threads at once.
+  static constexpr int most_pushed = 256;
+
+  /// The longest that the event loop waits for its turn, but for one step.
+  static constexpr std::chrono::microseconds longest{250};
+
+  static constexpr int first_ticks = 2;
+  static constexpr int first_interval = 16;
+
+  static constexpr std::uint64_t never_seen = ~std::uint64_t{0};
+
+  scheduler& owner;
+  worker* const outer;
+  const std::thread::id thread;
+  /// The goroutine that it runs.
+  scheduled_goroutine* current = nullptr;
+  /// The strands whose turns it runs, one inside the other, the innermost first.
+  const strand_held* strands = nullptr;
+  step after = step::parked;
+  /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
+  /// and looked at, together with a change of the list, under the gate.
+  relaxed<bool> report_wanted = true;
+  const place where;
+  /// What its step has launched may have completed, and waits in the event loop until it ends.
+  bool launched = false;
+  /// Goroutines that it ran have set deadlines that the Asio timer may not be set to.
+  bool deadline_set = false;
+  /// The event loop has been run inside its current step, or one before.
+  bool nested = false;
+  /// How many nodes its current step has made ready.
+  int pushed = 0;
+  /// It stands on a thread that does not run the context, which a user's executor has lent it.
+  bool lent = false;
+  /// It runs a function of an executor, beneath which no goroutine runs: one may go on inside it.
+  bool may_resume = false;
+  /// Whether other threads can see it.
+  bool listed = false;
+  /// Resumptions and operations left until the clock is looked at, and others have their turn.
+  int ticks = first_ticks;
+  /// What is added to them at first: operations of one step are no reason to give others a turn
+  /// earlier, but the clock is looked at after its first, third, seventh and fifteenth.
+  int more_ticks = first_interval - first_ticks;
+  int interval = first_interval;
+  /// When it first had more than one step to do; not before it has looked at the clock.
+  relaxed<std::chrono::steady_clock::time_point> started;
+  std::chrono::steady_clock::time_point checked;
+  /// How long it may go on before the event loop has its turn.
+  std::chrono::steady_clock::duration allowed = longest;
+
+  biased_lock gate;
+  ready_list local;
+  std::atomic<std::uint64_t> steps{0};
+  std::uint64_t steps_seen = never_seen;
+  worker* previous_listed = nullptr;
+  worker* next_listed = nullptr;
+
+  /// Has the clock looked at, and others have their turn, when the current step suspends.
+  void use_up_ticks() noexcept { ticks = more_ticks = 0; }
+  /// Asked when they are used up, between two operations of the current step: looks at the clock
+  /// and gives it more, unless others, or the event loop, have waited long enough.
+  [[nodiscard]] bool may_go_on() noexcept;
+
+  /// What ran as a part of something else has set deadlines, and that may go on for long.
+  void report_deadlines() noexcept;
+
+ private:
+  void let_others_see(const ready_node& pushed_last) noexcept;
+};
+
+/// The innermost worker of this thread, or null. Not inline: a coroutine's body must not keep the
+/// address of a thread-local across a suspension.
+[[nodiscard]] worker* this_worker() noexcept;
+
+}  // namespace sluice::detail

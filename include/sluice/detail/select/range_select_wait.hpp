@@ -1,0 +1,54 @@
+#pragma once
+
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/select/select_wait.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace sluice::detail {
+
+/// The wait of a select whose cases are known only when it runs.
+class range_select_wait {
+ public:
+  range_select_wait() noexcept;
+  range_select_wait(range_select_wait&&) noexcept;
+  ~range_select_wait();
+
+  // Before it starts; the references are good until the next call.
+  void reserve(std::size_t cases);
+  [[nodiscard]] select_entry& add_own();
+  [[nodiscard]] foreign_case*& add_foreign();
+  void set_otherwise(std::uint32_t index);
+  void wait_for_handler();
+  /// After all of that.
+  /** @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc */
+  void prepare(select_wait::order order);
+  [[nodiscard]] bool has_foreign() const noexcept;
+
+  // As those of `select_wait`.
+  [[nodiscard]] begun start_for_handler(party& p, parked_handler& h) noexcept;
+  [[nodiscard]] bool done_before_launch(party& p) noexcept;
+  [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
+  [[nodiscard]] bool abandoned() const noexcept;
+  [[nodiscard]] bool cancel_for_handler() noexcept;
+  void woken_for_handler(bool leaves_scheduler) noexcept;
+  /** It need not be prepared. @throws std::bad_alloc */
+  void fail(select_wait::order order);
+  /// Nothing before it has started.
+  void forget() noexcept;
+
+  [[nodiscard]] bool start(goroutine& g);
+  /// With the index of `otherwise` where that happened.
+  [[nodiscard]] std::size_t finish();
+
+ private:
+  struct state;
+
+  state& get();
+
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace sluice::detail

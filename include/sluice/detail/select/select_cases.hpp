@@ -1,0 +1,485 @@
+#pragma once
+
+#include <sluice/detail/base/refused.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/several_signatures.hpp>
+#include <sluice/detail/select/select_wait.hpp>
+#include <sluice/error.hpp>
+#include <sluice/task.hpp>
+#include <sluice/use_task.hpp>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
+
+#include <concepts>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+// The kinds of cases of a select: an operation of this library, an Asio operation, `otherwise`;
+// each alone or with a handler.
+
+namespace sluice::detail {
+
+template <class T>
+using void_to_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+/// Something that is constructed where it stays by what a function returns: no move follows that
+/// could fail and lose it.
+template <class T>
+struct returned {
+  template <class F>
+  returned(std::in_place_t, F f) : value(f()) {}
+
+  T value;
+};
+
+/// What a losing case hands back, or why it could not be moved.
+/** The select has happened all the same: the failure belongs to whoever asks for what was lost. */
+template <class T>
+class lost_value {
+ public:
+  using type = std::optional<T>;
+
+  template <class Case>
+  void take_from(Case& c) noexcept {
+    c.lose_to(value_);
+  }
+  [[nodiscard]] type& get() noexcept { return value_; }
+
+ private:
+  type value_;
+};
+template <class T>
+requires(!std::is_nothrow_move_constructible_v<T>) class lost_value<T> {
+ public:
+  using type = std::optional<T>;
+
+  template <class Case>
+  void take_from(Case& c) noexcept {
+    try {
+      c.lose_to(value_);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+  [[nodiscard]] type& get() {
+    if (failure_) std::rethrow_exception(failure_);
+    return value_;
+  }
+
+ private:
+  type value_;
+  std::exception_ptr failure_;
+};
+
+template <class T>
+struct is_tuple : std::false_type {};
+template <class... Ts>
+struct is_tuple<std::tuple<Ts...>> : std::true_type {};
+
+template <class F, class Tuple>
+inline constexpr bool takes_elements = false;
+template <class F, class... Ts>
+inline constexpr bool takes_elements<F, std::tuple<Ts...>> = std::is_invocable_v<F&, Ts&&...>;
+
+/// Whether what a handler returns is to be awaited.
+template <class T>
+concept awaited_result = requires(task_promise_base& p, T&& t) {
+  p.await_transform(std::move(t));
+  requires !std::same_as<decltype(p.await_transform(std::move(t))), refused>;
+};
+
+/// Whether a handler can be called with this, or with nothing.
+template <class Handler, class... Value>
+inline constexpr bool takes_or_ignores =
+    std::is_invocable_v<Handler&, Value...> || std::is_invocable_v<Handler&>;
+
+/// Calls a case's handler with the completion arguments if it takes them, error first; otherwise
+/// with the value, which throws the error.
+template <class Handler, class Arguments, class TakeArguments, class TakeValue>
+decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
+                            TakeArguments take_arguments, TakeValue take_value) {
+  if constexpr (takes_elements<Handler, Arguments>) {
+    return std::apply(handler, take_arguments());
+  } else if constexpr (std::is_void_v<decltype(take_value())>) {
+    static_assert(takes_or_ignores<Handler>,
+                  "the handler of a case whose operation gives nothing takes nothing");
+    take_value();
+    return std::invoke(handler);
+  } else {
+    auto value = take_value();
+    static_assert(
+        takes_or_ignores<Handler, decltype(value)&&> || takes_elements<Handler, decltype(value)>,
+        "the handler of a case takes what its operation gives when it is awaited (a receive: "
+        "std::optional<T>), all its completion arguments, or nothing");
+    if constexpr (std::invocable<Handler&, decltype(value)&&>)
+      return std::invoke(handler, std::move(value));
+    else if constexpr (is_tuple<decltype(value)>::value)
+      return std::apply(handler, std::move(value));
+    else
+      return std::invoke(handler);
+  }
+}
+
+/// An operation of this library as a case; `Operation` is a reference for one that stays the
+/// caller's.
+template <class Operation>
+class own_case {
+  using operation_type = std::remove_reference_t<Operation>;
+
+ public:
+  using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
+  using arguments = decltype(std::declval<operation_type&>().take_arguments());
+  static constexpr bool is_foreign = false;
+  static constexpr bool gives_exceptions = false;
+  static constexpr bool can_be_looked_at = requires(operation_type & op) { op.look(); };
+
+  explicit own_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
+
+  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at {
+    return operation_.look();
+  }
+  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at {
+    return operation_.do_at_once();
+  }
+
+  void bind(select_entry& entry, std::uint32_t index) {
+    operation_.prepare();
+    operation_.index = index;
+    entry.w = &operation_;
+    entry.functions = &operation_type::functions;
+  }
+
+  value_type take() {
+    if constexpr (std::is_void_v<decltype(operation_.take())>) {
+      operation_.take();
+      return {};
+    } else {
+      return operation_.take();
+    }
+  }
+
+  [[nodiscard]] arguments take_arguments() { return operation_.take_arguments(); }
+
+  template <class Handler>
+  decltype(auto) call(Handler& handler) {
+    return detail::call_handler(
+        handler, std::type_identity<arguments>(), [&] { return operation_.take_arguments(); },
+        [&]() -> decltype(auto) { return operation_.take(); });
+  }
+
+  /// It has not happened in time.
+  [[noreturn]] value_type take_after_timeout() {
+    detail::throw_error(asio::error::timed_out, "sluice: timeout");
+  }
+
+  /// What a losing case hands back: the value of a send that was given as a temporary.
+  static constexpr bool has_lost =
+      !std::is_reference_v<Operation> && requires(operation_type & op) {
+    op.value();
+  };
+  static auto type_of_lost() {
+    if constexpr (has_lost)
+      return std::type_identity<typename operation_type::element>();
+    else
+      return std::type_identity<std::monostate>();
+  }
+  using lost_type = typename decltype(type_of_lost())::type;
+  void lose_to(std::optional<lost_type>& to) requires has_lost {
+    to.emplace(std::move(operation_.value()));
+  }
+
+  /// Whether its value could not be moved.
+  [[nodiscard]] bool move_failed() const noexcept {
+    if constexpr (requires { operation_.move_failed(); })
+      return operation_.move_failed();
+    else
+      return false;
+  }
+
+  [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
+  void keep() noexcept { operation_.keep(); }
+
+ private:
+  Operation operation_;
+};
+
+/// An Asio operation as a case; `Operation` is a reference for one that stays the caller's until it
+/// is launched.
+template <class Operation>
+class asio_case : public foreign_case {
+  using operation_type = std::remove_reference_t<Operation>;
+  using value = typename operation_type::value;
+
+ public:
+  using value_type = void_to_monostate<typename value::type>;
+  using arguments = typename operation_type::arguments;
+  using lost_type = arguments;
+  static constexpr bool is_foreign = true;
+  static constexpr bool gives_exceptions = operation_type::has_exception_ptr;
+  static constexpr bool can_be_looked_at = true;
+  static constexpr bool has_lost = true;
+
+  /// Whether it is ready only its launch can show.
+  [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+
+  explicit asio_case(Operation&& op)
+      : foreign_case(&launch_case), operation_(std::forward<Operation>(op)) {}
+  asio_case(asio_case&& other)
+      : foreign_case(&launch_case), operation_(std::forward<Operation>(other.operation_)) {}
+  asio_case& operator=(asio_case&&) = delete;
+
+  void bind(foreign_case*& entry, std::uint32_t i) noexcept {
+    index = i;
+    entry = this;
+  }
+
+  value_type take() {
+    if (failure_) std::rethrow_exception(failure_);
+    if constexpr (std::is_void_v<typename value::type>) {
+      value::get(std::move(*result_));
+      return {};
+    } else {
+      return value::get(std::move(*result_));
+    }
+  }
+
+  template <class Handler>
+  decltype(auto) call(Handler& handler) {
+    if (failure_) std::rethrow_exception(failure_);
+    return detail::call_handler(
+        handler, std::type_identity<arguments>(), [&] { return std::move(*result_); },
+        [&]() -> decltype(auto) { return value::get(std::move(*result_)); });
+  }
+
+  /// It was cancelled because its time ran out, but may have completed all the same.
+  value_type take_after_timeout() { return take_cancelled(asio::error::timed_out); }
+  /// It was cancelled, which `why` explains, but may have completed all the same.
+  value_type take_cancelled(const error_code& why) {
+    if (failure_) std::rethrow_exception(failure_);
+    if (!result_) {
+      if constexpr (failure_argument<arguments>::can_be_made)
+        detail::make_failure(result_, asio::error::operation_aborted);
+      else
+        detail::throw_error(why, "sluice: timeout");
+    }
+    detail::explain_abort(*result_, why);
+    return take();
+  }
+
+  [[nodiscard]] std::optional<arguments>& lost() noexcept { return result_; }
+  void lose_to(std::optional<arguments>& to) {
+    if (result_) to.emplace(std::move(*result_));
+  }
+
+  /// What came beside an error that `take` has thrown.
+  template <class Value>
+  void take_beside_error(Value& v) {
+    if constexpr (operation_type::has_error_code && std::tuple_size_v<arguments> >= 2)
+      if (result_) v = beside_error(std::move(*result_));
+  }
+
+  [[nodiscard]] bool move_failed() const noexcept { return failure_ != nullptr; }
+  [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
+  static void keep() noexcept {}
+
+ private:
+  friend class resume_handler<asio_case>;
+
+  template <class... Rest>
+  static auto beside_error(std::tuple<error_code, Rest...>&& all) {
+    return completion_value<Rest...>::get(detail::without_first(std::move(all)));
+  }
+
+  static void launch_case(foreign_case& c) {
+    auto& self = static_cast<asio_case&>(c);
+    self.operation_.launch(
+        resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.signal.slot()));
+  }
+
+  template <class... Args>
+  void complete(Args&&... args) {
+    try {
+      result_.emplace(std::forward<Args>(args)...);
+      succeeded = !detail::says_failure(*result_);
+    } catch (...) {
+      failure_ = std::current_exception();
+      succeeded = false;
+    }
+    owner->foreign_completed(*this);
+  }
+  void abandoned() noexcept { owner->foreign_abandoned(*this); }
+
+  Operation operation_;
+  std::optional<arguments> result_;
+  std::exception_ptr failure_;  ///< what moving the result threw
+};
+
+/// An operation that may be a case.
+template <class T>
+concept case_operand = sluice_operation<T> || is_asio_operation<std::remove_cvref_t<T>> ||
+    asio::is_deferred<std::remove_cvref_t<T>>::value || called_with_token<T>;
+
+/// How an argument of `select` is kept.
+template <class Argument>
+struct case_for {
+  static_assert(
+      sluice_operation<Argument>,
+      "a case of select is an operation of sluice, or an Asio operation given asio::deferred "
+      "or sluice::use_task");
+  using type = own_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
+                                           std::remove_cvref_t<Argument>>>;
+};
+template <class Argument>
+requires is_asio_operation<std::remove_cvref_t<Argument>>
+struct case_for<Argument> {
+  using type = asio_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
+                                            std::remove_cvref_t<Argument>>>;
+};
+template <class Argument>
+requires asio::is_deferred<std::remove_cvref_t<Argument>>::value struct case_for<Argument> {
+  using type = asio_case<decltype(std::declval<std::remove_cvref_t<Argument>>()(use_task))>;
+};
+template <class Argument>
+requires called_with_token<Argument>
+struct case_for<Argument> {
+  using type = asio_case<decltype(std::declval<Argument>()(use_task))>;
+};
+
+template <class Argument>
+[[nodiscard]] typename case_for<Argument>::type make_case(Argument&& argument) {
+  using type = typename case_for<Argument>::type;
+  if constexpr (called_with_token<Argument>)
+    return type(std::forward<Argument>(argument)(use_task));
+  else if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
+    return type(std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task));
+  else
+    return type(std::forward<Argument>(argument));
+}
+
+/// What may not be written inside a `co_await` expression under g++ 12, which copies it bitwise.
+template <class F>
+inline constexpr bool safe_in_co_await_expression =
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    std::is_lvalue_reference_v<F> || std::is_trivially_copyable_v<std::remove_reference_t<F>>;
+#else
+    true;
+#endif
+
+template <class F>
+using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::decay_t<F>>;
+
+/// The third argument of `on` that was not written.
+struct no_lost {
+  template <class... Args>
+  void operator()(Args&&...) const noexcept {}
+};
+
+/// Whether an operation's result is an error and nothing else, or nothing at all: then a case that
+/// loses has nothing to lose.
+template <class Arguments>
+inline constexpr bool only_an_error = false;
+template <>
+inline constexpr bool only_an_error<std::tuple<>> = true;
+template <>
+inline constexpr bool only_an_error<std::tuple<error_code>> = true;
+template <>
+inline constexpr bool only_an_error<std::tuple<std::exception_ptr>> = true;
+template <class... Elements>
+inline constexpr bool only_an_error<std::tuple<std::tuple<Elements...>>> =
+    only_an_error<std::tuple<Elements...>>;
+
+template <class... Arguments>
+inline constexpr bool only_an_error<std::tuple<one_of_several<Arguments...>>> =
+    (only_an_error<Arguments> && ...);
+
+/// An Asio operation whose losing would drop more than an error.
+template <class Argument>
+concept loses_more_than_an_error = case_for<Argument>::type::is_foreign &&
+    !only_an_error<typename case_for<Argument>::type::arguments>;
+
+/// A case with a handler: what `on` returns.
+template <class Case, class Handler, class OnLost>
+class handled_case {
+ public:
+  static constexpr bool is_foreign = Case::is_foreign;
+  static constexpr bool gives_exceptions = true;
+  static constexpr bool can_be_looked_at = Case::can_be_looked_at;
+  static constexpr bool has_handler = true;
+  using handler_result =
+      decltype(std::declval<Case&>().call(std::declval<std::remove_reference_t<Handler>&>()));
+
+  template <class H, class L>
+  handled_case(Case&& c, H&& handler, L&& on_lost)
+      : case_(std::move(c)),
+        handler_(std::forward<H>(handler)),
+        on_lost_(std::forward<L>(on_lost)) {}
+
+  template <class Entry>
+  void bind(Entry& entry, std::uint32_t index) {
+    case_.bind(entry, index);
+  }
+  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at { return case_.look(); }
+  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at { return case_.do_at_once(); }
+
+  decltype(auto) call() { return case_.call(handler_); }
+  void lose() {
+    if constexpr (Case::is_foreign)
+      if (auto& lost = case_.lost()) std::apply(on_lost_, *std::move(lost));
+  }
+  [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
+  [[nodiscard]] pinned_target handler_target() const { return case_.handler_target(); }
+  void keep() noexcept { case_.keep(); }
+
+ private:
+  Case case_;
+  Handler handler_;
+  OnLost on_lost_;
+};
+
+/// The case that is taken when no other is ready: what `otherwise` returns.
+template <class Handler>
+class otherwise_case {
+ public:
+  static constexpr bool is_otherwise = true;
+  static constexpr bool is_foreign = false;
+  static constexpr bool gives_exceptions = true;
+  static constexpr bool can_be_looked_at = true;
+  static constexpr bool has_handler = true;
+  using handler_result = std::invoke_result_t<std::remove_reference_t<Handler>&>;
+
+  template <class H>
+  explicit otherwise_case(std::in_place_t, H&& handler) : handler_(std::forward<H>(handler)) {}
+
+  [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+
+  decltype(auto) call() { return std::invoke(handler_); }
+  static void lose() noexcept {}
+  [[nodiscard]] static bool move_failed() noexcept { return false; }
+  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
+  static void keep() noexcept {}
+
+ private:
+  Handler handler_;
+};
+
+template <class T>
+concept case_with_handler = requires {
+  requires std::remove_cvref_t<T>::has_handler;
+};
+template <class T>
+concept case_of_otherwise = requires {
+  requires std::remove_cvref_t<T>::is_otherwise;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,209 @@
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+#include <sluice/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <tuple>
+#include <utility>
+
+namespace sluice::detail {
+
+class grant;
+class grant_queue;
+
+/// A wait for a grant; the queue is null if the grant can never be given.
+struct grant_waiter : waiter {
+  /// What binds it to its queue, and keeps that alive.
+  enum class tie : std::uint8_t { none, queued, granted };
+
+  grant_waiter() noexcept = default;
+  grant_waiter(const grant_waiter&) = delete;
+  grant_waiter& operator=(const grant_waiter&) = delete;
+  /// Gives back a grant that nobody has taken.
+  ~grant_waiter() {
+    if (tied != tie::none) leave();
+  }
+
+  void leave() noexcept;
+
+  grant_queue* queue = nullptr;
+  std::size_t weight = 0;
+  relaxed<tie> tied = tie::none;
+  /// It had the lock and gave it up to wait for a condition.
+  bool comes_back = false;
+};
+
+extern const waiter_functions mutex_functions;
+extern const waiter_functions shared_mutex_functions;
+extern const waiter_functions semaphore_functions;
+extern const waiter_functions condition_functions;
+
+/// Gives out `capacity` units, first come, first served: all that locks and semaphores are.
+/**
+ * Whoever finds others waiting, or too few units, waits behind them. Units that come back go
+ * straight to those at the head, so a large request is not starved by small ones.
+ *
+ * The queue outlives its owner until the last waiter and the last grant have left, because
+ * goroutines and handlers may be destroyed after what they wait for or hold. Nobody is granted
+ * anything any more then, but those who come back from a condition, which they have been promised.
+ */
+class grant_queue {
+ public:
+  /// The one who made the queue.
+  class owner {
+   public:
+    explicit owner(std::size_t capacity) : queue_(*new grant_queue(capacity)) {}
+    owner(const owner&) = delete;
+    owner& operator=(const owner&) = delete;
+    ~owner() { queue_.close(); }
+
+    [[nodiscard]] grant_queue& operator*() const noexcept { return queue_; }
+    grant_queue* operator->() const noexcept { return &queue_; }
+
+   private:
+    grant_queue& queue_;
+  };
+
+  grant_queue(const grant_queue&) = delete;
+  grant_queue& operator=(const grant_queue&) = delete;
+
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+  /// Takes `weight` units if nobody waits and they are there.
+  [[nodiscard]] bool try_acquire(std::size_t weight) noexcept;
+  /// Ends a grant.
+  void release(std::size_t weight) noexcept;
+  /// Keeps the queue, by a grant of nothing, for somebody who holds a grant and will come back.
+  [[nodiscard]] grant keep() noexcept;
+
+  /// Ends a grant, but its units stay out until `release_detached`.
+  void detach(std::size_t weight) noexcept;
+  /// @return False, and nothing has changed, if fewer units are detached.
+  [[nodiscard]] bool release_detached(std::size_t weight) noexcept;
+
+  /// Grants to the first `most` waiters, whatever the capacity is.
+  void grant_first(std::size_t most) noexcept;
+
+  /// A waiter gives back its grant, or its place if it still has one.
+  void leave(grant_waiter& w) noexcept;
+
+  // For waiter_functions; all but the hint and `withdraw` under the lock. Whether somebody waits is
+  // for the attempt to say, which drops the losing cases of selects.
+  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] bool ready(std::size_t weight) const noexcept { return fits(weight); }
+  [[nodiscard]] bool attempt(grant_waiter& w) noexcept;
+  void enlist(grant_waiter& w) noexcept;
+  [[nodiscard]] bool withdraw(grant_waiter& w) noexcept;
+
+ private:
+  explicit grant_queue(std::size_t capacity) noexcept : capacity_(capacity) {}
+  ~grant_queue() = default;
+
+  void close() noexcept;
+  template <class Change>
+  void change(Change c) noexcept;
+  [[nodiscard]] bool fits(std::size_t weight) const noexcept {
+    return held_ <= capacity_ && weight <= capacity_ - held_;
+  }
+  [[nodiscard]] grant_waiter* first_candidate() noexcept;
+  [[nodiscard]] grant_waiter* first_undecided() noexcept;
+  void give(grant_waiter& w) noexcept;
+  [[nodiscard]] bool grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept;
+  void admit(wake_list& woken) noexcept;
+
+  byte_lock lock_;
+  bool orphaned_ = false;
+  const std::size_t capacity_;
+  relaxed<std::size_t> held_ = 0;
+  std::size_t detached_ = 0;
+  std::size_t ties_ = 0;
+  waiter_list waiters_;
+};
+
+inline void grant_waiter::leave() noexcept {
+  queue->leave(*this);
+}
+
+/// Units of a queue, given back when it is destroyed. Move-only; by default none.
+class grant {
+ public:
+  grant() noexcept = default;
+  grant(grant_queue& q, std::size_t weight) noexcept : queue_(&q), weight_(weight) {}
+  grant(grant&& other) noexcept
+      : queue_(std::exchange(other.queue_, nullptr)), weight_(other.weight_) {}
+  grant& operator=(grant&& other) noexcept {
+    grant taken(std::move(other));
+    std::swap(queue_, taken.queue_);
+    std::swap(weight_, taken.weight_);
+    return *this;
+  }
+  ~grant() {
+    if (queue_) queue_->release(weight_);
+  }
+
+  /// Whether it holds anything.
+  [[nodiscard]] explicit operator bool() const noexcept { return queue_ != nullptr; }
+
+  /// Used by this library's own functions.
+  [[nodiscard]] grant_queue* queue() const noexcept { return queue_; }
+  [[nodiscard]] std::size_t weight() const noexcept { return weight_; }
+
+ protected:
+  /// Gives it back now. @throws std::logic_error with that text if it holds nothing.
+  void give_back(const char* otherwise);
+  /// Forgets the units; they stay out.
+  void detach(const char* otherwise);
+
+ private:
+  grant_queue* queue_ = nullptr;
+  std::size_t weight_ = 0;
+};
+
+[[noreturn]] void throw_not_granted(waiter::state outcome, const waiter_functions& f);
+
+/// Waiting for a grant: what `mutex::lock`, `shared_mutex::lock_shared`, `semaphore::acquire`
+/// return.
+/**
+ * In a task it is awaited and gives a `Grant`; with a token its signature is `void(error_code,
+ * Grant)`. Do not keep it longer than what it was made from.
+ */
+template <class Grant, const waiter_functions& Functions>
+class [[nodiscard]] grant_operation
+    : public operation<grant_operation<Grant, Functions>, grant_waiter> {
+ public:
+  using signature = void(error_code, Grant);
+  static constexpr const waiter_functions& functions = Functions;
+
+  grant_operation(grant_queue& q, std::size_t n) noexcept
+      : grant_operation(n <= q.capacity() ? &q : nullptr, n) {}
+  grant_operation(grant_operation&& other) noexcept : grant_operation(other.queue, other.weight) {}
+
+  Grant take() {
+    if (this->outcome != waiter::state::done) throw_not_granted(this->outcome, Functions);
+    return take_grant();
+  }
+  [[nodiscard]] std::tuple<error_code, Grant> take_arguments() {
+    return {outcome_error(this->outcome), take_grant()};
+  }
+  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
+
+ private:
+  grant_operation(grant_queue* q, std::size_t n) noexcept {
+    this->queue = q;
+    this->weight = n;
+  }
+
+  Grant take_grant() noexcept {
+    if (this->tied != grant_waiter::tie::granted) return Grant();
+    this->tied = grant_waiter::tie::none;
+    return Grant(*this->queue, this->weight);
+  }
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/scheduler/party.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/wait/sleep_waiter.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <utility>
+
+namespace sluice::detail {
+
+/// Calls a function at an instant, on an executor and under no lock.
+/**
+ * The function may call the user's and take its time. So it is no part of what the timers' alarm
+ * does, but a step of its own: of a drain, or on the executor if that is somebody else's. While it
+ * is queued it keeps itself and is outstanding work; the context's end drops it.
+ */
+class one_shot : public std::enable_shared_from_this<one_shot>,
+                 private party,
+                 private parked_handler,
+                 private ready_node {
+ public:
+  /// @param where The function waits for no strand.
+  /// @param again Whether the function may call `start_again`.
+  one_shot(const target_ptr& where, std::function<void()> f, bool again = false);
+  ~one_shot();
+
+  /// Queues it, unless its context is ending: then it drops its function. Called once, by somebody
+  /// who knows that the scheduler is there. @throws std::bad_alloc
+  void start(std::chrono::steady_clock::time_point at);
+
+  /// Queues it once more. Called by its function, or right after that, once; needs no memory.
+  void start_again(std::chrono::steady_clock::time_point at) noexcept;
+
+  /// Takes it out of the queue, if it still is there. Its scheduler may have gone.
+  void stop() noexcept;
+
+ private:
+  static void fire(party& p) noexcept;
+  static void run_due(ready_node& n, worker* w);
+  static void end_parked(parked_handler& h) noexcept;
+
+  const std::shared_ptr<scheduler_link> home_link_;
+  /// Where the function runs, unless that is the scheduler's own list.
+  std::unique_ptr<const lasting_work> elsewhere_;
+  std::function<void()> function_;
+  sleep_waiter waiter_;
+  const bool again_;
+  /// While it is registered.
+  std::shared_ptr<one_shot> kept_;
+  /// While it is in a list of ready nodes, or in an executor's queue.
+  std::shared_ptr<one_shot> on_its_way_;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,148 @@
+#include <sluice/detail/base/recycling.hpp>
+
+#include "slabs.hpp"
+
+#include <array>
+#include <new>
+#include <utility>
+
+namespace sluice::detail {
+
+namespace {
+
+constexpr std::size_t size_step = 16;
+static_assert(size_step % __STDCPP_DEFAULT_NEW_ALIGNMENT__ == 0);
+constexpr std::size_t classes = 64;
+constexpr std::size_t bytes_of_a_list = std::size_t{64} * 1024;
+constexpr std::size_t bytes_of_a_batch = std::size_t{8} * 1024;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool addresses_are_watched = true;
+#elif defined(__has_feature)
+constexpr bool addresses_are_watched = __has_feature(address_sanitizer);
+#else
+constexpr bool addresses_are_watched = false;
+#endif
+
+constexpr std::size_t class_of(std::size_t size) noexcept {
+  return (size + slabs::overhead - 1) / size_step;
+}
+
+constexpr std::size_t stride_of(std::size_t size_class) noexcept {
+  return (size_class + 1) * size_step;
+}
+
+constexpr bool is_recycled(std::size_t size) noexcept {
+  return !addresses_are_watched && class_of(size) < classes;
+}
+
+constinit std::array<slabs, classes> store;
+
+/// What a thread keeps of one class: two lists, of which it uses one until that is full or empty,
+/// so that it comes to the store once for many blocks. Source: J. Bonwick and J. Adams, "Magazines
+/// and Vmem", USENIX 2001.
+struct kept_blocks {
+  block_list loaded;
+  block_list other;  // full or empty
+  std::size_t room;  // in the loaded one; none before the thread's first use and after its last
+};
+
+struct cache {
+  enum class phase : unsigned char { unused, open, closed };
+
+  kept_blocks of[classes];
+  phase now;
+};
+
+// Trivial, so that a frame freed by another thread-local's destructor still finds it.
+thread_local constinit cache local{};
+
+constexpr std::size_t most_in_a_list(std::size_t c) noexcept {
+  return bytes_of_a_list / stride_of(c);
+}
+
+struct flush_at_thread_exit {
+  ~flush_at_thread_exit() {
+    local.now = cache::phase::closed;
+    for (std::size_t c = 0; c < classes; ++c) {
+      kept_blocks& kept = local.of[c];
+      kept.room = 0;
+      store[c].give(kept.loaded);
+      store[c].give(kept.other);
+    }
+  }
+};
+
+// Whether this thread keeps blocks, from now on or already.
+bool is_open() noexcept {
+  if (local.now == cache::phase::unused) [[unlikely]] {
+    thread_local const flush_at_thread_exit flush;
+    static_cast<void>(flush);
+    local.now = cache::phase::open;
+    for (std::size_t c = 0; c < classes; ++c) local.of[c].room = most_in_a_list(c);
+  }
+  return local.now == cache::phase::open;
+}
+
+[[gnu::noinline]] void* allocate_slowly(std::size_t c) {
+  if (!is_open()) {
+    block_list one;
+    static_cast<void>(store[c].take(stride_of(c), 1, one));
+    return one.pop();
+  }
+  kept_blocks& kept = local.of[c];
+  if (kept.other.empty()) {
+    const std::size_t most = bytes_of_a_batch / stride_of(c);
+    kept.room -= store[c].take(stride_of(c), most, kept.loaded);
+  } else {
+    std::swap(kept.loaded, kept.other);
+    kept.room = 0;
+  }
+  ++kept.room;
+  return kept.loaded.pop();
+}
+
+[[gnu::noinline]] void deallocate_slowly(void* memory, std::size_t c) noexcept {
+  if (!is_open()) {
+    block_list one;
+    one.push(memory);
+    store[c].give(one);
+    return;
+  }
+  kept_blocks& kept = local.of[c];
+  if (kept.room == 0) {
+    store[c].give(kept.other);
+    std::swap(kept.loaded, kept.other);
+    kept.room = most_in_a_list(c);
+  }
+  --kept.room;
+  kept.loaded.push(memory);
+}
+
+}  // namespace
+
+void* allocate_recycled(std::size_t size) {
+  if (!is_recycled(size)) [[unlikely]]
+    return ::operator new(size);
+  const std::size_t c = class_of(size);
+  kept_blocks& kept = local.of[c];
+  if (kept.loaded.empty()) [[unlikely]]
+    return allocate_slowly(c);
+  ++kept.room;
+  return kept.loaded.pop();
+}
+
+void deallocate_recycled(void* memory, std::size_t size) noexcept {
+  if (!is_recycled(size)) [[unlikely]] {
+    ::operator delete(memory);
+    return;
+  }
+  const std::size_t c = class_of(size);
+  kept_blocks& kept = local.of[c];
+  if (kept.room == 0) [[unlikely]]
+    return deallocate_slowly(memory, c);
+  --kept.room;
+  kept.loaded.push(memory);
+}
+
+}  // namespace sluice::detail

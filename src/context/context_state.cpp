@@ -1,0 +1,331 @@
+#include <sluice/detail/context/context_state.hpp>
+
+#include "wait/waking.hpp"
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/time/one_shot.hpp>
+
+#include <boost/asio/error.hpp>
+
+#include <mutex>
+#include <utility>
+
+namespace sluice::detail {
+
+namespace {
+/// The loops of `cancel` that this thread is in, and the end of the list of the innermost.
+thread_local constinit int loops = 0;
+constexpr int most_loops = 16;
+thread_local constinit context_state** last_to_tell = nullptr;
+}  // namespace
+
+context_ref context_link::lock() noexcept {
+  const std::lock_guard guard(lock_);
+  if (!state_ || !state_->try_retain()) return {};
+  return context_ref::adopt(*state_);
+}
+
+void context_link::cancel(const error_code& e, const std::exception_ptr& cause) noexcept {
+  if (const context_ref target = lock()) target->cancel(e, cause);
+}
+
+void context_link::expire() noexcept {
+  if (const context_ref target = lock()) target->expire();
+}
+
+void context_link::clear() noexcept {
+  const std::lock_guard guard(lock_);
+  state_ = nullptr;
+}
+
+context_state& context_state::make(context_state* parent) {
+  auto& child = *new context_state(parent);
+  if (!parent) return child;
+  parent->retain();
+  {
+    const std::lock_guard guard(parent->lock_);
+    child.limit(parent->deadline_, parent->whose_deadline_);
+    if (!parent->done_.load(std::memory_order_relaxed)) {
+      child.next_sibling_ = parent->first_child_;
+      if (child.next_sibling_) child.next_sibling_->previous_sibling_ = &child;
+      parent->first_child_ = &child;
+      child.linked_ = true;
+      return child;
+    }
+  }
+  child.cancel(parent->error_, parent->cause_);
+  return child;
+}
+
+bool context_state::try_retain() noexcept {
+  auto n = references_.load(std::memory_order_relaxed);
+  while (n != 0)
+    if (references_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+// Without recursion: a chain of contexts may be long.
+void context_state::release() noexcept {
+  context_state* s = this;
+  while (s && s->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    context_state* const parent = s->parent_;
+    if (parent) parent->unlink_child(*s);
+    if (s->timer_) s->timer_->stop();
+    if (s->link_) s->link_->clear();
+    delete s;
+    s = parent;
+  }
+}
+
+void context_state::unlink_child(context_state& c) noexcept {
+  const std::lock_guard guard(lock_);
+  if (!std::exchange(c.linked_, false)) return;
+  (c.previous_sibling_ ? c.previous_sibling_->next_sibling_ : first_child_) = c.next_sibling_;
+  if (c.next_sibling_) c.next_sibling_->previous_sibling_ = c.previous_sibling_;
+}
+
+// Every context is marked before it is linked, so one that several threads or several ways of a
+// merged tree come to at the same time is in one list only; and everything that a function of a
+// context can see of its children is told in a loop, because a chain of contexts may be long.
+//
+// What is told may cancel another context, here: a stop callback, or the destructor of a function
+// that can run no more. Beyond a few of these, one inside the other, that one is told by the loop
+// under way.
+void context_state::cancel(const error_code& e, const std::exception_ptr& cause) noexcept {
+  if (!mark_done(e, cause)) return;
+  retain();
+  if (loops == most_loops) {
+    (*last_to_tell)->next_to_tell_ = this;
+    *last_to_tell = this;
+    return;
+  }
+  ++loops;
+  context_state* last = this;
+  context_state** const outer = std::exchange(last_to_tell, &last);
+  context_state* told = nullptr;
+  for (context_state* s = this; s; s = s->next_to_tell_) {
+    if (told) told->release();
+    s->tell(last);
+    if (s->parent_) s->parent_->unlink_child(*s);
+    told = s;
+  }
+  last_to_tell = outer;
+  --loops;
+  told->release();
+}
+
+bool context_state::mark_done(const error_code& e, const std::exception_ptr& cause) noexcept {
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed)) return false;
+  error_ = e;
+  cause_ = cause;
+  done_.store(true, std::memory_order_release);
+  return true;
+}
+
+// It is marked, so nothing is added any more.
+void context_state::tell(context_state*& last) noexcept {
+  wake_list woken;
+  std::shared_ptr<one_shot> timer;
+  std::vector<std::shared_ptr<void>> kept;
+  std::optional<std::stop_source> stop;
+  {
+    const std::lock_guard guard(lock_);
+    timer = std::move(timer_);
+    kept.swap(kept_);
+    stop.swap(stop_source_);
+    while (waiter* const w = pop_claimed(waiters_)) {
+      w->outcome = waiter::state::done;
+      woken.add(*w);
+    }
+  }
+  if (timer) timer->stop();
+  woken.wake_all();
+  if (stop) stop->request_stop();
+  for (;;) {
+    std::function<void()> f;
+    std::shared_ptr<context_link> target;
+    {
+      const std::lock_guard guard(lock_);
+      context_callback* const c = callbacks_;
+      if (!c) break;
+      callbacks_ = c->next_;
+      if (callbacks_) callbacks_->previous_ = nullptr;
+      c->registered_ = false;
+      f.swap(c->function_);
+      target.swap(c->target_);
+    }
+    if (target)
+      append_if_marked(target->lock(), last);
+    else
+      f();
+  }
+  while (context_ref child = take_child()) append_if_marked(std::move(child), last);
+}
+
+context_ref context_state::take_child() noexcept {
+  const std::lock_guard guard(lock_);
+  while (context_state* const c = first_child_) {
+    first_child_ = c->next_sibling_;
+    if (first_child_) first_child_->previous_sibling_ = nullptr;
+    c->linked_ = false;
+    if (c->try_retain()) return context_ref::adopt(*c);
+  }
+  return {};
+}
+
+// Its reference goes into the list.
+void context_state::append_if_marked(context_ref c, context_state*& last) noexcept {
+  if (!c || !c->mark_done(error_, cause_)) return;
+  last->next_to_tell_ = c.get();
+  last = c.detach();
+}
+
+bool context_state::add(context_callback& c) noexcept {
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed)) return false;
+  c.previous_ = nullptr;
+  c.next_ = callbacks_;
+  if (callbacks_) callbacks_->previous_ = &c;
+  callbacks_ = &c;
+  c.registered_ = true;
+  return true;
+}
+
+bool context_state::remove(context_callback& c) noexcept {
+  std::function<void()> unused;
+  const std::lock_guard guard(lock_);
+  if (!std::exchange(c.registered_, false)) return false;
+  unused.swap(c.function_);
+  (c.previous_ ? c.previous_->next_ : callbacks_) = c.next_;
+  if (c.next_) c.next_->previous_ = c.previous_;
+  return true;
+}
+
+void context_state::set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t,
+                                 std::exception_ptr cause) {
+  const auto self = link();
+  {
+    const std::lock_guard guard(lock_);
+    if (deadline_ && *deadline_ <= t) return;
+    deadline_ = t;
+    whose_deadline_ = self;
+    deadline_cause_ = std::move(cause);
+  }
+  if (t <= scheduler::now()) return expire();
+  auto timer = std::make_shared<one_shot>(where, [self] { self->expire(); });
+  timer->start(t);
+  {
+    const std::lock_guard guard(lock_);
+    if (!done_.load(std::memory_order_relaxed)) {
+      timer_ = std::move(timer);
+      return;
+    }
+  }
+  timer->stop();
+}
+
+void context_state::expire() noexcept {
+  std::exception_ptr cause;
+  {
+    const std::lock_guard guard(lock_);
+    cause = deadline_cause_;
+  }
+  cancel(error::deadline_exceeded, cause);
+}
+
+void context_state::limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
+                          const std::shared_ptr<context_link>& whose) noexcept {
+  if (!deadline || (deadline_ && *deadline_ <= *deadline)) return;
+  deadline_ = deadline;
+  whose_deadline_ = whose;
+}
+
+void context_state::join(context_state& other) {
+  struct registration {
+    registration(context_state& s, std::shared_ptr<context_link> target) noexcept
+        : of(s), callback(std::move(target)) {
+      of.retain();
+    }
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+    ~registration() {
+      of.remove(callback);
+      of.release();
+    }
+    context_state& of;
+    context_callback callback;
+  };
+  const auto r = std::make_shared<registration>(other, link());
+  keep(r);
+  if (!other.add(r->callback)) return cancel(other.error_, other.cause_);
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::shared_ptr<context_link> whose;
+  {
+    const std::lock_guard guard(other.lock_);
+    deadline = other.deadline_;
+    whose = other.whose_deadline_;
+  }
+  const std::lock_guard guard(lock_);
+  limit(deadline, whose);
+}
+
+error_code context_state::err() noexcept {
+  std::shared_ptr<context_link> late;
+  {
+    const std::lock_guard guard(lock_);
+    if (error_ || !deadline_ || *deadline_ > scheduler::now()) return error_;
+    late = whose_deadline_;
+  }
+  late->expire();
+  const std::lock_guard guard(lock_);
+  return error_;
+}
+
+std::exception_ptr context_state::cause() noexcept {
+  static_cast<void>(err());
+  const std::lock_guard guard(lock_);
+  if (cause_ || !error_) return cause_;
+  return std::make_exception_ptr(system_error(error_, "sluice: context"));
+}
+
+std::optional<std::chrono::steady_clock::time_point> context_state::deadline() const noexcept {
+  const std::lock_guard guard(lock_);
+  return deadline_;
+}
+
+std::shared_ptr<context_link> context_state::link() {
+  const std::lock_guard guard(lock_);
+  if (!link_) link_ = std::make_shared<context_link>(*this);
+  return link_;
+}
+
+std::stop_token context_state::stop_token() {
+  std::stop_source source;
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed)) {
+    source.request_stop();
+    return source.get_token();
+  }
+  if (!stop_source_) stop_source_ = std::move(source);
+  return stop_source_->get_token();
+}
+
+void context_state::keep(std::shared_ptr<void> what) {
+  const std::lock_guard guard(lock_);
+  if (!done_.load(std::memory_order_relaxed)) kept_.push_back(std::move(what));
+}
+
+std::size_t context_state::child_count() const noexcept {
+  const std::lock_guard guard(lock_);
+  std::size_t n = 0;
+  for (const context_state* c = first_child_; c; c = c->next_sibling_) ++n;
+  return n;
+}
+
+bool context_state::withdraw(waiter& w) noexcept {
+  const std::lock_guard guard(lock_);
+  return waiter_list::remove_if_linked(w);
+}
+
+}  // namespace sluice::detail

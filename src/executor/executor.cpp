@@ -1,0 +1,11 @@
+#include <sluice/executor.hpp>
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+namespace sluice {
+
+asio::execution_context& executor::context() const noexcept {
+  return target_->owner().context();
+}
+
+}  // namespace sluice

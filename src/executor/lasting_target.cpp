@@ -1,0 +1,114 @@
+#include <sluice/detail/executor/lasting_target.hpp>
+
+#include "scheduler/innermost.hpp"
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+namespace sluice::detail {
+
+/// Keeps a strand, or somebody else's executor, until its context ends at the latest.
+/** Written before it is registered, and by the end, which has waited for all pins. */
+class target_keeper : private parked_handler {
+ public:
+  explicit target_keeper(const target_ptr& t)
+      : parked_handler(&end_parked),
+        link(t->owner().link()),
+        beneath_(t->is_serial() ? t->without_strand() : target_ptr()),
+        where_(t) {}
+
+  static std::shared_ptr<target_keeper> make(const target_ptr& t) {
+    auto k = std::make_shared<target_keeper>(t);
+    if (t->owner().try_add(static_cast<parked_handler&>(*k)))
+      k->kept_ = k;
+    else
+      k->give_up();
+    return k;
+  }
+
+  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
+
+  /// Nobody will ask any more. The end of its context does it if that has begun.
+  /** A strand goes at once, because it must before its context does. @return What may own that
+   * context: somebody else's executor, also beneath a strand. It goes when nothing is pinned. */
+  [[nodiscard]] target_ptr drop(scheduler& s) noexcept {
+    if (!s.remove(static_cast<parked_handler&>(*this))) return {};
+    kept_.reset();
+    if (!beneath_) return std::move(where_);
+    where_ = {};
+    return std::move(beneath_);
+  }
+
+  const std::shared_ptr<scheduler_link> link;
+
+ private:
+  static void end_parked(parked_handler& h) noexcept {
+    auto& self = static_cast<target_keeper&>(h);
+    const auto last = std::move(self.kept_);
+    self.give_up();
+  }
+
+  void give_up() noexcept {
+    where_ = {};
+    beneath_ = {};
+  }
+
+  target_ptr beneath_;
+  target_ptr where_;
+  std::shared_ptr<target_keeper> kept_;
+};
+
+namespace {
+
+/// What all copies of a lasting target share.
+struct shared_keeper {
+  ~shared_keeper() {
+    if (!keeper) return;
+    target_ptr last;
+    if (const pinned_scheduler s{*keeper->link}) last = keeper->drop(*s);
+  }
+
+  std::shared_ptr<target_keeper> keeper;
+};
+
+}  // namespace
+
+lasting_target::lasting_target(const target_ptr& where) {
+  if (!where) return;
+  if (where->is_native()) {
+    link_ = where->owner().link();
+    return;
+  }
+  const auto shared = std::make_shared<shared_keeper>();
+  shared->keeper = target_keeper::make(where);
+  keeper_ = shared->keeper.get();
+  link_ = std::shared_ptr<scheduler_link>(shared, keeper_->link.get());
+}
+
+pinned_target::pinned_target(const lasting_target& t) noexcept : from_(&t) {
+  if (t.keeper_) kept_ = t;
+  pin(t);
+}
+
+pinned_target::pinned_target(lasting_target&& t) noexcept : kept_(std::move(t)) {
+  pin(kept_);
+}
+
+pinned_target& pinned_target::operator=(pinned_target other) noexcept {
+  std::swap(kept_, other.kept_);
+  std::swap(pinned_, other.pinned_);
+  std::swap(where_, other.where_);
+  std::swap(from_, other.from_);
+  return *this;
+}
+
+// No end can begin while a thread of the context drains the scheduler.
+void pinned_target::pin(const lasting_target& t) noexcept {
+  if (!t.link_) return;
+  const worker* const w = innermost;
+  const bool here = w && !w->lent && w->owner.link() == t.link_;
+  if (!here) pinned_ = pinned_scheduler(*t.link_);
+  if (!here && !pinned_) return;
+  where_ = t.keeper_ ? t.keeper_->where() : target_ptr(here ? w->owner : *pinned_);
+}
+
+}  // namespace sluice::detail

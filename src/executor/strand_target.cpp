@@ -1,0 +1,166 @@
+#include <sluice/detail/executor/strand_target.hpp>
+
+#include "scheduler/innermost.hpp"
+
+#include <sluice/detail/base/recycling.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/executor.hpp>
+
+#include <new>
+#include <utility>
+
+namespace sluice::detail {
+
+/// A holder's turn on a worker: the worker knows on which strands it is, and the strand is passed
+/// on when the turn ends, also by an exception.
+class strand_target::turn {
+ public:
+  turn(strand_target& strand, worker& w) noexcept
+      : strand_(strand), worker_(w), held_{&strand, w.strands} {
+    w.strands = &held_;
+  }
+  turn(const turn&) = delete;
+  turn& operator=(const turn&) = delete;
+  ~turn() {
+    worker_.strands = held_.outer;
+    strand_.pass_on();
+  }
+
+ private:
+  strand_target& strand_;
+  worker& worker_;
+  const strand_held held_;
+};
+
+strand_target::strand_target(target_ptr inner)
+    : target(inner->owner(), kind::serial),
+      inner_(std::move(inner)),
+      idle_(nullptr),
+      held_(nullptr),
+      turn_(*this) {}
+
+target_ptr serial_target(target_ptr where) {
+  return where->is_serial() ? where : strand_target::make(std::move(where));
+}
+
+target_ptr strand_target::make(target_ptr inner) {
+  return target_ptr(*::new (allocate_recycled(sizeof(strand_target)))
+                        strand_target(std::move(inner)));
+}
+
+void strand_target::destroy() noexcept {
+  this->~strand_target();
+  deallocate_recycled(this, sizeof(strand_target));
+}
+
+bool strand_target::try_hold() noexcept {
+  ready_node* seen = &idle_;
+  if (newest_.load(std::memory_order_relaxed) != seen ||
+      !newest_.compare_exchange_strong(seen, &held_, std::memory_order_acquire,
+                                       std::memory_order_relaxed))
+    return false;
+  retain();
+  return true;
+}
+
+void strand_target::schedule(ready_node& node) {
+  for (ready_node* seen = newest_.load(std::memory_order_relaxed);;) {
+    if (seen == &idle_) {
+      if (try_hold()) {
+        next_turn_ = &node;
+        return inner_->schedule(turn_);
+      }
+      seen = newest_.load(std::memory_order_relaxed);
+    } else {
+      node.next = seen;
+      if (newest_.compare_exchange_weak(seen, &node, std::memory_order_release,
+                                        std::memory_order_relaxed))
+        return;
+    }
+  }
+}
+
+/// What has waited longest; if there is nothing, the strand has no holder any more.
+ready_node* strand_target::next() noexcept {
+  if (queue_.empty()) {
+    ready_node* seen = &held_;
+    if (newest_.compare_exchange_strong(seen, &idle_, std::memory_order_release,
+                                        std::memory_order_relaxed))
+      return nullptr;
+    ready_node* oldest = nullptr;
+    for (ready_node* n = newest_.exchange(&held_, std::memory_order_acquire); n != &held_;) {
+      ready_node* const older = n->next;
+      n->next = oldest;
+      oldest = std::exchange(n, older);
+    }
+    while (oldest) {
+      ready_node* const newer = oldest->next;
+      queue_.push_back(*std::exchange(oldest, newer));
+    }
+  }
+  return queue_.pop_front();
+}
+
+void strand_target::pass_on() {
+  if (ready_node* const n = next()) {
+    next_turn_ = n;
+    inner_->schedule(turn_);
+  } else {
+    release();
+  }
+}
+
+void strand_target::run_turn(ready_node& node, worker* w) {
+  strand_target& self = static_cast<turn_node&>(node).strand;
+  ready_node& current = *self.next_turn_;
+  if (!w) {
+    current.run(current, nullptr);
+    return self.drop_all();
+  }
+  const turn t(self, *w);
+  current.run(current, w);
+}
+
+void strand_target::drop_all() noexcept {
+  while (ready_node* const n = next()) n->run(*n, nullptr);
+  release();
+}
+
+// Only where a worker can carry the strand's name: a native target runs the function beneath one.
+bool strand_target::try_run_here(void (*f)(void*), void* arg) {
+  if (!inner_->is_native()) {
+    if (!running_in_this_thread()) return false;
+    f(arg);
+    return true;
+  }
+  if (running_in_this_thread()) return inner_->try_run_here(f, arg);
+  struct call {
+    strand_target& strand;
+    void (*f)(void*);
+    void* arg;
+    bool ran;
+  } c{*this, f, arg, false};
+  static_cast<void>(inner_->try_run_here(
+      [](void* p) {
+        auto& self = *static_cast<call*>(p);
+        self.ran = self.strand.try_hold();
+        if (!self.ran) return;
+        const turn t(self.strand, *innermost);
+        self.f(self.arg);
+      },
+      &c));
+  return c.ran;
+}
+
+bool strand_target::running_in_this_thread() const noexcept {
+  for (const worker* w = innermost; w; w = w->outer)
+    for (const strand_held* held = w->strands; held; held = held->outer)
+      if (held->strand == this) return true;
+  return false;
+}
+
+asio::any_io_executor strand_target::to_any_executor() const {
+  return executor(target_ptr(const_cast<strand_target&>(*this)));
+}
+
+}  // namespace sluice::detail

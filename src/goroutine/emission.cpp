@@ -1,0 +1,25 @@
+#include <sluice/detail/goroutine/emission.hpp>
+
+#include <utility>
+
+namespace sluice::detail {
+
+void emission::request(const std::shared_ptr<emission>& self, asio::cancellation_type type,
+                       ready_list& steps) noexcept {
+  auto seen = self->requested_.load(std::memory_order_relaxed);
+  while (!self->requested_.compare_exchange_weak(seen, seen | type, std::memory_order_acq_rel,
+                                                 std::memory_order_relaxed)) {
+  }
+  if (seen != asio::cancellation_type::none) return;
+  self->queued_ = self;
+  steps.push_back(*self);
+}
+
+void emission::emit_requested(ready_node& node, worker* w) {
+  const auto self = std::move(static_cast<emission&>(node).queued_);
+  const auto type =
+      self->requested_.exchange(asio::cancellation_type::none, std::memory_order_acq_rel);
+  if (w && !self->completed_.load(std::memory_order_relaxed)) self->signal_.emit(type);
+}
+
+}  // namespace sluice::detail

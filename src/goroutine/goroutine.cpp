@@ -1,0 +1,259 @@
+#include <sluice/detail/goroutine/goroutine.hpp>
+
+#include "scheduler/innermost.hpp"
+
+#include <sluice/detail/base/recycling.hpp>
+#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/error.hpp>
+
+#include <mutex>
+#include <new>
+
+namespace sluice::detail {
+
+static_assert(sizeof(void*) != 8 || sizeof(goroutine) <= 112,
+              "a program may have a million, and memory comes in steps of 16 bytes");
+
+goroutine::goroutine(target_ptr t, promise_base* root, bool counts,
+                     std::source_location started_at) noexcept
+    : scheduled_goroutine(&run_node, &wake_party, t->owner(),
+                          !counts          ? counted::nowhere
+                          : t->is_native() ? counted::by_scheduler
+                                           : counted::by_target,
+                          started_at),
+      at(root),
+      where(std::move(t)) {}
+
+goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_work,
+                           std::source_location started_at) {
+  auto& g = *::new (allocate_recycled(sizeof(goroutine)))
+                goroutine(std::move(where), &root, counts_as_work, started_at);
+  root.g = &g;
+  return g;
+}
+
+// Until it ends `at` is not null, and nobody looks through it.
+goroutine& goroutine::make_without_frames(target_ptr where) {
+  target_ptr serial = serial_target(std::move(where));
+  auto& g = *::new (allocate_recycled(sizeof(goroutine)))
+                goroutine(std::move(serial), nullptr, false, std::source_location());
+  g.at = reinterpret_cast<promise_base*>(&g);
+  return g;
+}
+
+bool goroutine::enter() noexcept {
+  if (!home->try_add(*this, &end_registered)) return false;
+  if (work == counted::by_target) where->work_started();
+  return true;
+}
+
+void goroutine::leave() noexcept {
+  home->remove(*this);
+  if (work == counted::by_target) where->work_finished();
+}
+
+void goroutine::destroy_block() noexcept {
+  this->~goroutine();
+  deallocate_recycled(this, sizeof(goroutine));
+}
+
+void goroutine::make_ready() noexcept {
+  if (ended()) return;
+  if (where->is_native()) {
+    if (worker* const w = innermost; w && &w->owner == home)
+      w->push(*this);
+    else
+      home->schedule(*this);
+    return;
+  }
+  retain();
+  in_flight_ = true;
+  where->schedule(*this);
+}
+
+// On its strand, so the step that launched the operation is over. What the step makes ready goes to
+// the event loop when the worker ends; the handler may be one of the user's that goes on, so the
+// deadlines that the step sets are reported now.
+bool goroutine::resumed_here() {
+  worker* const w = innermost;
+  if (!w || !w->may_resume || !w->strands || w->strands->strand != where.get()) return false;
+  w->may_resume = false;
+  run_node(*this, w);
+  w->report_deadlines();
+  return true;
+}
+
+void goroutine::start_elsewhere(bool& begun) {
+  const ticket held(*this);
+  retain();
+  in_flight_ = true;
+  begun = true;
+  try {
+    where->schedule(*this);
+  } catch (...) {
+    begun = abandoned_;
+    throw;
+  }
+}
+
+void goroutine::wake_party(party& p) noexcept {
+  static_cast<goroutine&>(p).make_ready();
+}
+
+void goroutine::run_node(ready_node& node, worker* w) {
+  auto& g = static_cast<goroutine&>(node);
+  if (g.in_flight_) [[unlikely]] {
+    const ticket held = ticket::adopt(g);
+    g.in_flight_ = false;
+    return run_node(node, w);
+  }
+  if (g.ended()) return;
+  if (!w) [[unlikely]]
+    return g.drop();
+  if (g.abandoned_) [[unlikely]]
+    return g.finish();
+  g.on = w;
+  scheduled_goroutine* const outer = std::exchange(w->current, &g);
+  do {
+    w->after = worker::step::parked;
+    g.at->self.resume();
+  } while (w->after == worker::step::transferred);
+  w->current = outer;
+  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
+}
+
+// Its executor has ended, perhaps because its whole context is about to. Whoever has woken it may
+// hold pins and wake others: nothing of it is destroyed here. The scheduler ends it, on a thread of
+// its context, or if it knows none when the context ends.
+void goroutine::drop() {
+  if (home->shutting_down() || !home->has_native_executor()) return;
+  abandoned_ = true;
+  home->schedule(*this);
+}
+
+void goroutine::abandon() noexcept {
+  abandoned_ = true;
+  make_ready();
+}
+
+namespace {
+
+/// Whether the exception that is being handled is what waits end with that ended so.
+bool handling_error_of(waiter::state outcome) noexcept {
+  if (outcome == waiter::state::waiting) return false;
+  try {
+    throw;
+  } catch (const system_error& x) {
+    return x.code() == outcome_error(outcome) || x.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
+/// Whether that is all an exception says of a goroutine whose context has ended its waits so.
+bool says_that_it_stopped(const std::exception_ptr& e, waiter::state outcome) noexcept {
+  if (outcome == waiter::state::waiting) return false;
+  try {
+    std::rethrow_exception(e);
+  } catch (...) {
+    return handling_error_of(outcome);
+  }
+}
+
+}  // namespace
+
+void goroutine::finish() {
+  std::exception_ptr escaped = std::move(at->exception);
+  if (escaped && cancel && says_that_it_stopped(escaped, cancel->context_outcome()))
+    escaped = nullptr;
+  destroy_frames();
+  leave();
+  release();
+  if (escaped) std::rethrow_exception(escaped);
+}
+
+// Whoever ends a wait holds a pin from before that can be seen until it has made this ready; who
+// cancels one takes it under the lock of the cancellation. So once this is detached, nobody comes,
+// and once there are no pins, nobody is left, also of those who cancelled a wait that leaves no
+// trace: one on a nil channel, or a select.
+void goroutine::destroy_frames() noexcept {
+  if (cancel) {
+    cancel->detach();
+    if (!at->self.done()) home->wait_for_pins();
+  }
+  promise_base* p = at;
+  at = nullptr;
+  while (p) {
+    await_link* const link = p->awaited_by;
+    promise_base* const parent = link ? link->parent : nullptr;
+    if (link) link->child = nullptr;
+    p->self.destroy();
+    p = parent;
+  }
+}
+
+void goroutine::end_registered(scheduled_goroutine& r) noexcept {
+  auto& g = static_cast<goroutine&>(r);
+  g.destroy_frames();
+  g.release();
+}
+
+bool goroutine::home_shutting_down() const noexcept {
+  return home->shutting_down();
+}
+
+void goroutine::become_serial() {
+  target_ptr serial = serial_target(where);
+  if (work == counted::by_target) {
+    serial->work_started();
+    where->work_finished();
+  }
+  {
+    // A request queues steps on it, from other threads.
+    std::unique_lock<byte_lock> guard;
+    if (cancel) guard = std::unique_lock(cancel->lock());
+    where = std::move(serial);
+  }
+  moved_ = true;
+  if (cancel && cancel->pool_job) cancel->pool_job->runs_on(*where);
+}
+
+bool goroutine::came_back() noexcept {
+  moved_ = !where->running_in_this_thread();
+  return !moved_;
+}
+
+cancellation_ref goroutine::become_cancellable() {
+  if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
+  return cancel;
+}
+
+void goroutine::throw_if_cancelled() const {
+  const auto outcome = cancel->outcome();
+  if (outcome != waiter::state::waiting && cancel->throws())
+    throw_error(outcome_error(outcome), "sluice: co_await");
+}
+
+goroutine* this_goroutine_or_null() noexcept {
+  return innermost ? static_cast<goroutine*>(innermost->current) : nullptr;
+}
+
+target_ptr current_target_or_none() {
+  const goroutine* const g = this_goroutine_or_null();
+  return g ? g->start_target() : target_ptr();
+}
+
+goroutine& current_goroutine(const char* caller) {
+  goroutine* const g = this_goroutine_or_null();
+  if (!g) throw_error(error::not_in_goroutine, caller);
+  return *g;
+}
+
+bool handling_own_cancellation() noexcept {
+  const goroutine* const g = this_goroutine_or_null();
+  return g && g->cancel && handling_error_of(g->cancel->outcome());
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,14 @@
+#include <sluice/this_goroutine.hpp>
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <utility>
+
+namespace sluice::this_goroutine {
+
+void set_name(std::string name) {
+  auto& g = detail::current_goroutine("sluice::this_goroutine::set_name");
+  g.home->set_name(g, std::move(name));
+}
+
+}  // namespace sluice::this_goroutine

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <sluice/detail/scheduler/ready_list.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <new>
+
+namespace sluice::detail {
+
+/// Room for the few handlers that the event loop has of a scheduler at a time, so that giving it
+/// one cannot fail.
+class post_memory {
+ public:
+  void* allocate(std::size_t size) {
+    for (auto& p : places_)
+      if (size <= sizeof(p.bytes) && !p.used.exchange(true, std::memory_order_acquire))
+        return p.bytes;
+    return ::operator new(size);
+  }
+
+  void deallocate(void* memory) noexcept {
+    for (auto& p : places_)
+      if (memory == p.bytes) {
+        p.used.store(false, std::memory_order_release);
+        return;
+      }
+    ::operator delete(memory);
+  }
+
+ private:
+  struct place {
+    alignas(std::max_align_t) std::byte bytes[192];
+    std::atomic<bool> used{false};
+  };
+
+  place places_[2 * ready_lists::most + 1];  // drains, and a watch; waits for an alarm are fewer
+};
+
+/// The allocator that gives a posted handler a `post_memory`.
+template <class T>
+class post_allocator {
+ public:
+  using value_type = T;
+
+  explicit post_allocator(post_memory& m) noexcept : memory_(&m) {}
+  template <class U>
+  post_allocator(const post_allocator<U>& other) noexcept : memory_(other.memory_) {}
+
+  T* allocate(std::size_t n) { return static_cast<T*>(memory_->allocate(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) noexcept { memory_->deallocate(p); }
+
+  template <class U>
+  bool operator==(const post_allocator<U>& other) const noexcept {
+    return memory_ == other.memory_;
+  }
+
+ private:
+  template <class U>
+  friend class post_allocator;
+  post_memory* memory_;
+};
+
+}  // namespace sluice::detail

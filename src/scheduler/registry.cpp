@@ -1,0 +1,145 @@
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include "native_executor.hpp"
+
+#include <sluice/detail/base/test_point.hpp>
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <tuple>
+
+// Who belongs to a scheduler, what it counts as work, and how it ends.
+
+namespace sluice::detail {
+
+void scheduler::work_started() noexcept {
+  const std::lock_guard guard(registry_lock_);
+  if (work_++ == 0) native().hold_work();
+}
+
+void scheduler::work_finished() noexcept {
+  const std::lock_guard guard(registry_lock_);
+  if (--work_ == 0) native().drop_work();
+}
+
+bool scheduler::work_goes_on() const noexcept {
+  const std::lock_guard guard(registry_lock_);
+  return work_ != 0;
+}
+
+bool scheduler::try_add(scheduled_goroutine& g, scheduled_goroutine::end_function* end) noexcept {
+  test_point("register");
+  const std::lock_guard guard(registry_lock_);
+  if (shutting_down()) return false;
+  goroutines_.add(g);
+  end_goroutine_ = end;
+  ++count_;
+  if (g.work == scheduled_goroutine::counted::by_scheduler && work_++ == 0) native().hold_work();
+  return true;
+}
+
+void scheduler::remove(scheduled_goroutine& g) noexcept {
+  decltype(names_)::node_type name;
+  const std::lock_guard guard(registry_lock_);
+  goroutines_.remove(g);
+  --count_;
+  if (g.has_name) name = names_.extract(&g);
+  if (g.work == scheduled_goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
+}
+
+bool scheduler::try_add(parked_handler& h) noexcept {
+  test_point("register");
+  const std::lock_guard guard(registry_lock_);
+  if (shutting_down()) return false;
+  handlers_.add(h);
+  return true;
+}
+
+void scheduler::add_pinned(parked_handler& h) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  handlers_.add(h);
+}
+
+bool scheduler::remove(parked_handler& h) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  if (shutting_down()) return false;
+  handlers_.remove(h);
+  return true;
+}
+
+registered* scheduler::take_youngest(registered_list& list) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  registered* const r = list.youngest();
+  if (r) list.remove(*r);
+  return r;
+}
+
+void scheduler::one_fails() noexcept {
+  if (ends_with_failure_) ends_with_failure_->stop();
+}
+
+void scheduler::set_name(scheduled_goroutine& g, std::string name) {
+  const std::lock_guard guard(registry_lock_);
+  names_[&g].swap(name);
+  g.has_name = true;
+}
+
+std::size_t scheduler::goroutine_count() const noexcept {
+  const std::lock_guard guard(registry_lock_);
+  return count_;
+}
+
+// Called twice by an io_context: the second call finds nothing. Who has come by the link goes
+// before "shutting down" is set, so he is never refused: what is refused is destroyed on the spot.
+// Once the pins of those are gone who registered before that, whatever is listed stays listed, and
+// no thread of another context has more of it than a claimed waiter, under a pin.
+void scheduler::shutdown() noexcept {
+  link_->clear();
+  wait_for_pins();
+  {
+    const std::lock_guard guard(registry_lock_);
+    shutting_down_.store(true, std::memory_order_seq_cst);
+  }
+  wait_for_pins();
+  ready_list left;
+  {
+    const std::lock_guard guard(shared_lock_);
+    while (left_over_.size() != 0) left_over_.pop_front(left);
+    left.append(shared_);
+  }
+  while (ready_node* node = left.pop_front()) node->run(*node, nullptr);
+  while (registered* const r = take_youngest(goroutines_)) {
+    auto& g = static_cast<scheduled_goroutine&>(*r);
+    end_goroutine_(g);
+  }
+  while (registered* const r = take_youngest(handlers_)) {
+    auto& h = static_cast<parked_handler&>(*r);
+    h.end(h);
+  }
+  wait_for_pins();  // of those who have found that a handler is the end's, and are about to go
+  timers.close();
+  sharing_.close();
+}
+
+std::string scheduler::describe_goroutines() {
+  std::map<std::tuple<std::string, std::string, unsigned, std::string>, std::size_t> kinds;
+  {
+    const std::lock_guard guard(registry_lock_);
+    for (const registered* r = goroutines_.youngest(); r; r = r->older) {
+      const auto* const g = static_cast<const scheduled_goroutine*>(r);
+      ++kinds[{g->waiting_on, g->location.file_name(), g->location.line(),
+               g->has_name ? names_[g] : std::string()}];
+    }
+  }
+  std::string text;
+  for (const auto& [wait, count] : kinds) {
+    const auto& [what, file, line, name] = wait;
+    text += "\n  " + std::to_string(count) + (count == 1 ? " goroutine" : " goroutines") +
+            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + file +
+            ":" + std::to_string(line);
+  }
+  return text;
+}
+
+}  // namespace sluice::detail

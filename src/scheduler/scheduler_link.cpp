@@ -1,0 +1,27 @@
+#include <sluice/detail/scheduler/scheduler_link.hpp>
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <mutex>
+
+namespace sluice::detail {
+
+scheduler* scheduler_link::pin(pin_count::place& p) noexcept {
+  const std::lock_guard guard(lock_);
+  if (scheduler_) p = scheduler_->pin();
+  return scheduler_;
+}
+
+void scheduler_link::clear() noexcept {
+  const std::lock_guard guard(lock_);
+  scheduler_ = nullptr;
+}
+
+pinned_scheduler::pinned_scheduler(scheduler* s) noexcept
+    : place_(s ? s->pin() : pin_count::place()), scheduler_(s) {}
+
+void pinned_scheduler::unpin() noexcept {
+  scheduler_->unpin(place_);
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,145 @@
+#include <sluice/detail/scheduler/timer_queue.hpp>
+
+#include "alarm.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::detail {
+
+namespace {
+constexpr std::size_t arity = 4;
+// With a heap of a million a batch takes about 50 us.
+constexpr int batch = 32;
+}  // namespace
+
+timer_queue::timer_queue(asio::execution_context& context, std::function<void()> go_off,
+                         std::function<bool()> runs_here, std::function<void()> go_off_soon)
+    : alarm_(std::make_unique<alarm>(context, std::move(go_off), std::move(runs_here),
+                                     std::move(go_off_soon))) {}
+
+timer_queue::~timer_queue() = default;
+
+// Beside the nodes without room of their own there is room for all that have it, also when those
+// are out of the heap.
+void timer_queue::make_room() {
+  const auto needed = heap_.size() + reserved_ + 1;
+  if (needed > heap_.capacity()) heap_.reserve(std::max(needed, 2 * heap_.capacity()));
+}
+
+void timer_queue::reserve() {
+  make_room();
+  ++reserved_;
+}
+
+void timer_queue::insert(timer_node& node) {
+  make_room();
+  insert_reserved(node);
+}
+
+void timer_queue::insert_reserved(timer_node& node) noexcept {
+  heap_.push_back({});
+  sift_up(heap_.size() - 1, {node.deadline, &node});
+  publish_next();
+}
+
+void timer_queue::remove(timer_node& node) noexcept {
+  if (!node.queued()) return;
+  remove_at(node.position);
+  publish_next();
+}
+
+timer_node* timer_queue::claim_some(time_point now) noexcept {
+  timer_node* first = nullptr;
+  timer_node** last = &first;
+  for (int n = 0; n < batch && !heap_.empty() && heap_.front().deadline <= now; ++n) {
+    timer_node& node = *heap_.front().node;
+    remove_at(0);
+    if (!node.functions->claim(node)) continue;
+    *last = &node;
+    last = &node.next_due;
+  }
+  *last = nullptr;
+  publish_next();
+  return first;
+}
+
+void timer_queue::place(std::size_t position, entry e) noexcept {
+  heap_[position] = e;
+  e.node->position = position;
+}
+
+void timer_queue::sift_up(std::size_t position, entry e) noexcept {
+  while (position > 0) {
+    const auto parent = (position - 1) / arity;
+    if (heap_[parent].deadline <= e.deadline) break;
+    place(position, heap_[parent]);
+    position = parent;
+  }
+  place(position, e);
+}
+
+void timer_queue::sift_down(std::size_t position, entry e) noexcept {
+  for (;;) {
+    const auto first = position * arity + 1;
+    if (first >= heap_.size()) break;
+    const auto last = std::min(first + arity, heap_.size());
+    auto least = first;
+    for (auto child = first + 1; child < last; ++child)
+      if (heap_[child].deadline < heap_[least].deadline) least = child;
+    if (heap_[least].deadline >= e.deadline) break;
+    place(position, heap_[least]);
+    position = least;
+  }
+  place(position, e);
+}
+
+void timer_queue::remove_at(std::size_t position) noexcept {
+  heap_[position].node->position = timer_node::not_queued;
+  const entry last = heap_.back();
+  heap_.pop_back();
+  if (position == heap_.size()) return;
+  if (position > 0 && last.deadline < heap_[(position - 1) / arity].deadline)
+    sift_up(position, last);
+  else
+    sift_down(position, last);
+}
+
+void timer_queue::publish_next() noexcept {
+  const auto earliest = heap_.empty() ? time_point::max() : heap_.front().deadline;
+  const auto at = earliest.time_since_epoch().count();
+  if (at != next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_seq_cst);
+}
+
+// An alarm that is too early costs one turn of the event loop; moving it costs a system call. If
+// there is no deadline it must not be set, because it is outstanding work.
+bool timer_queue::suits(time_point set_to) const noexcept {
+  const auto earliest = next();
+  return earliest == alarm::never ? set_to == alarm::never : set_to <= earliest;
+}
+
+bool timer_queue::covered() const noexcept {
+  return alarm_->set_to() <= next();
+}
+
+// The invariant: the alarm suits the earliest deadline, or somebody will call this function.
+//
+// What the two are is in two variables: `next_`, stored under the heap's lock, and the alarm's
+// `set_to_`, stored under the alarm's. All their stores and loads are sequentially consistent, and
+// whoever stores one of them afterwards loads both here: after a change of the heap, after setting
+// the alarm (that is the loop), after it has gone off. So of the last store to `next_` and the last
+// one to `set_to_`, whoever made the later one finds both, and leaves only if they suit.
+void timer_queue::settle() noexcept {
+  while (!suits(alarm_->set_to()))
+    if (!alarm_->set([this](time_point at) { return suits(at) ? at : next(); })) return;
+}
+
+bool timer_queue::make_alarm() noexcept {
+  return alarm_->make();
+}
+
+void timer_queue::close() noexcept {
+  alarm_->close();
+}
+
+}  // namespace sluice::detail

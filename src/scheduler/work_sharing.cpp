@@ -1,0 +1,218 @@
+#include <sluice/detail/scheduler/work_sharing.hpp>
+
+#include "alarm.hpp"
+#include "native_executor.hpp"
+
+#include <sluice/detail/base/test_point.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace sluice::detail {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto watch_period = 3ms;
+constexpr auto worth_moving = 200us;
+constexpr std::size_t long_list = 16;
+constexpr int most_early_watches = 64;
+// The owner waits meanwhile, so no more than repays the move.
+constexpr std::size_t most_moved = 512;
+
+std::size_t this_thread_id() noexcept {
+  return std::hash<std::thread::id>{}(std::this_thread::get_id());
+}
+
+}  // namespace
+
+work_sharing::work_sharing(scheduler& s)
+    : scheduler_(s),
+      alarm_(std::make_unique<alarm>(
+          s.context(), [this] { on_watch(); },
+          [this] { return scheduler_.native().running_here(); },
+          [this] { scheduler_.native().post_watch(scheduler_); })) {}
+
+work_sharing::~work_sharing() = default;
+
+void work_sharing::note_thread() noexcept {
+  if (several_threads()) return;
+  const auto self = this_thread_id();
+  std::size_t nobody = 0;
+  if (!first_thread_.compare_exchange_strong(nobody, self, std::memory_order_relaxed) &&
+      nobody != self)
+    several_threads_.store(true, std::memory_order_relaxed);
+}
+
+void work_sharing::report(worker& w) noexcept {
+  w.report_wanted = false;
+  const std::lock_guard guard(lock_);
+  if (!w.listed) list(w);
+  begin_watch();
+}
+
+void work_sharing::follow() noexcept {
+  if (watching_.load(std::memory_order_relaxed)) return;
+  const std::lock_guard guard(lock_);
+  begin_watch();
+}
+
+void work_sharing::list(worker& w) noexcept {
+  w.listed = true;
+  w.next_listed = listed_;
+  if (w.next_listed) w.next_listed->previous_listed = &w;
+  listed_ = &w;
+}
+
+void work_sharing::leave(worker& w) noexcept {
+  const std::lock_guard guard(lock_);
+  if (w.previous_listed)
+    w.previous_listed->next_listed = w.next_listed;
+  else
+    listed_ = w.next_listed;
+  if (w.next_listed) w.next_listed->previous_listed = w.previous_listed;
+  end_idle_watch(w);
+}
+
+void work_sharing::kept_drain_has_run(worker& w) noexcept {
+  const std::lock_guard guard(lock_);
+  end_idle_watch(w);
+}
+
+// Called under the lock. The last worker ends a watch that would only keep the event loop from
+// ending: an alarm that is set is outstanding work.
+void work_sharing::end_idle_watch(worker& w) noexcept {
+  if (listed_ || alarm_->set_to() == alarm::never || scheduler_.work_goes_on()) return;
+  if (try_end_watch(w)) static_cast<void>(alarm_->set([](auto) { return alarm::never; }));
+}
+
+// Whether moving half of what waits in another thread's list repays the move.
+bool work_sharing::worth_stealing(const worker& other, clock::time_point now) noexcept {
+  const auto steps = other.steps.load(std::memory_order_relaxed);
+  const auto waiting = other.local.size();
+  const clock::time_point started = other.started;
+  if (started == clock::time_point()) return false;
+  return steps > 0 && waiting > 1 && (now - started) / steps * waiting > worth_moving;
+}
+
+bool work_sharing::steal(worker& w) noexcept {
+  if (!may_steal() || scheduler_.left_over_.size() != 0) return false;
+  const std::lock_guard guard(lock_);
+  for (worker* other = listed_; other; other = other->next_listed)
+    if (other->thread != w.thread && worth_stealing(*other, clock::now()))
+      return take_half(*other, w);
+  return false;
+}
+
+bool work_sharing::take_half(worker& from, worker& to) noexcept {
+  ready_list taken;
+  if (!from.gate.lock_as_other()) return false;
+  from.local.move_front(std::min((from.local.size() + 1) / 2, most_moved), taken);
+  from.gate.unlock_as_other();
+  to.gate.lock_as_owner();
+  to.local.append(taken);
+  to.gate.unlock_as_owner();
+  if (!to.listed) list(to);
+  return to.local.size() != 0;
+}
+
+// Called under the lock. A handler wakes a free thread at once: the first ones, so that a program's
+// threads find each other, and then one now and then while no other has been seen.
+void work_sharing::begin_watch() noexcept {
+  if (watching_.load(std::memory_order_relaxed) || !scheduler_.has_native_executor()) return;
+  watching_.store(true, std::memory_order_relaxed);
+  const auto now = clock::now();
+  if (several_threads()) {
+    for (worker* other = listed_; other; other = other->next_listed)
+      other->steps_seen = other->steps.load(std::memory_order_relaxed);
+    arm(now + watch_period);
+  } else if (early_watches_ < most_early_watches || now >= next_post_) {
+    early_watches_ = std::min(early_watches_ + 1, most_early_watches);
+    next_post_ = now + watch_period;
+    scheduler_.native().post_watch(scheduler_);
+  } else {
+    arm(next_post_);
+  }
+}
+
+// Takes what waits behind goroutines that do not suspend, and a part of lists so long that moving
+// it repays.
+void work_sharing::on_watch() {
+  note_thread();
+  worker w(scheduler_, worker::place::whole_handler);
+  bool took = false;
+  {
+    const std::lock_guard guard(lock_);
+    watching_.store(true, std::memory_order_relaxed);
+    bool waits = false;
+    took = take_from_others(w, waits);
+    if (waits || !try_end_watch(w)) arm(clock::now() + watch_period);
+    // A third thread may at once take half of what this one took.
+    if (took) w.steps_seen = 0;
+  }
+  if (took && w.local.size() > 1) scheduler_.native().post_watch(scheduler_);
+  scheduler_.timers_changed();
+  scheduler_.drain(w);
+}
+
+bool work_sharing::take_from_others(worker& w, bool& waits) noexcept {
+  const auto now = clock::now();
+  const bool idle = scheduler_.left_over_.size() == 0 && scheduler_.shared_.size() == 0;
+  const bool was_long = std::exchange(saw_long_list_, false);
+  bool took = false;
+  for (worker* other = listed_; other; other = other->next_listed) {
+    if (other->thread == w.thread) continue;
+    const auto waiting = other->local.size();
+    const auto steps = other->steps.load(std::memory_order_relaxed);
+    const bool stands = steps == std::exchange(other->steps_seen, steps);
+    const bool is_long = waiting >= long_list;
+    const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now));
+    if (!took && waiting > 0 && (stands || repays)) took = take_half(*other, w);
+    saw_long_list_ |= idle && is_long;
+    waits |= waiting > 0;
+  }
+  return took;
+}
+
+// Says that there is no watch, and then looks once more whether something is hidden.
+bool work_sharing::try_end_watch(const worker& w) noexcept {
+  watching_.store(false, std::memory_order_relaxed);
+  test_point("watch: none");
+  const bool ends = nothing_is_hidden(w);
+  if (!ends) watching_.store(true, std::memory_order_relaxed);
+  return ends;
+}
+
+bool work_sharing::nothing_is_hidden(const worker& w) noexcept {
+  bool waits = false;
+  for (worker* other = listed_; other; other = other->next_listed) {
+    if (other->thread == w.thread) {
+      other->report_wanted = true;
+      continue;
+    }
+    if (!other->gate.lock_as_other()) {
+      waits = true;
+      continue;
+    }
+    other->report_wanted = true;
+    waits |= other->local.size() != 0;
+    other->gate.unlock_as_other();
+  }
+  return !waits && !scheduler_.anything_shared();
+}
+
+void work_sharing::arm(clock::time_point at) noexcept {
+  static_cast<void>(
+      alarm_->set([at](alarm::time_point set) { return set == alarm::never ? at : set; }));
+}
+
+void work_sharing::close() noexcept {
+  alarm_->close();
+}
+
+}  // namespace sluice::detail

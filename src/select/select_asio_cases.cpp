@@ -1,0 +1,255 @@
+#include <sluice/detail/select/select_wait.hpp>
+
+#include "scheduler/innermost.hpp"
+#include "wait/waking.hpp"
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/executor.hpp>
+
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/post.hpp>
+
+#include <exception>
+#include <mutex>
+#include <new>
+#include <utility>
+
+// The Asio cases of a select: what happens on the strand.
+
+namespace sluice::detail {
+
+select_wait::turn_of select_wait::choose_turn() noexcept {
+  return scheduler::choose(turn) == 0 ? turn_of::asio : turn_of::ours;
+}
+
+bool select_wait::done_before_launch(party& p, std::span<select_entry> entries,
+                                     std::span<std::uint32_t> candidates,
+                                     std::span<foreign_case*> foreign, turn_of first) noexcept {
+  who_ = &p;
+  goroutine_ = nullptr;
+  for_handler_ = true;
+  entries_ = entries;
+  candidates_ = candidates;
+  foreign_ = foreign;
+  bind(p);
+  asio_first_ = first == turn_of::asio;
+  return !asio_first_ && try_hinted();
+}
+
+// Once the step has been queued this may be gone.
+begun select_wait::start_launching(parked_handler& h, target_ptr where) {
+  scheduler& home = *who_->home;
+  goroutine_ = &goroutine::make_without_frames(std::move(where));
+  strand_party_.home = &home;
+  strand_party_.owner = this;
+  bind(strand_party_);
+  claimed_step_ = &make_step(&select_wait::on_claimed);
+  ready_node& launch_step = make_step(&select_wait::launch_for_handler);
+  shared_ = true;
+  const target_ptr strand = goroutine_->where;
+  const pinned_scheduler until_queued(*home.link());
+  if (!home.try_add(h)) {
+    launch_step.run(launch_step, nullptr);
+    return begun::refused;
+  }
+  try {
+    strand->schedule(launch_step);
+  } catch (...) {
+    if (home.remove(h)) throw;
+  }
+  return begun::waits;
+}
+
+ready_node& select_wait::make_step(void (select_wait::*step)()) {
+  auto f = [this, step, held = ticket(waiting_goroutine())] {
+    if (!held->ended()) (this->*step)();
+  };
+  return function_node<decltype(f), recycling_allocator<void>>::make(std::move(f), {});
+}
+
+void select_wait::post_to_strand(void (select_wait::*step)()) {
+  waiting_goroutine().where->schedule(make_step(step));
+}
+
+void select_wait::leave_strand() noexcept {
+  if (claimed_step_) {
+    ready_node& unused = *std::exchange(claimed_step_, nullptr);
+    unused.run(unused, nullptr);
+  }
+  if (!in_goroutine_ && who_ && goroutine_) {
+    goroutine_->end_without_frames();
+    goroutine_->release();
+  }
+}
+
+// For one who claims, and cannot be told that there is no memory.
+void select_wait::post_claimed() {
+  const target_ptr strand = waiting_goroutine().where;
+  strand->schedule(*std::exchange(claimed_step_, nullptr));
+}
+
+// One of ours may have become ready on the way to the strand.
+void select_wait::launch_for_handler() {
+  if (asio_first_ || ready_case() == none || !took_before_launch()) return launch_foreign();
+  registered_ = true;
+  on_claimed();
+}
+
+// An operation may complete from inside its launch; the rest is not launched then.
+void select_wait::launch_foreign() {
+  busy_ = true;
+  for (foreign_case* const c : foreign_) {
+    if (winner() != none) break;
+    launch(*c);
+  }
+  busy_ = false;
+  if (asio_first_)
+    give_event_loop_a_turn();
+  else
+    register_entries();
+}
+
+void select_wait::launch(foreign_case& c) {
+  c.owner = this;
+  c.launched = true;
+  ++outstanding_;
+  launching_ = &c;
+  try {
+    const on_behalf_of current(waiting_goroutine());
+    c.launch(c);
+    launching_ = nullptr;
+  } catch (...) {
+    launching_ = nullptr;
+    c.launched = false;
+    --outstanding_;
+    if (claim(failed)) failure_ = std::current_exception();
+    return;
+  }
+  if (c.dropped) foreign_abandoned(c);
+}
+
+// The event loop polls between handlers: when the second of two handlers posted one by the other
+// runs, what was ready has been dispatched.
+//
+// The step that follows is queued when the second handler ends, or as soon as there is no memory
+// for one of them.
+void select_wait::give_event_loop_a_turn() {
+  struct queued_at_end {
+    queued_at_end(ready_node& n, target_ptr w) noexcept : next(&n), where(std::move(w)) {}
+    queued_at_end(queued_at_end&& other) noexcept
+        : next(std::exchange(other.next, nullptr)), where(std::move(other.where)) {}
+    queued_at_end& operator=(queued_at_end&&) = delete;
+    ~queued_at_end() {
+      if (next) where->schedule(*next);
+    }
+    ready_node* next;
+    target_ptr where;
+  };
+  ready_node* step = nullptr;
+  try {
+    step = &make_step(&select_wait::register_entries);
+  } catch (const std::bad_alloc&) {
+    return register_entries();
+  }
+  queued_at_end rest(*step, waiting_goroutine().where);
+  const auto ex = who_->home->event_loop_executor(*waiting_goroutine().where);
+  try {
+    asio::post(ex, [ex, first = std::move(rest)]() mutable {
+      try {
+        asio::post(ex, [second = std::move(first)] {});
+      } catch (const std::bad_alloc&) {
+        // The end of this function queues the step.
+      }
+    });
+  } catch (const std::bad_alloc&) {
+    // So has the end of what was to be posted.
+  }
+}
+
+void select_wait::register_entries() {
+  goroutine& g = waiting_goroutine();
+  registered_ = true;
+  bool claimed_here = true;
+  {
+    wake_list woken;
+    std::unique_lock<byte_lock> cancellation_guard;
+    if (!in_goroutine_)
+      cancellation_guard = std::unique_lock(slot_lock_);
+    else if (g.cancel)
+      cancellation_guard = std::unique_lock(g.cancel->lock());
+    if (winner() == none)
+      claimed_here = attempt_or_enlist(woken, nullptr) == begun::done;
+    else if (winner() == cancelled)
+      claimed_here = false;
+  }
+  if (claimed_here || arrive_second()) on_claimed();
+}
+
+void select_wait::on_claimed() {
+  claim_seen_ = true;
+  const auto thrown = cancel_foreign();
+  go_on_if_finished();
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+// Every type at once, terminal among them, whatever weaker type came before. An operation whose
+// cancellation throws keeps neither the others from theirs nor the select from its end: that waits
+// until it has completed.
+std::exception_ptr select_wait::cancel_foreign() noexcept {
+  if (std::exchange(busy_, true)) return nullptr;
+  std::exception_ptr thrown;
+  const auto winner = selection::winner();
+  for (foreign_case* const c : foreign_) {
+    if (!c->launched || c->completed || c->index == winner) continue;
+    try {
+      c->signal.emit(asio::cancellation_type::all);
+    } catch (...) {
+      if (!thrown) thrown = std::current_exception();
+    }
+  }
+  busy_ = false;
+  return thrown;
+}
+
+void select_wait::foreign_completed(foreign_case& c) {
+  c.completed = true;
+  c.signal.slot().clear();
+  --outstanding_;
+  std::exception_ptr thrown;
+  if (claim(c.index)) {
+    claim_seen_ = true;
+    foreign_won_ = true;
+    thrown = cancel_foreign();
+  } else if (winner() == cancelled && (c.succeeded || for_timeout_) && rescued_ == none) {
+    rescued_ = c.index;
+  }
+  go_on_if_finished();
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+void select_wait::foreign_abandoned(foreign_case& c) {
+  // Perhaps because the launch throws.
+  if (launching_ == &c) {
+    c.dropped = true;
+    return;
+  }
+  abandoned_ = true;
+  foreign_completed(c);
+}
+
+void select_wait::go_on_if_finished() {
+  if (busy_ || !registered_ || outstanding_ != 0 || !claim_seen_ || resumed_) return;
+  resumed_ = true;
+  if (!in_goroutine_) return who_->wake(*who_);
+  goroutine& g = waiting_goroutine();
+  if (abandoned_)
+    g.abandon();
+  else if (!g.resumed_here())
+    g.make_ready();
+}
+
+void select_wait::wake_on_strand(party& p) noexcept {
+  static_cast<strand_party&>(p).owner->post_claimed();
+}
+
+}  // namespace sluice::detail

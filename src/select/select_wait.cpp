@@ -1,0 +1,364 @@
+#include <sluice/detail/select/select_wait.hpp>
+
+#include "wait/waking.hpp"
+
+#include <sluice/detail/base/test_point.hpp>
+#include <sluice/detail/channel/channel_core.hpp>
+#include <sluice/detail/executor/pinned_wake.hpp>
+#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/scheduler_link.hpp>
+#include <sluice/detail/wait/sleep_waiter.hpp>
+
+#include <boost/asio/cancellation_type.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <mutex>
+#include <utility>
+
+namespace sluice::detail {
+
+/// All locks of a select's entries, each once, in address order, in which the entries are put.
+class select_wait::locks {
+ public:
+  // Inlined wherever it is used: every select that parks comes here.
+  [[gnu::always_inline]] explicit locks(const select_wait& s) noexcept : entries_(s.entries_) {
+    std::ranges::sort(entries_, std::less<>(), &select_entry::lock);
+    for_each([](byte_lock& l) { l.lock(); });
+  }
+  [[gnu::always_inline]] ~locks() {
+    for_each([](byte_lock& l) { l.unlock(); });
+  }
+  locks(const locks&) = delete;
+  locks& operator=(const locks&) = delete;
+
+ private:
+  template <class F>
+  void for_each(F f) const noexcept {
+    byte_lock* last = nullptr;
+    for (const auto& e : entries_) {
+      if (e.lock && e.lock != last) f(*e.lock);
+      last = e.lock;
+    }
+  }
+
+  const std::span<select_entry> entries_;
+};
+
+// One that was claimed may be in the middle of its completion.
+void select_wait::forget() noexcept {
+  if (!who_) return;
+  if (in_goroutine_ && goroutine_->cancel) goroutine_->cancel->end();
+  if (enlisted_ != 0) {
+    static_cast<void>(claim(cancelled));
+    if (!withdraw_losers() && !woken_) who_->home->wait_for_pins();
+  }
+  leave();
+}
+
+void select_wait::forget_claimed(selection& claim) noexcept {
+  static_cast<select_wait&>(claim).forget();
+}
+
+void select_wait::leave() noexcept {
+  static_cast<void>(withdraw_losers());
+  for (const auto& e : entries_) e.w->who = nullptr;
+  if (!foreign_.empty()) leave_strand();
+  who_ = nullptr;
+}
+
+// Those that were enlisted, and no others: a place is not asked for what it never had.
+bool select_wait::withdraw_losers() noexcept {
+  const auto winner = selection::winner();
+  bool all_withdrawn = true;
+  for (const auto& e : entries_.first(std::exchange(enlisted_, 0)))
+    if (e.lock) all_withdrawn &= e.w->index != winner && e.functions->withdraw(*e.w);
+  return all_withdrawn;
+}
+
+void select_wait::bind(party& p) noexcept {
+  for (auto& e : entries_) {
+    e.w->begin(p);
+    e.w->shared_claim = this;
+    e.lock = e.functions->lock(*e.w);
+  }
+}
+
+// A case that looks ready, each with the same probability, or the first as written.
+std::uint32_t select_wait::ready_case() const noexcept {
+  std::uint32_t found = none;
+  std::uint32_t ready = 0;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const auto& e = entries_[i];
+    if (!e.lock || !e.functions->ready(*e.w)) continue;
+    if (++ready == 1 || scheduler::choose(ready) == 0) found = i;
+    if (order_ == order::written) break;
+  }
+  return found;
+}
+
+// Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
+// whatever the others are; that none is, or none of those written before it, takes all locks to
+// say.
+bool select_wait::try_hinted() noexcept {
+  const auto i = ready_case();
+  if (i == none) return false;
+  wake_list woken;
+  if (order_ == order::written && i != 0) {
+    const locks guard(*this);
+    return attempt_one(woken);
+  }
+  const auto& e = entries_[i];
+  const std::lock_guard guard(*e.lock);
+  return attempt(e, woken);
+}
+
+bool select_wait::attempt(const select_entry& e, wake_list& woken) noexcept {
+  if (!e.functions->attempt(*e.w, woken)) return false;
+  winner_ = e.w->index;
+  return true;
+}
+
+// Under all locks. Whether a case can happen its attempt says, which removes partners and rivals
+// that were decided elsewhere; nobody can bring others, so one look and one attempt for each entry
+// are enough.
+bool select_wait::attempt_one(wake_list& woken) noexcept {
+  std::size_t left = 0;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const auto& e = entries_[i];
+    if (e.lock && e.functions->ready(*e.w)) candidates_[left++] = i;
+  }
+  const auto candidates = candidates_.first(left);
+  if (order_ == order::written) {
+    std::ranges::sort(candidates, std::less<>(),
+                      [this](std::uint32_t i) { return entries_[i].w->index; });
+    return std::ranges::any_of(candidates,
+                               [&](std::uint32_t i) { return attempt(entries_[i], woken); });
+  }
+  for (; left != 0; --left) {
+    if (left != 1)
+      std::swap(candidates[scheduler::choose(static_cast<std::uint32_t>(left))],
+                candidates[left - 1]);
+    if (attempt(entries_[candidates[left - 1]], woken)) return true;
+  }
+  return false;
+}
+
+// Under all locks, so no case is claimed before all are in their places, and a handler with its
+// context; if one cannot be put there, the select is decided before it is seen.
+begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h) noexcept {
+  const locks guard(*this);
+  if (attempt_one(woken)) return !shared_ || claim(winner_) ? begun::done : begun::waits;
+  if (has_otherwise_) return begun::done;
+  if (for_handler_ && is_hopeless()) {
+    outcome_ = waiter::state::aborted;
+    return begun::done;
+  }
+  shared_ = true;
+  if (order_ == order::random) shuffle_places();
+  try {
+    for (auto& e : entries_) {
+      if (e.lock) e.functions->enlist(*e.w);
+      ++enlisted_;
+    }
+  } catch (...) {
+    failure_ = std::current_exception();
+    return claim(failed) ? begun::done : begun::waits;
+  }
+  return !h || who_->home->try_add(*h) ? begun::waits : begun::refused;
+}
+
+// Of those in one place, which are neighbours, the first to be enlisted is the first to happen.
+void select_wait::shuffle_places() noexcept {
+  for (std::size_t first = 0; first + 1 < entries_.size(); ++first) {
+    if (entries_[first].lock != entries_[first + 1].lock) continue;
+    std::size_t last = first + 2;
+    while (last < entries_.size() && entries_[last].lock == entries_[first].lock) ++last;
+    for (; last - first > 1; ++first)
+      std::swap(entries_[first],
+                entries_[first + scheduler::choose(static_cast<std::uint32_t>(last - first))]);
+  }
+}
+
+// Under all locks. Channels lose their last handle once, and tell those that stand there then; who
+// comes later sees it, under the same lock. What never can happen, as of a nil channel, is no hope,
+// and does not end a select either; nor is the limit of a timeout one.
+bool select_wait::is_hopeless() noexcept {
+  std::uint32_t hopes = static_cast<std::uint32_t>(foreign_.size());
+  bool forsaken = false;
+  for (const auto& e : entries_) {
+    if (!e.lock || (for_timeout_ && e.functions == &sleep_functions)) continue;
+    const bool without_handle =
+        (e.functions == &send_functions || e.functions == &receive_functions) &&
+        static_cast<const channel_waiter&>(*e.w).core->has_lost_handles();
+    forsaken |= without_handle;
+    hopes += !without_handle;
+  }
+  count_hopes(hopes);
+  return forsaken && hopes == 0;
+}
+
+// `passes` counts to the turn of the Asio cases. Once in a while, by chance, it counts from `turn`
+// on: there is a second turn on that way, also by chance, for those whose turn never comes because
+// the goroutine's selects follow each other at that very distance.
+bool select_wait::asio_goes_first(const goroutine& g) noexcept {
+  const std::uint32_t left = turn - 1 - g.passes % turn;
+  return left == 0 || (g.passes >= turn && scheduler::choose(left + 1) == 0);
+}
+
+void select_wait::count_pass(goroutine& g, bool asio_went_first) noexcept {
+  constexpr std::uint32_t seldom = 32;
+  std::uint32_t next = g.passes + 1U;
+  if (next % turn == 0)
+    next = scheduler::choose(seldom) == 0 ? turn : 0;
+  else if (asio_went_first)
+    next = next % turn;
+  g.passes = next & 0x7f;
+}
+
+bool select_wait::start(goroutine& g, std::span<select_entry> entries,
+                        std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign) {
+  who_ = goroutine_ = &g;
+  in_goroutine_ = true;
+  g.waiting_on = "select";
+  entries_ = entries;
+  candidates_ = candidates;
+  foreign_ = foreign;
+  if (g.cancel) {
+    outcome_ = g.cancel->outcome();
+    if (outcome_ != waiter::state::waiting) return g.must_yield();
+  }
+  bind(g);
+  asio_first_ = !foreign.empty() && !for_timeout_ && asio_goes_first(g);
+  if (asio_first_)
+    turn_used_ = ready_case() != none;
+  else if (try_hinted())
+    return g.must_yield();
+  if (foreign.empty()) return start_plain();
+  strand_party_.home = g.home;
+  strand_party_.owner = this;
+  bind(strand_party_);
+  const bool on_strand = g.on_its_strand();
+  if (!on_strand) g.become_serial();
+  claimed_step_ = &make_step(&select_wait::on_claimed);
+  if (g.cancel) {
+    const std::lock_guard guard(g.cancel->lock());
+    outcome_ = g.cancel->begin(*this);
+    if (outcome_ != waiter::state::waiting) {
+      if (on_strand) return g.must_yield();
+      g.make_ready();
+      return true;
+    }
+  }
+  shared_ = true;
+  if (on_strand)
+    launch_foreign();
+  else
+    post_to_strand(&select_wait::launch_foreign);
+  return true;
+}
+
+bool select_wait::start_plain() {
+  goroutine& g = waiting_goroutine();
+  bool done = false;
+  {
+    wake_list woken;
+    std::unique_lock<byte_lock> cancellation_guard;
+    if (g.cancel) {
+      cancellation_guard = std::unique_lock(g.cancel->lock());
+      outcome_ = g.cancel->begin(*this);
+      if (outcome_ != waiter::state::waiting) return g.must_yield();
+    }
+    done = attempt_or_enlist(woken, nullptr) == begun::done;
+  }
+  if (done) return g.must_yield();
+  return !arrive_second() || g.must_yield();
+}
+
+// Whoever claims a case may be on his way to the handler, and the context to its end, before this
+// thread has come from the locks to the meeting: its pin holds the end off until then.
+begun select_wait::start_for_handler(party& p, parked_handler& h, std::span<select_entry> entries,
+                                     std::span<std::uint32_t> candidates) noexcept {
+  who_ = &p;
+  goroutine_ = nullptr;
+  for_handler_ = true;
+  entries_ = entries;
+  candidates_ = candidates;
+  bind(p);
+  if (try_hinted()) return begun::done;
+  const pinned_wake here{pinned_scheduler(to_pin(p))};
+  auto state = begun::refused;
+  {
+    wake_list woken;
+    state = attempt_or_enlist(woken, &h);
+  }
+  test_point("a handler's select has been registered");
+  if (state == begun::waits && arrive_second()) p.wake(p);
+  return state;
+}
+
+// What has been decided without being seen is not in the claim. Asio cases are cancelled on their
+// strand.
+bool select_wait::cancel_for_handler() noexcept {
+  {
+    const std::lock_guard guard(slot_lock_);
+    if (!shared_ || !claim(cancelled)) return false;
+  }
+  outcome_ = waiter::state::aborted;
+  if (!arrive_second()) return false;
+  if (foreign_.empty()) return true;
+  post_claimed();
+  return false;
+}
+
+// Of all places a scheduler's timers alone are not kept by what waits there. To leave them calls
+// nothing of the user's, who may not be called under the pin of whoever wakes.
+void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
+  woken_ = true;
+  if (!leaves_scheduler) return;
+  const auto winner = selection::winner();
+  for (auto& e : entries_)
+    if (e.functions == &sleep_functions && e.lock) {
+      if (e.w->index != winner) static_cast<void>(e.functions->withdraw(*e.w));
+      e.lock = nullptr;
+    }
+}
+
+// None of them is enlisted: nobody but the handler's slot can claim.
+bool select_wait::took_before_launch() noexcept {
+  wake_list woken;
+  const std::lock_guard slot_guard(slot_lock_);
+  const locks guard(*this);
+  return winner() == none && attempt_one(woken) && claim(winner_);
+}
+
+bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                         ready_list& steps) noexcept {
+  auto& self = static_cast<select_wait&>(wait);
+  if (!self.claim(cancelled)) return false;
+  self.outcome_ = outcome;
+  if (!self.arrive_second()) return false;
+  if (self.foreign_.empty()) return true;
+  steps.push_back(*std::exchange(self.claimed_step_, nullptr));
+  return false;
+}
+
+std::uint32_t select_wait::finish() {
+  if (in_goroutine_ && goroutine_->cancel) goroutine_->cancel->end();
+  if (shared_) winner_ = winner();
+  // Asio cases that won without passing anything over leave their turn to the next select.
+  if (!foreign_.empty() && in_goroutine_ && !for_timeout_ && (turn_used_ || !foreign_won_))
+    count_pass(*goroutine_, asio_first_);
+  leave();
+  if (failure_) std::rethrow_exception(failure_);
+  if (winner_ == cancelled) {
+    winner_ = rescued_;
+    if (outcome_ == waiter::state::waiting) outcome_ = waiter::state::aborted;
+  }
+  if (outcome_ != waiter::state::waiting && winner_ == none)
+    throw_error(outcome_error(outcome_), "sluice: select");
+  return winner_;
+}
+
+}  // namespace sluice::detail

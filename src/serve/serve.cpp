@@ -1,0 +1,247 @@
+#include <sluice/serve.hpp>
+
+#include <sluice/detail/task/uncancelled.hpp>
+#include <sluice/executor.hpp>
+#include <sluice/select.hpp>
+
+#include <boost/asio/basic_signal_set.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace sluice {
+
+std::size_t connections_by_descriptors(std::size_t descriptors) noexcept {
+  ::rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
+  const std::size_t all = limit.rlim_cur;
+  const std::size_t others = std::max<std::size_t>(16, all / 16);
+  const std::size_t left = all > others ? all - others : 0;
+  return std::max<std::size_t>(1, left / std::max<std::size_t>(1, descriptors));
+}
+
+}  // namespace sluice
+
+namespace sluice::detail {
+
+struct stop_signals {
+  explicit stop_signals(const target_ptr& where) : set(executor(where)) {}
+  asio::basic_signal_set<executor> set;
+};
+
+bool once_a_second::is_due() noexcept {
+  const auto now = clock::now().time_since_epoch();
+  auto last = last_.load(std::memory_order_relaxed);
+  return now - last >= std::chrono::seconds(1) &&
+         last_.compare_exchange_strong(last, now, std::memory_order_relaxed);
+}
+
+// The signals are caught from here on, not from when somebody waits for them.
+serve_state::serve_state(start_place place, serve_options options, bool listening)
+    : place_(std::move(place)),
+      options_(std::move(options)),
+      cut_(with_cancel(context::background())),
+      stopping_(with_cancel(cut_.ctx)),
+      signals_(options_.signals.empty() ? nullptr : new stop_signals(place_.where)) {
+  if (options_.max_connections != 0) slots.emplace(options_.max_connections);
+  if (!listening) no_begin_ = asio::error::bad_descriptor;
+  for (const int signal : options_.signals)
+    if (!no_begin_) signals_->set.add(signal, no_begin_);
+}
+
+serve_state::~serve_state() = default;
+
+/// Calls a function of the user's. What it throws leaves the context's `run()`, and no loop of
+/// ours.
+template <class Function>
+void serve_state::call_user(Function f) {
+  try {
+    f();
+  } catch (...) {
+    asio::post(executor(place_.where),
+               [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+  }
+}
+
+serve_state::advice serve_state::accept_failed(const error_code& e) {
+  using namespace boost::system;
+  if (stopping_.ctx.err() || e == asio::error::operation_aborted) return advice::never;
+  // EOPNOTSUPP is not among them: Linux gives it for an error of the new connection, too.
+  if (e == errc::bad_file_descriptor || e == errc::not_a_socket || e == errc::invalid_argument) {
+    failure = e;
+    return advice::never;
+  }
+  // The peer's own fault, or a signal.
+  if (e == errc::connection_aborted || e == errc::connection_reset || e == errc::protocol_error ||
+      e == errc::interrupted)
+    return advice::again;
+  if (accept_reports_.is_due()) {
+    if (options_.report_accept)
+      call_user([&] { options_.report_accept(e); });
+    else
+      std::fprintf(stderr, "accept: %s\n", e.message().c_str());
+  }
+  return advice::later;
+}
+
+void serve_state::connection_failed() {
+  const auto failed = std::current_exception();
+  bool peer_has_ended = false;
+  try {
+    throw;
+  } catch (const system_error& e) {
+    if (e.code() == asio::error::operation_aborted && cut_.ctx.err()) return;
+    peer_has_ended = e.code() == asio::error::eof;
+  } catch (...) {
+  }
+  if (options_.report)
+    call_user([&] { options_.report(failed); });
+  else if (!peer_has_ended && connection_lines_.is_due())  // which is how most connections end
+    std::fprintf(stderr, "a connection has failed: %s\n", describe(failed).c_str());
+}
+
+namespace {
+
+// One step of preparation: four descriptors for each of so many connections.
+constexpr std::ptrdiff_t connections_of_a_step = 32;
+constexpr std::size_t descriptors_of_a_step = 128;
+
+constexpr std::ptrdiff_t few_connections = 16;
+
+int open_unpollable() noexcept {
+#if defined(MFD_CLOEXEC)
+  return ::memfd_create("sluice", MFD_CLOEXEC);
+#else
+  return -1;
+#endif
+}
+
+void give_free_memory_back() {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
+}
+
+/// @return Whether a signal has come.
+task<bool> wait_for(wait_group& group, clock::duration limit, stop_signals* signals) {
+  if (!signals) {
+    co_await select(group.wait(), sleep_for(limit));
+    co_return false;
+  }
+  // Also of a wait that has lost: it may have seen the signal all the same.
+  bool come = false;
+  const auto note = [&](error_code e, int) { come = !e; };
+  const auto nothing = [] {};
+  co_await select(on(group.wait(), nothing), on(sleep_for(limit), nothing),
+                  on(signals->set.async_wait(asio::deferred), note, note));
+  co_return come;
+}
+
+/// Waits until the group is empty, but not longer than the limit, nor beyond a signal or a request
+/// for cancellation; the next one counts again.
+/** @return Whether a signal or a request has come. */
+task<bool> wait_for_end_or_stop(wait_group& group, clock::duration limit, stop_signals* signals) {
+  try {
+    co_return co_await wait_for(group, limit, signals);
+  } catch (const system_error&) {
+  }
+  const auto all = [](asio::cancellation_type type) { return type; };
+  co_await asio::this_coro::reset_cancellation_state(all);
+  co_return true;
+}
+
+}  // namespace
+
+task<> serve_state::supervise(std::shared_ptr<serve_state> self) {
+  serve_state& s = *self;
+  stop_signals* const signals = s.signals_.get();
+  int asked = 0;  // how often the server has been asked to stop
+  if (!s.no_begin_)
+    asked += co_await wait_for_end_or_stop(s.accepting, clock::duration::max(), signals);
+  s.stopping_.cancel();
+  co_await uncancelled(s.accepting.wait());
+  if (s.no_begin_) s.failure = s.no_begin_;
+  if (s.options_.grace > clock::duration::zero())
+    asked += co_await wait_for_end_or_stop(s.connections, s.options_.grace, signals);
+  if (const auto left = s.connections.count(); left > 0) {
+    s.result.cut_off = static_cast<std::size_t>(left);
+    s.cut_.cancel();
+  }
+  while (asked < 2 && s.connections.count() > 0)
+    asked += co_await wait_for_end_or_stop(s.connections, clock::duration::max(), signals);
+  // Not before: one that comes when the last connection has ended must not end the program.
+  error_code ignored;
+  if (signals && asked >= 2) signals->set.clear(ignored);
+  co_await uncancelled(s.connections.wait());
+  co_await uncancelled(s.handlers.wait());
+  if (s.options_.give_memory_back && s.most_ >= few_connections) give_free_memory_back();
+}
+
+unpollable_file::unpollable_file() noexcept : descriptor_(open_unpollable()) {}
+
+unpollable_file::~unpollable_file() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::size_t serve_state::descriptors_to_prepare() noexcept {
+  const auto now = connections.count();
+  auto most = most_.load(std::memory_order_relaxed);
+  while (most < now && !most_.compare_exchange_weak(most, now, std::memory_order_relaxed)) continue;
+  if (now <= prepared_) return 0;
+  prepared_ += connections_of_a_step;
+  return descriptors_of_a_step;
+}
+
+// Only one of those who end at the same time sees that half have gone. The others are a part of the
+// next half: what remains is a few connections' memory.
+void serve_state::connection_ends() {
+  const auto left = connections.count() - 1;
+  auto most = most_.load(std::memory_order_relaxed);
+  if (most < few_connections || left > most / 2) return;
+  if (!most_.compare_exchange_strong(most, left, std::memory_order_relaxed)) return;
+  error_code told_already;
+  many_have_gone_.try_send(told_already);
+}
+
+task<> serve_state::give_memory_back(serve_member self) {
+  serve_state& s = *self.state();
+  try {
+    for (;;) {
+      co_await s.many_have_gone_.receive();
+      give_free_memory_back();
+      co_await sleep_for(std::chrono::seconds(1));
+    }
+  } catch (const system_error&) {
+    // The server stops.
+  }
+}
+
+peer look_at_peer(int descriptor) noexcept {
+#ifdef POLLRDHUP
+  constexpr short ended = POLLRDHUP;
+#else
+  constexpr short ended = 0;
+#endif
+  ::pollfd socket{descriptor, static_cast<short>(POLLIN | ended), 0};
+  if (::poll(&socket, 1, 0) < 0) return peer::there;
+  if (socket.revents & (POLLERR | POLLHUP | POLLNVAL)) return peer::gone;
+  if (socket.revents & ended) return peer::has_ended_its_stream;
+  char byte;
+  if ((socket.revents & POLLIN) && ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    return peer::has_ended_its_stream;
+  return peer::there;
+}
+
+}  // namespace sluice::detail

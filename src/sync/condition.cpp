@@ -1,0 +1,77 @@
+#include <sluice/condition.hpp>
+#include <sluice/detail/goroutine/await.hpp>
+
+#include <mutex>
+#include <stdexcept>
+
+namespace sluice {
+
+namespace detail {
+
+namespace {
+
+/// Waiting to be notified, with a guard that is unlocked once the wait has been registered.
+class notification : public operation<notification, grant_waiter> {
+ public:
+  static constexpr const waiter_functions& functions = condition_functions;
+
+  notification(grant_queue& q, grant& guard) noexcept : guard_(guard) {
+    queue = &q;
+    weight = 1;
+  }
+
+  // Nothing of this object is touched once it has been registered: it may have been resumed.
+  bool start(goroutine& g) {
+    const grant unlocked_at_end(std::move(guard_));
+    return await_waiter(g, *this, functions);
+  }
+  [[nodiscard]] error_code take() const noexcept { return outcome_error(outcome); }
+
+ private:
+  grant& guard_;
+};
+
+/// Taking a lock again, whatever has been asked of the goroutine.
+class relock : public operation<relock, grant_waiter> {
+ public:
+  static constexpr const waiter_functions& functions = mutex_functions;
+
+  relock(grant_queue& q, std::size_t n) noexcept {
+    queue = &q;
+    weight = n;
+    comes_back = true;
+  }
+
+  bool start(goroutine& g) {
+    begin(g);
+    g.waiting_on = functions.name;
+    {
+      const std::lock_guard lock(queue->lock());
+      if (!queue->attempt(*this)) {
+        queue->enlist(*this);
+        return true;
+      }
+    }
+    return g.must_yield();
+  }
+  [[nodiscard]] grant take() noexcept {
+    tied = tie::none;
+    return grant(*queue, weight);
+  }
+};
+
+}  // namespace
+
+}  // namespace detail
+
+task<> condition::wait(detail::grant& guard) {
+  if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
+  detail::grant_queue& mutex = *guard.queue();
+  const detail::grant kept = mutex.keep();
+  const std::size_t weight = guard.weight();
+  const error_code e = co_await detail::notification(*queue_, guard);
+  guard = co_await detail::relock(mutex, weight);
+  if (e) detail::throw_error(e, "sluice: condition");
+}
+
+}  // namespace sluice

@@ -1,0 +1,229 @@
+#include <sluice/detail/sync/grant_queue.hpp>
+
+#include "wait/waking.hpp"
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+namespace sluice::detail {
+
+namespace {
+
+using tie = grant_waiter::tie;
+
+// The waiters that a change has let in, woken at the end of its scope. Waking a handler whose
+// context is shutting down destroys it, and with it the grant that it was given, which lets the
+// next in: that one is left to the outermost scope of the thread, so that it is a loop and no
+// recursion.
+class woken_at_end {
+ public:
+  woken_at_end() noexcept : list_(outermost ? *outermost : own_) {}
+  woken_at_end(const woken_at_end&) = delete;
+  woken_at_end& operator=(const woken_at_end&) = delete;
+  ~woken_at_end() {
+    if (outermost) return;
+    outermost = &own_;
+    own_.wake_all();
+    outermost = nullptr;
+  }
+
+  [[nodiscard]] wake_list& list() const noexcept { return list_; }
+
+ private:
+  static thread_local constinit wake_list* outermost;
+
+  wake_list own_;
+  wake_list& list_;
+};
+
+thread_local constinit wake_list* woken_at_end::outermost = nullptr;
+
+grant_waiter& of(waiter& w) noexcept {
+  return static_cast<grant_waiter&>(w);
+}
+const grant_waiter& of(const waiter& w) noexcept {
+  return static_cast<const grant_waiter&>(w);
+}
+
+constexpr waiter_functions functions_of(const char* name) noexcept {
+  return {
+      name,
+      [](waiter& w) noexcept { return of(w).queue ? &of(w).queue->lock() : nullptr; },
+      [](const waiter& w) noexcept { return of(w).queue && of(w).queue->ready(of(w).weight); },
+      [](waiter& w, wake_list&) noexcept { return of(w).queue->attempt(of(w)); },
+      [](waiter& w) { of(w).queue->enlist(of(w)); },
+      // The queue may be gone if the waiter has never been in it.
+      [](waiter& w) noexcept { return of(w).tied != tie::none && of(w).queue->withdraw(of(w)); },
+  };
+}
+
+}  // namespace
+
+constinit const waiter_functions mutex_functions = functions_of("mutex");
+constinit const waiter_functions shared_mutex_functions = functions_of("shared_mutex");
+constinit const waiter_functions semaphore_functions = functions_of("semaphore");
+constinit const waiter_functions condition_functions = functions_of("condition");
+
+// The first waiter that is not a losing case of a select. Losers leave the list here and their tie
+// when their select goes on.
+grant_waiter* grant_queue::first_undecided() noexcept {
+  while (waiter* const w = waiters_.pop_front()) {
+    if (decided(*w)) continue;
+    waiters_.push_front(*w);
+    return &of(*w);
+  }
+  return nullptr;
+}
+
+// The one that is to be let in next.
+grant_waiter* grant_queue::first_candidate() noexcept {
+  if (!orphaned_) return first_undecided();
+  for (waiter* w = waiters_.front(); w; w = waiters_.after(*w))
+    if (of(*w).comes_back) return &of(*w);
+  return nullptr;
+}
+
+void grant_queue::give(grant_waiter& w) noexcept {
+  held_ = held_ + w.weight;
+  w.tied = tie::granted;
+  w.outcome = waiter::state::done;
+}
+
+bool grant_queue::grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept {
+  waiter_list::remove(w);
+  if (!claim(w)) return false;
+  give(w);
+  woken.add(w);
+  return true;
+}
+
+void grant_queue::admit(wake_list& woken) noexcept {
+  while (grant_waiter* const w = first_candidate()) {
+    if (!fits(w->weight)) return;
+    static_cast<void>(grant_if_claimed(*w, woken));
+  }
+}
+
+// Changes something under the lock that may let waiters in, or be the end of the queue.
+template <class Change>
+void grant_queue::change(Change c) noexcept {
+  const woken_at_end woken;
+  bool last = false;
+  {
+    const std::lock_guard guard(lock_);
+    c();
+    admit(woken.list());
+    last = orphaned_ && ties_ == 0;
+  }
+  if (last) delete this;
+}
+
+bool grant_queue::attempt(grant_waiter& w) noexcept {
+  if (first_candidate() || !fits(w.weight)) return false;
+  ++ties_;
+  give(w);
+  return true;
+}
+
+void grant_queue::enlist(grant_waiter& w) noexcept {
+  ++ties_;
+  w.tied = tie::queued;
+  waiters_.push_back(w);
+}
+
+bool grant_queue::withdraw(grant_waiter& w) noexcept {
+  const woken_at_end woken;
+  bool withdrawn = false;
+  bool last = false;
+  {
+    const std::lock_guard guard(lock_);
+    if (w.tied == tie::granted) return false;
+    withdrawn = waiter_list::remove_if_linked(w);
+    w.tied = tie::none;
+    --ties_;
+    admit(woken.list());
+    last = orphaned_ && ties_ == 0;
+  }
+  if (last) delete this;
+  return withdrawn;
+}
+
+void grant_queue::leave(grant_waiter& w) noexcept {
+  change([&] {
+    if (w.tied == tie::granted) held_ = held_ - w.weight;
+    --ties_;
+  });
+}
+
+bool grant_queue::try_acquire(std::size_t weight) noexcept {
+  if (confirmed([&] { return !fits(weight); })) return false;
+  const std::lock_guard guard(lock_);
+  if (first_undecided() || !fits(weight)) return false;
+  ++ties_;
+  held_ = held_ + weight;
+  return true;
+}
+
+void grant_queue::release(std::size_t weight) noexcept {
+  change([&] {
+    held_ = held_ - weight;
+    --ties_;
+  });
+}
+
+grant grant_queue::keep() noexcept {
+  const std::lock_guard guard(lock_);
+  ++ties_;
+  return {*this, 0};
+}
+
+void grant_queue::detach(std::size_t weight) noexcept {
+  change([&] {
+    detached_ += weight;
+    --ties_;
+  });
+}
+
+bool grant_queue::release_detached(std::size_t weight) noexcept {
+  bool enough = false;
+  change([&] {
+    enough = weight <= detached_;
+    if (!enough) return;
+    detached_ -= weight;
+    held_ = held_ - weight;
+  });
+  return enough;
+}
+
+void grant_queue::grant_first(std::size_t most) noexcept {
+  const woken_at_end woken;
+  const std::lock_guard guard(lock_);
+  while (most != 0) {
+    grant_waiter* const w = first_undecided();
+    if (!w) return;
+    if (grant_if_claimed(*w, woken.list())) --most;
+  }
+}
+
+void grant_queue::close() noexcept {
+  change([&] { orphaned_ = true; });
+}
+
+void grant::give_back(const char* otherwise) {
+  if (!queue_) throw std::logic_error(otherwise);
+  std::exchange(queue_, nullptr)->release(weight_);
+}
+
+void grant::detach(const char* otherwise) {
+  if (!queue_) throw std::logic_error(otherwise);
+  std::exchange(queue_, nullptr)->detach(weight_);
+}
+
+void throw_not_granted(waiter::state outcome, const waiter_functions& f) {
+  throw system_error(outcome_error(outcome), std::string("sluice: ") + f.name);
+}
+
+}  // namespace sluice::detail

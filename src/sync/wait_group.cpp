@@ -1,0 +1,59 @@
+#include <sluice/wait_group.hpp>
+
+#include "wait/waking.hpp"
+
+#include <sluice/detail/base/test_point.hpp>
+
+#include <mutex>
+#include <stdexcept>
+
+namespace sluice::detail {
+
+namespace {
+
+wait_group_state& group_of(const waiter& w) noexcept {
+  return *static_cast<const wait_group_waiter&>(w).group;
+}
+
+}  // namespace
+
+const waiter_functions wait_group_functions{
+    "wait_group",
+    [](waiter& w) noexcept { return &group_of(w).lock(); },
+    [](const waiter& w) noexcept { return group_of(w).ready(); },
+    [](waiter& w, wake_list&) noexcept {
+      if (!group_of(w).ready()) return false;
+      w.outcome = waiter::state::done;
+      return true;
+    },
+    [](waiter& w) { group_of(w).enlist(w); },
+    [](waiter& w) noexcept { return group_of(w).withdraw(w); },
+};
+
+bool wait_group_state::withdraw(waiter& w) noexcept {
+  const std::lock_guard guard(lock_);
+  return waiter_list::remove_if_linked(w);
+}
+
+std::ptrdiff_t wait_group_state::count() const noexcept {
+  const std::lock_guard guard(lock_);
+  return count_;
+}
+
+void wait_group_state::add(std::ptrdiff_t delta) {
+  wake_list woken;
+  {
+    const std::lock_guard guard(lock_);
+    if (count_ + delta < 0) throw std::logic_error("sluice: negative wait_group counter");
+    count_ = count_ + delta;
+    test_point("a wait group has counted");
+    if (count_ == 0)
+      while (waiter* const w = pop_claimed(waiters_)) {
+        w->outcome = waiter::state::done;
+        woken.add(*w);
+      }
+  }
+  woken.wake_all();
+}
+
+}  // namespace sluice::detail

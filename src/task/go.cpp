@@ -1,0 +1,62 @@
+#include <sluice/go.hpp>
+
+#include "wait/waking.hpp"
+
+#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+namespace sluice::detail {
+
+start_place current_place(const char* caller) {
+  goroutine& g = current_goroutine(caller);
+  return {g.start_target(), g.counts_as_work()};
+}
+
+new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root,
+                             bool serial, std::source_location where_started) {
+  struct destroy_unless_taken {
+    std::coroutine_handle<> frame;
+    ~destroy_unless_taken() {
+      if (frame) frame.destroy();
+    }
+  } guard{frame};
+  if (serial) place.where = serial_target(std::move(place.where));
+  goroutine& g = goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
+  guard.frame = nullptr;
+  if (scheduler* const s = to_pin(g)) pinned_ = pinned_scheduler(s);
+  if (g.enter()) {
+    g_ = &g;
+    return;
+  }
+  pinned_ = pinned_scheduler();
+  g.destroy_frames();
+  g.release();
+}
+
+void new_goroutine::start() {
+  if (g_->where->is_native()) {
+    std::exchange(g_, nullptr)->make_ready();
+  } else {
+    bool begun = false;
+    try {
+      g_->start_elsewhere(begun);
+    } catch (...) {
+      if (begun) g_ = nullptr;
+      throw;
+    }
+    g_ = nullptr;
+  }
+}
+
+// It has not begun, so nobody wakes it: whoever can cancel it finds that it waits for nothing. So
+// no pins are waited for, and the caller may hold one.
+void new_goroutine::give_up() noexcept {
+  g_->leave();
+  pinned_ = pinned_scheduler();
+  if (const auto cancel = std::exchange(g_->cancel, {})) cancel->detach();
+  g_->destroy_frames();
+  g_->release();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,130 @@
+#include <sluice/runtime.hpp>
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/require.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace sluice {
+
+namespace {
+
+std::size_t default_threads() {
+  const char* const text = std::getenv("SLUICE_THREADS");
+  if (!text || !*text) return std::max(1U, std::thread::hardware_concurrency());
+  std::size_t n = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [parsed, failure] = std::from_chars(text, end, n);
+  if (failure != std::errc() || parsed != end || n == 0)
+    throw std::invalid_argument("SLUICE_THREADS must be a positive number, not \"" +
+                                std::string(text) + "\"");
+  return n;
+}
+
+// Whether the run of a context that has ended was stopped by somebody, and not out of work: work
+// that comes and goes stops a context that has none besides.
+bool was_stopped(asio::io_context& context) {
+  context.restart();
+  static_cast<void>(
+      asio::require(context.get_executor(), asio::execution::outstanding_work.tracked));
+  return !context.stopped();
+}
+
+}  // namespace
+
+runtime::runtime(std::size_t threads, std::function<void(std::exception_ptr)> escaped)
+    : threads_(threads == 0 ? default_threads() : threads),
+      escaped_(std::move(escaped)),
+      context_(static_cast<int>(threads_)) {
+  if (!escaped_) detail::scheduler::of(context_).end_with_first_failure(context_);
+}
+
+runtime::~runtime() = default;
+
+void runtime::stop(const void* main) noexcept {
+  if (main != main_) return;
+  context_.stop();
+  // Nothing that is ready behind main has another turn on this thread.
+  detail::this_worker()->use_up_ticks();
+}
+
+void run_threads(asio::io_context& context, std::size_t threads,
+                 std::function<void(std::exception_ptr)> escaped) {
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto end_with = [&](std::exception_ptr e) {
+    const std::lock_guard guard(mutex);
+    if (!failure) failure = std::move(e);
+    context.stop();
+  };
+  const auto report = [&](const std::exception_ptr& e) {
+    if (escaped)
+      escaped(e);
+    else
+      std::fprintf(stderr, "an exception has left a handler: %s\n", describe(e).c_str());
+  };
+  // Nobody runs anything before all are there.
+  enum class start { awaited, given, refused };
+  std::atomic<start> go = start::awaited;
+  const auto run_one = [&] {
+    go.wait(start::awaited);
+    if (go == start::refused) return;
+    for (bool again = true; again;) {
+      again = false;
+      try {
+        context.run();
+      } catch (...) {
+        again = true;
+        try {
+          report(std::current_exception());
+        } catch (...) {
+          end_with(std::current_exception());
+        }
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    try {
+      others.reserve(threads - 1);
+      while (others.size() < threads - 1) others.emplace_back(run_one);
+      go = start::given;
+    } catch (...) {
+      end_with(std::current_exception());
+      go = start::refused;
+    }
+    go.notify_all();
+    run_one();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void runtime::run_to_end(const void* main, const bool& finished) {
+  main_ = main;
+  context_.restart();
+  const auto rethrow = [](const std::exception_ptr& e) { std::rethrow_exception(e); };
+  sluice::run_threads(context_, threads_,
+                      escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
+  if (!finished) {
+    if (was_stopped(context_))
+      throw system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime");
+    auto& scheduler = detail::scheduler::of(context_);
+    throw deadlock_error("all goroutines are asleep - deadlock!" + scheduler.describe_goroutines());
+  }
+}
+
+}  // namespace sluice

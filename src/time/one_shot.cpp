@@ -1,0 +1,89 @@
+#include <sluice/detail/time/one_shot.hpp>
+
+#include <mutex>
+#include <utility>
+
+namespace sluice::detail {
+
+one_shot::one_shot(const target_ptr& where, std::function<void()> f, bool again)
+    : party(&fire, &where->owner()),
+      parked_handler(&end_parked),
+      ready_node(&run_due),
+      home_link_(home->link()),
+      function_(std::move(f)),
+      again_(again) {
+  waiter_.begin(*this);
+  if (const auto runs_on = where->without_strand(); !runs_on->is_native())
+    elsewhere_ = std::make_unique<const lasting_work>(runs_on);
+  if (!again_) return;
+  const std::lock_guard guard(home->timers.lock);
+  home->timers.reserve();
+}
+
+one_shot::~one_shot() {
+  if (!again_) return;
+  const pinned_scheduler s(*home_link_);
+  if (!s) return;
+  const std::lock_guard guard(s->timers.lock);
+  s->timers.unreserve();
+}
+
+void one_shot::start(std::chrono::steady_clock::time_point at) {
+  waiter_.deadline = at;
+  {
+    const std::lock_guard guard(home->timers.lock);
+    sleep_functions.enlist(waiter_);
+    if (home->try_add(static_cast<parked_handler&>(*this))) {
+      kept_ = shared_from_this();
+      return;
+    }
+    home->timers.remove(waiter_);
+  }
+  function_ = nullptr;
+}
+
+// Whoever has fired it touches its waiter no more.
+void one_shot::start_again(std::chrono::steady_clock::time_point at) noexcept {
+  waiter_.deadline = at;
+  const std::lock_guard guard(home->timers.lock);
+  if (!home->try_add(static_cast<parked_handler&>(*this))) return;
+  kept_ = shared_from_this();
+  home->timers.insert_reserved(waiter_);
+  home->timers_changed();
+}
+
+// The function may own anything, also its own context: it is destroyed when nothing is pinned.
+void one_shot::stop() noexcept {
+  std::shared_ptr<one_shot> last;
+  if (const pinned_scheduler s{*home_link_})
+    if (sleep_functions.withdraw(waiter_) && s->remove(static_cast<parked_handler&>(*this)))
+      last = std::move(kept_);
+}
+
+// It stays registered until it runs: what an executor destroys instead is left to the context's
+// end, because whoever fires may hold a pin, and the function may own anything.
+void one_shot::fire(party& p) noexcept {
+  auto& self = static_cast<one_shot&>(p);
+  const pinned_target where =
+      self.elsewhere_ ? self.elsewhere_->where() : pinned_target(target_ptr(*self.home));
+  if (!where) return;
+  self.on_its_way_ = self.shared_from_this();
+  (*where)->schedule(self);
+}
+
+void one_shot::run_due(ready_node& n, worker* w) {
+  auto& self = static_cast<one_shot&>(n);
+  const auto last = std::move(self.on_its_way_);
+  if (!w || !self.home->remove(static_cast<parked_handler&>(self))) return;
+  self.kept_.reset();
+  self.function_();
+}
+
+void one_shot::end_parked(parked_handler& h) noexcept {
+  auto& self = static_cast<one_shot&>(h);
+  forget_waiter(self.waiter_, sleep_functions);
+  const auto function = std::move(self.function_);
+  const auto last = std::move(self.kept_);
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,23 @@
+#include "waking.hpp"
+
+#include <sluice/detail/executor/pinned_wake.hpp>
+
+namespace sluice::detail {
+
+bool claim_pinned(waiter& w, std::uint32_t index, scheduler& s) noexcept {
+  const pin_count::place pinned = s.pin();
+  if (!w.shared_claim || w.shared_claim->claim(index)) {
+    w.pinned = pinned;
+    return true;
+  }
+  s.unpin(pinned);
+  return false;
+}
+
+void wake_pinned(waiter& w, scheduler& s) noexcept {
+  const pinned_wake here(pinned_scheduler(&s, w.pinned));
+  party& p = *w.who;
+  if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
+}
+
+}  // namespace sluice::detail
