@@ -2,6 +2,7 @@
 #include "support.hpp"
 
 #include <sluice/channel.hpp>
+#include <sluice/runtime.hpp>
 
 #include <boost/test/unit_test.hpp>
 

@@ -326,14 +326,15 @@ BOOST_AUTO_TEST_CASE(a_guest_that_is_silent_for_the_idle_time_has_to_go) {
       std::this_thread::sleep_for(idle / 10);
     }
   });
-  lines heard = silent.read_to_the_end();
-  const auto took = steady::now() - started;
+  // Another may go between this and its own end.
+  const auto was_told_why = [](const lines& heard) {
+    return std::ranges::count(heard, "* you have been silent for too long") == 1;
+  };
+  BOOST_TEST(was_told_why(silent.read_to_the_end()));
+  BOOST_TEST((steady::now() - started >= idle));
   talk.join();
-  BOOST_REQUIRE(!heard.empty());
-  BOOST_TEST(heard.back() == "* you have been silent for too long");
-  BOOST_TEST((took >= idle));
   talker.read_until("* guest 2 has gone");
-  BOOST_TEST(listener.read_to_the_end().back() == "* you have been silent for too long");
+  BOOST_TEST(was_told_why(listener.read_to_the_end()));
   talker.read_until("* you have been silent for too long");
   server.signal(SIGINT);
   server.check_end(3);

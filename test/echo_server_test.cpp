@@ -61,10 +61,14 @@ class echo_server {
   void signal(int number) { process_.signal(number); }
 
   /// Waits until it has ended, and checks that it ended well, having served so many connections.
-  /** A sanitizer that has found something, a leak for example, changes the exit status. */
-  void check_end(std::size_t served) {
+  /** A sanitizer that has found something, a leak for example, changes the exit status.
+   * @param never_seen How many the system may have dropped, reset before they were accepted. */
+  void check_end(std::size_t served, std::size_t never_seen = 0) {
     const std::string last = process_.read_all();
-    BOOST_TEST(last == "served " + std::to_string(served) + " connections\n");
+    std::size_t said = 0;
+    const bool understood = std::sscanf(last.c_str(), "served %zu connections\n", &said) == 1;
+    BOOST_TEST_INFO("the server said \"" << last << '"');
+    BOOST_TEST((understood && said <= served && said + never_seen >= served));
     BOOST_TEST(process_.wait() == 0);
   }
 
@@ -316,7 +320,7 @@ BOOST_AUTO_TEST_CASE(a_client_that_resets_its_connection_ends_that_connection_on
   exchange(bystander, 100'000);
   server.signal(SIGINT);
   drive(std::span(&bystander, 1), ended);
-  server.check_end(211);
+  server.check_end(211, 100);
 }
 
 BOOST_AUTO_TEST_CASE(a_slow_reader_holds_up_nobody_else_and_gets_everything) {

@@ -8,6 +8,7 @@
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
+#include "fragile.hpp"
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
@@ -46,6 +47,14 @@ using boost::test_tools::per_element;
 using sluice::offload;
 using sluice::offload_pool;
 using sluice::with_cancel;
+
+template <class T>
+concept can_be_offloaded = requires(T f, offload_pool& pool) {
+  offload(f);
+  offload(pool, f);
+};
+static_assert(can_be_offloaded<int (*)()> && can_be_offloaded<void (*)(std::stop_token)>);
+static_assert(!can_be_offloaded<int> && !can_be_offloaded<int (*)(int)>);
 
 }  // namespace
 
@@ -87,6 +96,31 @@ BOOST_AUTO_TEST_CASE(may_throw) {
 }
 
 // It blocks until a goroutine of the same loop has done something: the loop is not blocked.
+BOOST_AUTO_TEST_CASE(may_give_what_cannot_be_moved) {
+  int thrown = 0;
+  for (int n = 1, burnt = 1; burnt != 0; ++n) {
+    bool ended = false;
+    run_task([&]() -> task<> {
+      try {
+        const auto make = [n]() {
+          fragile made(7);
+          fragile::fuse = n;
+          return made;
+        };
+        const fragile result = co_await offload(make);
+        BOOST_TEST(result.number == 7);
+      } catch (const std::runtime_error&) {
+        ++thrown;
+      }
+      ended = true;
+    });
+    BOOST_TEST(ended);
+    burnt = std::exchange(fragile::fuse, 0) == 0;
+  }
+  BOOST_TEST(thrown > 0);
+  BOOST_TEST(fragile::alive == 0);
+}
+
 BOOST_AUTO_TEST_CASE(does_not_block_the_event_loop) {
   run_task([]() -> task<> {
     std::promise<int> from_the_loop;

@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(whose_first_caller_is_cancelled_is_done_by_the_next) {
         ++others;
       });
     poll(io);
-    BOOST_TEST(others == 0);
+    BOOST_TEST((by_deadline || others == 0));  // the deadline may have passed by now
     if (!by_deadline) parent.cancel();
     run(io);
     BOOST_TEST(first == (by_deadline ? deadline_exceeded : aborted));

@@ -1,4 +1,4 @@
-#include <sluice/detail/recycling.hpp>
+#include <sluice/detail/base/recycling.hpp>
 
 #include "allocation_counts.hpp"
 #include "support.hpp"

@@ -8,6 +8,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -296,6 +297,118 @@ BOOST_AUTO_TEST_CASE(an_acceptor_that_does_not_listen_is_an_error) {
   s.serve([](tcp::socket socket) { return until_closed(std::move(socket)); });
   s.run_to_the_end();
   BOOST_TEST((s.end.error == asio::error::invalid_argument));
+}
+
+BOOST_AUTO_TEST_CASE(an_acceptor_that_is_not_open_is_an_error) {
+  server_on_loopback s;
+  s.acceptor.close();
+  s.serve([](tcp::socket socket) { return until_closed(std::move(socket)); });
+  s.run_to_the_end();
+  BOOST_TEST((s.end.error == asio::error::bad_descriptor));
+}
+
+namespace {
+
+/// As long as this exists so many descriptors may be open.
+class descriptor_limit {
+ public:
+  explicit descriptor_limit(::rlim_t n) {
+    BOOST_REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const ::rlimit now{n, before_.rlim_max};
+    BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
+  }
+  descriptor_limit(const descriptor_limit&) = delete;
+  descriptor_limit& operator=(const descriptor_limit&) = delete;
+  ~descriptor_limit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  ::rlimit before_{};
+};
+
+}  // namespace
+
+// The undefined behaviour sanitizer needs descriptors of its own.
+BOOST_AUTO_TEST_CASE(an_exception_of_a_function_that_is_told_leaves_run_and_the_server_goes_on,
+                     *boost::unit_test::enable_if<!SLUICE_TEST_SANITIZED>()) {
+  server_on_loopback s;
+  s.options.max_connections = 1;
+  s.options.report_accept = [](const error_code&) { throw std::runtime_error("cannot accept"); };
+  s.options.report = [](std::exception_ptr) { throw std::runtime_error("cannot report"); };
+  int handled = 0, refused = 0;
+  s.serve(
+      [&](tcp::socket socket) -> sluice::task<> {
+        if (++handled == 1) throw std::runtime_error("wrong");
+        co_await until_closed(std::move(socket));
+      },
+      [&](const tcp::socket&) {
+        ++refused;
+        throw std::runtime_error("cannot refuse");
+      });
+  const auto leaves_run = [&](const std::string& what) {
+    BOOST_CHECK_EXCEPTION(s.io.run_for(60s), std::runtime_error,
+                          [&](const std::runtime_error& e) { return e.what() == what; });
+    s.io.restart();
+  };
+  tcp::socket a(s.io, tcp::v4());
+  {
+    const descriptor_limit none(3);
+    a.connect(s.acceptor.local_endpoint());
+    leaves_run("cannot accept");
+  }
+  leaves_run("cannot report");
+  s.run_until([&] { return handled == 1; });
+  auto b = s.connect();
+  s.run_until([&] { return handled == 2; });
+  auto c = s.connect();
+  leaves_run("cannot report");
+  BOOST_TEST(refused == 1);
+  BOOST_TEST(s.acceptor.is_open());
+  b.close();
+  s.io.run_for(20ms);
+  s.stop.emit(asio::cancellation_type::total);
+  s.run_to_the_end();
+  BOOST_TEST(!s.end.error);
+  BOOST_TEST(s.end.result.served == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(the_limit_of_connections_leaves_descriptors_for_others) {
+  {
+    const descriptor_limit few(64);
+    BOOST_TEST(sluice::connections_by_descriptors() == 48u);
+    BOOST_TEST(sluice::connections_by_descriptors(2) == 24u);
+    BOOST_TEST(sluice::serve_options().max_connections == 48u);
+  }
+  const descriptor_limit none(3);
+  BOOST_TEST(sluice::connections_by_descriptors() == 1u);
+}
+
+// A connection that ignores that it is cut off holds the server up: there is a way out.
+BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
+  for (const auto grace : {sluice::clock::duration::zero(), sluice::clock::duration(1h)}) {
+    server_on_loopback s;
+    s.options.signals = {SIGUSR1};
+    s.options.grace = grace;
+    std::optional<sluice::server_connection> kept;
+    s.serve([&](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
+    auto a = s.connect();
+    s.run_until([&] { return kept.has_value(); });
+    const auto is_caught = [] {
+      struct ::sigaction now;
+      BOOST_REQUIRE(::sigaction(SIGUSR1, nullptr, &now) == 0);
+      return now.sa_handler != SIG_DFL;
+    };
+    std::raise(SIGUSR1);
+    s.run_until([&] { return !!kept->stopping().err(); });
+    s.io.run_for(20ms);
+    BOOST_REQUIRE(is_caught());
+    std::raise(SIGUSR1);
+    s.run_until([&] { return !is_caught(); });
+    BOOST_TEST(!!kept->ctx().err());
+    BOOST_TEST(!s.end.complete);
+    kept.reset();
+    s.run_to_the_end();
+    BOOST_TEST(s.end.result.cut_off == 1u);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(closing_the_acceptor_stops_the_server) {

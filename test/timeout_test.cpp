@@ -199,21 +199,18 @@ BOOST_AUTO_TEST_CASE(may_be_of_any_kind) {
 BOOST_AUTO_TEST_CASE(of_which_two_are_out_of_time_together_leaves_the_other_alone) {
   run_task([]() -> task<> {
     auto ch = make_channel<int>();
-    int ended = 0;
-    sluice::wait_group both;
-    for (int i = 0; i < 2; ++i) {
-      both.add();
+    std::array<sluice::wait_group, 2> ended;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ended[i].add();
       sluice::go([&, i]() -> task<> {
         const auto e = co_await error_of(timeout(ch.receive(), i == 0 ? 1ms : 1h));
         BOOST_TEST(e == (i == 0 ? timed_out : no_error));
-        ++ended;
-        both.done();
+        ended[i].done();
       });
     }
-    co_await sleep_for(2ms);
-    BOOST_TEST(ended == 1);
+    co_await ended[0].wait();
     co_await ch.send(1);
-    co_await both.wait();
+    co_await ended[1].wait();
   });
 }
 
@@ -276,13 +273,27 @@ BOOST_AUTO_TEST_CASE(that_ignores_cancellation_delays_the_timeout_until_it_ends)
   std::optional<int> got;
   sluice::go(io, [&]() -> task<> { got = co_await timeout(op.start(), 1ms); });
   sluice::go(io, [&]() -> task<> {
-    co_await sleep_for(4ms);
-    BOOST_TEST(op.cancelled == 1);
+    while (op.cancelled == 0) co_await sleep_for(1ms);
     BOOST_TEST(!got);
     op.complete({}, 9);
   });
   run(io);
   BOOST_TEST(got.value() == 9);
+}
+
+BOOST_AUTO_TEST_CASE(whose_cancellation_throws_is_waited_for_all_the_same) {
+  const watchdog dog;
+  asio::io_context io;
+  controlled op;
+  op.on_cancel = [] { throw std::runtime_error("cannot be cancelled"); };
+  std::optional<int> got;
+  sluice::go(io, [&]() -> task<> { got = co_await timeout(op.start(), 1ms); });
+  BOOST_CHECK_THROW(run(io), std::runtime_error);
+  BOOST_TEST(!got);
+  op.complete({}, 9);
+  io.restart();
+  run(io);
+  BOOST_TEST(got.value_or(0) == 9);
 }
 
 BOOST_AUTO_TEST_CASE(that_gets_no_time_is_not_launched_however_often) {

@@ -8,6 +8,9 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -25,6 +28,7 @@
 #include <thread>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 namespace asio = boost::asio;
 using boost::system::error_code;
@@ -129,6 +133,30 @@ BOOST_AUTO_TEST_CASE(timers_are_awaited_with_deferred_use_task_and_as_tuple) {
   });
   io.run();
   BOOST_TEST(done);
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_slot_is_bound_around_use_task) {
+  asio::io_context io;
+  asio::steady_timer timer(io, 1h);
+  asio::cancellation_signal signal;
+  std::vector<error_code> told;
+  sluice::go(io, [&]() -> sluice::task<> {
+    const auto [e] = co_await timer.async_wait(
+        asio::bind_cancellation_slot(signal.slot(), asio::as_tuple(sluice::use_task)));
+    told.push_back(e);
+    try {
+      co_await timer.async_wait(asio::bind_cancellation_slot(signal.slot(), sluice::use_task));
+    } catch (const sluice::system_error& x) {
+      told.push_back(x.code());
+    }
+  });
+  for (int i = 0; i < 2; ++i) {
+    sluice_test::poll(io);
+    signal.emit(asio::cancellation_type::terminal);
+  }
+  sluice_test::run(io);
+  const error_code aborted = asio::error::operation_aborted;
+  BOOST_TEST(told == std::vector<error_code>(2, aborted), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(use_task_is_a_default_token) {

@@ -1,9 +1,11 @@
 #include <sluice/worker_pool.hpp>
 
+#include <sluice/bind_context.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>
 
+#include "fragile.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
 #include "worker_pool/helpers.hpp"
@@ -168,6 +170,32 @@ BOOST_AUTO_TEST_CASE(that_throws_fails_alone_and_costs_no_worker) {
   all_busy.open();
   run(io);
   BOOST_TEST(p.stats().done == 102u);
+}
+
+// Also in the launch: what is launched beside it waits for nobody then.
+BOOST_AUTO_TEST_CASE(whose_move_throws_is_told_as_failed_or_was_not_submitted) {
+  for (int n = 1, burnt = 1; burnt != 0; ++n) {
+    asio::io_context io;
+    sluice::worker_pool<fragile, int> p(io, {}, [](fragile f) { return f.number; });
+    int told = 0;
+    bool submitted = false;
+    fragile job(3);
+    const lit_fuse fuse(n);
+    try {
+      auto op = p.submit(std::move(job));
+      submitted = true;
+      std::move(op)([&](const std::exception_ptr& e, int result) {
+        ++told;
+        BOOST_TEST((e || result == 3));
+      });
+    } catch (const std::runtime_error&) {
+      BOOST_TEST(!submitted);
+    }
+    run(io);
+    BOOST_TEST(told == submitted);
+    burnt = fragile::fuse == 0;
+  }
+  BOOST_TEST(fragile::alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(that_throws_gives_the_very_exception) {
@@ -519,6 +547,31 @@ BOOST_AUTO_TEST_CASE(refuses_what_would_wait_and_leaves_it_untouched) {
   g.open();
   run(io);
   BOOST_TEST(told_texts == std::vector<std::string>(4, text), per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_job_that_is_bound_to_a_context_leaves_the_queue_with_it) {
+  asio::io_context io;
+  gate g(io);
+  int begun = 0;
+  int_pool p(io, {.workers = 1, .queue_capacity = 1}, [&](int n) -> task<int> {
+    ++begun;
+    co_await g.pass();
+    co_return n;
+  });
+  BOOST_TEST(p.try_submit(1, asio::detached));
+  const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+  std::exception_ptr told;
+  const auto tell = [&](std::exception_ptr e, int) { told = std::move(e); };
+  BOOST_TEST(p.try_submit(2, sluice::bind_context(ctx, tell)));
+  poll(io);
+  BOOST_TEST(!p.try_submit(3, asio::detached));
+  cancel();
+  poll(io);
+  BOOST_TEST(!!told);
+  BOOST_TEST(p.try_submit(3, asio::detached));
+  g.open();
+  run(io);
+  BOOST_TEST(begun == 2);
 }
 
 BOOST_AUTO_TEST_CASE(without_a_queue_takes_a_job_only_for_a_free_worker) {

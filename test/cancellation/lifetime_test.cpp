@@ -203,10 +203,11 @@ BOOST_AUTO_TEST_CASE(may_be_a_goroutine_of_another_context) {
     });
     poll(*io);
     poll(slow);
-    // The frame that waits ends before there is a result.
+    // The frame that waits ends before there is a result, with its context's own error.
     if (cancelled) {
       tree.cancel();
-      BOOST_CHECK_EXCEPTION(run(*io), sluice::system_error, has_code(aborted));
+      run(*io);
+      BOOST_TEST(sluice::goroutine_count(*io) == 0u);
     }
     io.reset();
     finish.close();

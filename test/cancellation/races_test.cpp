@@ -16,6 +16,9 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/execution.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -27,6 +30,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -42,6 +46,31 @@ using namespace std::chrono_literals;
 using sluice::context;
 using sluice::make_channel;
 using sluice::with_cancel;
+
+/// An executor that calls a function whenever it is given something.
+struct noting_executor {
+  asio::io_context* context;
+  const std::function<void()>* note;
+
+  template <class F>
+  void execute(F&& f) const {
+    (*note)();
+    asio::post(*context, std::forward<F>(f));
+  }
+  [[nodiscard]] asio::io_context& query(asio::execution::context_t) const noexcept {
+    return *context;
+  }
+  [[nodiscard]] static constexpr asio::execution::blocking_t query(
+      asio::execution::blocking_t) noexcept {
+    return asio::execution::blocking.never;
+  }
+  [[nodiscard]] noting_executor require(asio::execution::blocking_t::never_t) const noexcept {
+    return *this;
+  }
+  friend bool operator==(const noting_executor& a, const noting_executor& b) noexcept {
+    return a.context == b.context;
+  }
+};
 
 /// A parent on one strand that cancels its child on another, at about the time when that ends.
 class parent_and_child : public std::enable_shared_from_this<parent_and_child> {
@@ -170,6 +199,37 @@ BOOST_AUTO_TEST_CASE(goes_to_a_socket_that_is_being_read) {
     }
     BOOST_TEST(e == asio::error::eof);
     BOOST_TEST(written >= reads);
+  }
+}
+
+// No lock is held when the executor is called.
+BOOST_AUTO_TEST_CASE(may_come_from_the_executor_that_another_is_given_to) {
+  for (const bool in_select : {false, true}) {
+    asio::io_context io;
+    std::function<void()> note = [] {};
+    asio::cancellation_signal signal;
+    asio::steady_timer timer(io, 24h);
+    const auto quiet = make_channel<int>(io);
+    error_code of_wait;
+    sluice::go(
+        noting_executor{&io, &note},
+        [&]() -> task<> {
+          co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+          of_wait = in_select ? co_await error_of(sluice::select(quiet.receive(),
+                                                                 timer.async_wait(asio::deferred)))
+                              : co_await error_of(timer.async_wait(asio::deferred));
+        },
+        asio::bind_cancellation_slot(signal.slot(),
+                                     asio::bind_executor(io, [](const std::exception_ptr&) {})));
+    poll(io);
+    bool noted = false;
+    note = [&] {
+      if (!std::exchange(noted, true)) signal.emit(asio::cancellation_type::total);
+    };
+    signal.emit(asio::cancellation_type::terminal);
+    run(io);
+    BOOST_TEST(noted);
+    BOOST_TEST(of_wait == aborted);
   }
 }
 

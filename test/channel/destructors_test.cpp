@@ -2,7 +2,7 @@
 #include "../support.hpp"
 
 #include <sluice/channel.hpp>
-#include <sluice/detail/boxed.hpp>
+#include <sluice/detail/base/boxed.hpp>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

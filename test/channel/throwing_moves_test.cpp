@@ -1,5 +1,6 @@
 // Elements whose moves throw: nothing is lost and nobody is left waiting.
 #include "../support.hpp"
+#include "fragile.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
@@ -28,32 +29,9 @@ using ints = std::vector<int>;
 using sluice::channel;
 using sluice::make_channel;
 
-/// An element whose move fails when the fuse has burnt down, without having changed anything.
-class fragile {
- public:
-  explicit fragile(int n) : number(n) { ++alive; }
-  fragile(fragile&& other) : number(other.number) {
-    if (fuse > 0 && --fuse == 0) throw std::runtime_error("fragile");
-    other.number = -1;
-    ++alive;
-  }
-  ~fragile() { --alive; }
-
-  int number;
-  /// The move that throws, counted from now; 0 for none.
-  static inline int fuse = 0;
-  static inline int alive = 0;
-};
-
 bool is_fragile(const std::runtime_error& e) {
   return e.what() == std::string("fragile");
 }
-
-/// Sets the fuse while it lives.
-struct lit_fuse {
-  explicit lit_fuse(int n) { fragile::fuse = n; }
-  ~lit_fuse() { fragile::fuse = 0; }
-};
 
 /// Sends and notes how it went: the value if sent, its negative if moving it threw.
 task<> send_fragile(channel<fragile> ch, int n, std::vector<int>& log) {

@@ -3,6 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/timer.hpp>
 
+#include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
 
@@ -17,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 // Source: afterfunc_test.go of Go's package context
 
@@ -146,6 +148,34 @@ BOOST_AUTO_TEST_CASE(is_destroyed_when_it_has_run_or_has_been_stopped_or_cannot_
   }
   run(io);
   BOOST_TEST(kept.use_count() == 1);
+}
+
+// Each owns what cancels the context of the next, and can run no more.
+BOOST_AUTO_TEST_CASE(may_own_the_next_of_a_long_chain) {
+  on_stack_of(small_stack, [] {
+    const int n = sanitized ? 10'000 : 100'000;
+    int ended = 0;
+    struct cancel_at_end {
+      sluice::cancel_function cancel;
+      int* ended;
+      cancel_at_end(sluice::cancel_function c, int* e) : cancel(std::move(c)), ended(e) {}
+      cancel_at_end(const cancel_at_end&) = delete;
+      ~cancel_at_end() {
+        cancel();
+        ++*ended;
+      }
+    };
+    auto io = std::make_unique<asio::io_context>();
+    std::vector<sluice::cancellable_context> all;
+    for (int i = 0; i <= n; ++i) all.push_back(with_cancel(context::background()));
+    for (std::size_t i = 0; i + 1 < all.size(); ++i)
+      after_func(*io, all[i].ctx,
+                 [next = std::make_shared<cancel_at_end>(std::move(all[i + 1].cancel), &ended)] {});
+    io.reset();
+    all.front().cancel();
+    BOOST_TEST(ended == n);
+    BOOST_TEST((all.back().ctx.err() == asio::error::operation_aborted));
+  });
 }
 
 BOOST_AUTO_TEST_CASE(may_be_an_awaitable_and_run_on_a_strand_or_beside_the_goroutine_that_asks) {

@@ -5,9 +5,11 @@
 #include <sluice/mutex.hpp>
 #include <sluice/offload.hpp>
 #include <sluice/rate_limiter.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/shared_mutex.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>
@@ -38,6 +40,7 @@
 #include <functional>
 #include <future>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -270,6 +273,63 @@ BOOST_AUTO_TEST_CASE(may_clean_up_with_waits_of_its_own) {
   tree.cancel();
   run(io);
   BOOST_TEST(cleaned_up);
+}
+
+// It has been told to stop, and has: nothing has gone wrong.
+BOOST_AUTO_TEST_CASE(that_ends_with_what_its_context_ended_with_lets_no_exception_out_of_run) {
+  asio::io_context io;
+  auto quiet = sluice::make_channel<int>();
+  const auto wait = [&]() -> task<> { static_cast<void>(co_await quiet.receive()); };
+  const auto wait_for_asio = [&]() -> task<> {
+    asio::steady_timer timer(io, 1h);
+    co_await timer.async_wait(asio::deferred);
+  };
+  const auto give_up_deeper = [&]() -> task<> { co_await wait(); };
+  {
+    const auto late = with_timeout(io, context::background(), 2ms);
+    sluice::go(late.ctx, io, wait);
+    sluice::go(late.ctx, io, wait_for_asio);
+    sluice::go(late.ctx, io, give_up_deeper);
+    BOOST_CHECK_NO_THROW(run(io));
+  }
+  const auto tree = with_cancel(context::background());
+  sluice::go(tree.ctx, io, wait);
+  sluice::go(tree.ctx, io, wait_for_asio);
+  sluice::go(tree.ctx, sluice::get_executor(io), give_up_deeper);
+  poll(io);
+  tree.cancel();
+  BOOST_CHECK_NO_THROW(run(io));
+  BOOST_TEST(sluice::goroutine_count(io) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(that_ends_with_anything_else_lets_it_out_of_run) {
+  asio::io_context io;
+  const auto tree = with_cancel(context::background());
+  const auto fails_with = [&](error_code e) {
+    sluice::go(tree.ctx, io, [e]() -> task<> {
+      co_await sluice::this_goroutine::yield();
+      throw sluice::system_error(e);
+    });
+    bool thrown = false;
+    try {
+      run(io);
+    } catch (const sluice::system_error& x) {
+      thrown = x.code() == e;
+    }
+    return thrown;
+  };
+  BOOST_TEST(fails_with(aborted));  // nobody has told it
+  BOOST_TEST(fails_with(asio::error::eof));
+  sluice::go(tree.ctx, io, []() -> task<> {
+    try {
+      co_await sluice::sleep_for(1h);
+    } catch (const sluice::system_error&) {
+    }
+    throw std::runtime_error("another");
+  });
+  poll(io);
+  tree.cancel();
+  BOOST_CHECK_THROW(run(io), std::runtime_error);
 }
 
 BOOST_AUTO_TEST_CASE(passes_nothing_on_to_those_that_it_starts) {

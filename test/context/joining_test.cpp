@@ -3,6 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/timer.hpp>
 
+#include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
 
@@ -216,6 +217,20 @@ BOOST_AUTO_TEST_CASE(may_end_before_the_stop_is_requested) {
   BOOST_TEST(parent.ctx.child_count() == 0u);
   source.request_stop();
   BOOST_TEST(!parent.ctx.err());
+}
+
+// Whoever cancels the first tells them all, one after the other.
+BOOST_AUTO_TEST_CASE(may_be_the_next_of_a_long_chain) {
+  on_stack_of(small_stack, [] {
+    const int n = sanitized ? 10'000 : 100'000;
+    std::vector<sluice::cancellable_context> all;
+    all.push_back(with_cancel(context::background()));
+    for (int i = 0; i < n; ++i)
+      all.push_back(
+          sluice::with_stop_token(context::background(), sluice::stop_token_of(all.back().ctx)));
+    all.front().cancel();
+    BOOST_TEST((all.back().ctx.err() == asio::error::operation_aborted));
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -89,14 +89,16 @@ BOOST_AUTO_TEST_CASE(before_the_goroutine_began_is_not_forgotten_by_a_reset) {
 BOOST_AUTO_TEST_CASE(is_unlike_a_request_of_a_slot_which_a_reset_forgets) {
   asio::io_context io;
   error_code after;
+  const auto asked = sluice::make_channel<void>();
   slotted_goroutine g(io, [&]() -> task<> {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await sluice::sleep_for(1ms);
+    co_await asked.receive();
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     after = co_await error_of(sluice::sleep_for(1ms));
   });
   poll(io);
   g.emit();
+  asked.close();
   run(io);
   BOOST_TEST(after == no_error);
 }
@@ -113,28 +115,31 @@ BOOST_AUTO_TEST_CASE(says_what_equals_the_standards_timed_out_but_not_a_timeouts
   BOOST_TEST(deadline_exceeded.message() == "context deadline exceeded");
 }
 
+// On a busy machine the first turn may take as long as the deadline is away: then with more time.
 BOOST_AUTO_TEST_CASE(ends_a_loop_that_tries_again_on_its_own_limit) {
-  asio::io_context io;
-  const auto tree = with_timeout(io, context::background(), 20ms);
-  const auto quiet = sluice::make_channel<int>();
-  asio::steady_timer never(io, a_day);
-  error_code ours, of_asio;
   int turns = 0;
-  sluice::go(tree.ctx, io, [&]() -> task<> {
-    do {
-      ++turns;
-      ours = co_await error_of(sluice::timeout(quiet.receive(), 3ms));
-    } while (ours == timed_out);
-  });
-  sluice::go(tree.ctx, io, [&]() -> task<> {
-    do {
-      of_asio = co_await error_of(sluice::timeout(never.async_wait(asio::deferred), 3ms));
-    } while (of_asio == timed_out);
-  });
-  run(io);
-  BOOST_TEST(ours == deadline_exceeded);
-  BOOST_TEST(of_asio == deadline_exceeded);
-  BOOST_TEST(turns > 1);
+  for (auto limit = 20ms; turns <= 1; limit *= 2) {
+    asio::io_context io;
+    const auto tree = with_timeout(io, context::background(), limit);
+    const auto quiet = sluice::make_channel<int>();
+    asio::steady_timer never(io, a_day);
+    error_code ours, of_asio;
+    turns = 0;
+    sluice::go(tree.ctx, io, [&]() -> task<> {
+      do {
+        ++turns;
+        ours = co_await error_of(sluice::timeout(quiet.receive(), 3ms));
+      } while (ours == timed_out);
+    });
+    sluice::go(tree.ctx, io, [&]() -> task<> {
+      do {
+        of_asio = co_await error_of(sluice::timeout(never.async_wait(asio::deferred), 3ms));
+      } while (of_asio == timed_out);
+    });
+    run(io);
+    BOOST_REQUIRE(ours == deadline_exceeded);
+    BOOST_REQUIRE(of_asio == deadline_exceeded);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(is_seen_by_err_although_no_thread_runs_its_timer) {

@@ -9,6 +9,7 @@
 #include <sluice/use_task.hpp>
 
 #include "counting_allocator.hpp"
+#include "manual_executor.hpp"
 #include "support.hpp"
 
 #include <boost/asio/bind_allocator.hpp>
@@ -362,6 +363,21 @@ BOOST_AUTO_TEST_CASE(runs_the_function_and_nothing_else_inside_the_call) {
     BOOST_TEST(others == 2);
     BOOST_TEST(others_inside == 0);
   }
+}
+
+// A goroutine of the context may run on a thread of somebody else's.
+BOOST_AUTO_TEST_CASE(runs_the_function_on_a_thread_that_runs_the_context_and_on_no_other) {
+  asio::io_context io;
+  const manual_executor lent(io);
+  bool ran = false;
+  sluice::go(lent, [&]() -> task<> {
+    asio::dispatch(sluice::get_executor(io), [&] { ran = true; });
+    co_return;
+  });
+  BOOST_TEST(lent.run_one());
+  BOOST_TEST(!ran);
+  io.run();
+  BOOST_TEST(ran);
 }
 
 BOOST_AUTO_TEST_CASE(lets_out_only_the_functions_own_exception) {

@@ -190,6 +190,14 @@ BOOST_AUTO_TEST_CASE(whose_slot_cannot_be_assigned_leaves_neither_handler_nor_wo
   BOOST_CHECK_THROW(sluice::select(ch.receive())(handler_with_full_slot{alive}), std::bad_alloc);
   BOOST_CHECK_THROW(sluice::timeout(ch.receive(), 1h)(handler_with_full_slot{alive}),
                     std::bad_alloc);
+  const auto in_coroutine = [](const std::optional<int>&) -> task<> { co_return; };
+  BOOST_CHECK_THROW(
+      sluice::select(sluice::on(ch.receive(), in_coroutine))(handler_with_full_slot{alive}),
+      std::bad_alloc);
+  asio::steady_timer timer(io, 1h);
+  BOOST_CHECK_THROW(
+      sluice::abandon(timer.async_wait(asio::deferred))(handler_with_full_slot{alive}),
+      std::bad_alloc);
   run(io);
   BOOST_TEST(alive.use_count() == 1);
 }

@@ -25,9 +25,11 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -123,7 +125,7 @@ BOOST_AUTO_TEST_CASE(is_told_the_same_executor_by_its_handlers_and_when_it_asks)
       asio::post(asio::bind_executor(io.get_executor(), std::move(handler)));
     };
     co_await asio::async_initiate<const asio::deferred_t, void()>(launch, asio::deferred);
-    const asio::any_io_executor own = co_await asio::this_coro::executor;
+    const task<>::executor_type own = co_await asio::this_coro::executor;
     same = told == own;
     const auto* const ex = own.target<sluice::executor>();
     on_it = ex && ex->running_in_this_thread();
@@ -168,8 +170,7 @@ BOOST_AUTO_TEST_CASE(that_is_left_by_an_exception_there_ends_alone) {
   BOOST_TEST(sluice::goroutine_count(io) == 0u);
 }
 
-// What goes on inside a handler may wake others: they are not hidden behind what follows there.
-BOOST_AUTO_TEST_CASE(runs_nothing_else_inside_a_dispatch_than_what_that_completes) {
+BOOST_AUTO_TEST_CASE(runs_nothing_that_a_dispatched_function_makes_ready_inside_the_call) {
   asio::io_context io;
   int ran_inside = 0;
   bool inside = false;
@@ -185,6 +186,74 @@ BOOST_AUTO_TEST_CASE(runs_nothing_else_inside_a_dispatch_than_what_that_complete
   });
   run(io);
   BOOST_TEST(ran_inside == 0);
+}
+
+// The dispatch completes what a goroutine awaits; strangers are ready, and one of them throws.
+BOOST_AUTO_TEST_CASE(goes_on_alone_inside_a_dispatch_that_completes_what_it_awaits) {
+  asio::io_context io;
+  bool inside = false, went_on = false;
+  int strangers = 0, strangers_inside = 0;
+  std::function<void()> complete;
+  asio::any_io_executor told;
+  const auto ch = sluice::make_channel<int>(io, 3);
+  sluice::go(io, [&]() -> task<> {
+    const auto launch = [&](auto handler) {
+      told = asio::get_associated_executor(handler);
+      complete = [kept = std::make_shared<decltype(handler)>(std::move(handler))] {
+        std::move (*kept)();
+      };
+    };
+    co_await asio::async_initiate<const asio::deferred_t, void()>(launch, asio::deferred);
+    went_on = inside;
+    ch.try_send(1);
+  });
+  for (int i = 0; i < 3; ++i)
+    sluice::go(io, [&]() -> task<> {
+      static_cast<void>(co_await ch.receive());
+      ++strangers;
+      strangers_inside += inside;
+      throw std::runtime_error("a stranger's");
+    });
+  asio::post(io, [&] {
+    asio::post(io, [&] {
+      ch.try_send(1);
+      ch.try_send(1);
+      inside = true;
+      BOOST_CHECK_NO_THROW(asio::dispatch(std::exchange(told, {}), std::exchange(complete, {})));
+      inside = false;
+    });
+  });
+  for (int thrown = 0; thrown < 3; ++thrown) BOOST_CHECK_THROW(io.run(), std::runtime_error);
+  run(io);
+  BOOST_TEST(went_on);
+  BOOST_TEST(strangers == 3);
+  BOOST_TEST(strangers_inside == 0);
+}
+
+// As Asio's: who holds an outer strand is on it inside a dispatch to an inner one.
+BOOST_AUTO_TEST_CASE(is_held_inside_a_dispatch_to_another) {
+  asio::io_context io;
+  asio::any_io_executor any[2];
+  for (auto& ex : any) sluice::go(io, [&]() -> task<> { ex = co_await asio::this_coro::executor; });
+  run(io);
+  const auto outer = *any[0].target<sluice::executor>();
+  const auto inner = *any[1].target<sluice::executor>();
+  bool on_outer = false, on_inner = false, ran_inside = false, left_inner = false;
+  asio::post(outer, [&] {
+    asio::dispatch(inner, [&] {
+      on_outer = outer.running_in_this_thread();
+      on_inner = inner.running_in_this_thread();
+      asio::dispatch(outer, [&] { ran_inside = true; });
+      BOOST_TEST(ran_inside);
+    });
+    left_inner = !inner.running_in_this_thread();
+  });
+  io.restart();
+  run(io);
+  BOOST_TEST(on_outer);
+  BOOST_TEST(on_inner);
+  BOOST_TEST(ran_inside);
+  BOOST_TEST(left_inner);
 }
 
 // What a goroutine on somebody's strand wakes may wait for that strand itself.

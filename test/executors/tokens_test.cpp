@@ -3,6 +3,7 @@
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
 #include <sluice/mutex.hpp>
+#include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/shared_mutex.hpp>
 #include <sluice/timeout.hpp>
@@ -14,8 +15,10 @@
 #include "support.hpp"
 #include "told_elsewhere.hpp"
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/append.hpp>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -48,6 +51,28 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
+
+namespace {
+
+/// A token that takes what starts the operation by value, as Asio's `use_awaitable` does: its
+/// arguments are moved first.
+struct by_value {
+  std::shared_ptr<std::optional<sluice::error_code>> told;
+};
+
+}  // namespace
+
+template <class... Args>
+class boost::asio::async_result<by_value, void(sluice::error_code, Args...)> {
+ public:
+  template <class Initiation, class... InitArgs>
+  static void initiate(Initiation initiation, by_value token, InitArgs... args) {
+    std::move(initiation)(
+        [told = token.told](const sluice::error_code& e, auto&&...) { *told = e; },
+        std::move(args)...);
+  }
+};
 
 namespace {
 
@@ -389,6 +414,28 @@ BOOST_AUTO_TEST_CASE(gets_its_memory_back_before_the_call_if_the_operation_was_c
       rules_broken(
           [&](auto h, asio::io_context& io) { sluice::go(io, wait_for_value, std::move(h)); },
           cancel) == "");
+}
+
+BOOST_AUTO_TEST_CASE(that_take_their_arguments_by_value_keep_the_executor_of_the_operation) {
+  asio::io_context io;
+  const auto strand = asio::make_strand(io);
+  for (const auto& ch : {make_channel<int>(io, 1), make_channel<int>(strand, 1),
+                         make_channel<int>(asio::any_io_executor(strand), 1)}) {
+    std::vector<by_value> tokens;
+    const auto token = [&] {
+      return tokens.emplace_back(std::make_shared<std::optional<error_code>>());
+    };
+    ch.async_receive(token());
+    sluice::select(ch.receive(), ch.receive())(token());
+    sluice::timeout(ch.receive(), 1h)(token());
+    poll(io);
+    for (const auto& t : tokens) BOOST_TEST(!*t.told);
+    for (int n = 0; n < 3; ++n) {
+      ch.try_send(n);
+      poll(io);
+    }
+    for (const auto& t : tokens) BOOST_TEST((*t.told == error_code()));
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

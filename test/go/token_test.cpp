@@ -219,8 +219,9 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(escaping_exception)
 
+/// @param most_left How many of its own and of others may not have ended when it fails.
 template <class What>
-void leaves_run(What what_to_start) {
+void leaves_run(What what_to_start, std::size_t most_left = 2) {
   asio::io_context io;
   int others = 0;
   const auto other = [](int& n) -> sluice::task<> {
@@ -237,7 +238,7 @@ void leaves_run(What what_to_start) {
     caught = e.what();
   }
   BOOST_TEST(caught == "failed");
-  BOOST_TEST(sluice::goroutine_count(io) <= 2U);
+  BOOST_TEST(sluice::goroutine_count(io) <= most_left);
   io.run();
   BOOST_TEST(others == 2);
   BOOST_TEST(sluice::goroutine_count(io) == 0U);
@@ -251,12 +252,13 @@ BOOST_AUTO_TEST_CASE(leaves_run_and_others_are_unharmed_and_run_goes_on) {
     throw std::runtime_error("failed");
     co_return;
   });
-  leaves_run([]() -> sluice::task<> {
+  const auto fail_beside_its_own = []() -> sluice::task<> {
     auto ch = sluice::make_channel<int>();
     sluice::go([ch]() -> sluice::task<> { co_await ch.send(1); });
     static_cast<void>(co_await ch.receive());
     throw std::runtime_error("failed");
-  });
+  };
+  leaves_run(fail_beside_its_own, 3);
 }
 
 BOOST_AUTO_TEST_CASE(leaves_run_from_a_strand) {

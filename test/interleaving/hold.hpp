@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/test_point.hpp>
+#include <sluice/detail/base/test_point.hpp>
 
 #include <condition_variable>
 #include <cstring>

@@ -1,5 +1,5 @@
 // The tests of this folder hold threads at places inside the library
-// (sluice/detail/test_point.hpp).
+// (sluice/detail/base/test_point.hpp).
 
 #include "hold.hpp"
 

@@ -2,6 +2,7 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
+#include <sluice/detail/base/pin_count.hpp>
 #include <sluice/go.hpp>
 #include <sluice/select.hpp>
 #include <sluice/wait_group.hpp>
@@ -45,6 +46,38 @@ void destroy_while_cancelling(std::function<sluice::task<>()> wait) {
 }
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(a_wait_for_pins_ends_though_others_come_before_they_are_gone) {
+  sluice::detail::pin_count pins;
+  const auto before = pins.add();
+  hold in_wait("the current count of pins has changed");
+  auto wait = std::async(std::launch::async, [&] { pins.wait_for_none(); });
+  in_wait.wait_until_held();
+  const auto meanwhile = pins.add();
+  in_wait.release();
+  BOOST_TEST(!ends(wait, 50ms));
+  pins.remove(before);
+  BOOST_TEST(ends(wait, 10s));
+  // Who comes now waits for that one too, whichever count it is in.
+  auto later = std::async(std::launch::async, [&] { pins.wait_for_none(); });
+  BOOST_TEST(!ends(later, 50ms));
+  pins.remove(meanwhile);
+  BOOST_TEST(ends(later, 10s));
+}
+
+BOOST_AUTO_TEST_CASE(a_wait_for_pins_ends_beside_another_one) {
+  sluice::detail::pin_count pins;
+  for (int round = 0; round < 100; ++round) {
+    const auto first = pins.add();
+    auto a = std::async(std::launch::async, [&] { pins.wait_for_none(); });
+    auto b = std::async(std::launch::async, [&] { pins.wait_for_none(); });
+    const auto second = pins.add();
+    pins.remove(first);
+    pins.remove(second);
+    BOOST_REQUIRE(ends(a, 10s));
+    BOOST_REQUIRE(ends(b, 10s));
+  }
+}
 
 BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_select_of_it) {
   auto a = sluice::make_channel<int>();

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -23,12 +24,13 @@ using namespace std::chrono_literals;
 // timer is set meanwhile, later than the first: the alarm still suits it.
 BOOST_AUTO_TEST_CASE(a_timer_set_while_the_alarm_is_being_unset_goes_off) {
   asio::io_context io;
-  sluice::timer last(io, 50ms);
+  sluice::timer last(io, 1s);
+  io.poll();  // it has an alarm now
   bool fired = false;
   sluice_test::hold here("alarm: chosen");
   std::thread stopper([&] { last.stop(); });
   here.wait_until_held();
-  auto later = sluice::after_func(io, 60ms, [&] { fired = true; });
+  auto later = sluice::after_func(io, 1100ms, [&] { fired = true; });
   here.release();
   stopper.join();
   io.run_for(10s);
@@ -36,12 +38,12 @@ BOOST_AUTO_TEST_CASE(a_timer_set_while_the_alarm_is_being_unset_goes_off) {
 }
 
 // The watch has found nothing and is held before it ends; meanwhile a goroutine puts another one
-// behind itself and goes on.
+// behind itself and goes on. Three threads: one that wants to steal waits for the watch.
 BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
   asio::io_context io;
   auto guard = asio::make_work_guard(io);
-  std::thread first([&] { io.run(); });
-  std::thread second([&] { io.run(); });
+  std::array<std::thread, 3> threads;
+  for (auto& t : threads) t = std::thread([&] { io.run(); });
   std::promise<void> over;
   std::atomic<bool> hiding = false;
   std::atomic<bool> ran = false;
@@ -71,6 +73,5 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
   end_of_watch.release();
   over.get_future().wait();
   guard.reset();
-  first.join();
-  second.join();
+  for (auto& t : threads) t.join();
 }

@@ -2,19 +2,27 @@
 #include <sluice/context.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
+#include <sluice/select.hpp>
+#include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
+#include "support.hpp"
+
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,6 +33,7 @@ namespace {
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 using sluice::error_code;
+using sluice::task;
 
 struct outcome {
   int calls = 0;
@@ -162,6 +171,61 @@ BOOST_AUTO_TEST_CASE(has_no_executor_and_serves_those_who_have_one) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(has_no_executor_for_what_was_deferred_before) {
+  const sluice_test::watchdog dog;
+  for (const bool on_strand : {false, true}) {
+    auto io = std::make_unique<asio::io_context>();
+    auto ch = on_strand ? sluice::make_channel<int>(asio::make_strand(*io), 1)
+                        : sluice::make_channel<int>(*io, 1);
+    auto receive = ch.async_receive(asio::deferred);
+    auto send = ch.async_send(1, asio::deferred);
+    auto select = sluice::select(ch.receive(), ch.receive())(asio::deferred);
+    auto limited = sluice::timeout(ch.receive(), 1h)(asio::deferred);
+    io.reset();
+    // They are told so on the system executor.
+    std::atomic<int> told = 0;
+    const auto note = [&](const error_code& e, auto&&...) {
+      if (e == sluice::error::no_executor) ++told;
+    };
+    std::move(receive)(note);
+    std::move(send)(note);
+    std::move(select)(note);
+    std::move(limited)(note);
+    while (told != 4) std::this_thread::yield();
+  }
+}
+
+// What has no executor of its own takes that of the goroutine around it, which may have ended too.
+BOOST_AUTO_TEST_CASE(has_no_executor_for_what_its_goroutines_deferred) {
+  const sluice_test::watchdog dog;
+  for (const bool on_strand : {false, true}) {
+    auto io = std::make_unique<asio::io_context>();
+    std::atomic<int> told = 0;
+    const auto note = [&](const error_code& e, auto&&...) {
+      if (e == sluice::error::no_executor) ++told;
+    };
+    std::vector<std::function<void()>> launches;
+    const auto keep = [&](auto&& operation) {
+      auto kept = std::make_shared<std::decay_t<decltype(operation)>>(std::move(operation));
+      launches.emplace_back([kept, note] { std::move (*kept)(note); });
+    };
+    const auto defer = [&]() -> task<> {
+      keep(sluice::sleep_for(1h)(asio::deferred));
+      keep(sluice::channel<int>().async_receive(asio::deferred));
+      keep(sluice::timeout(sluice::sleep_for(1h), 2h)(asio::deferred));
+      co_return;
+    };
+    if (on_strand)
+      sluice::go(asio::make_strand(*io), defer);
+    else
+      sluice::go(*io, defer);
+    io->run();
+    io.reset();
+    for (const auto& launch : launches) launch();
+    while (told != 3) std::this_thread::yield();
+  }
+}
+
 BOOST_AUTO_TEST_CASE(is_passed_over_by_a_function_of_a_go_context) {
   auto parent = sluice::with_cancel(sluice::context::background());
   auto alive = std::make_shared<int>();
@@ -213,6 +277,25 @@ BOOST_AUTO_TEST_CASE(completes_as_cancelled_when_it_begins_later) {
   io.run();
   BOOST_TEST(received.calls == 1);
   BOOST_TEST((received.error == asio::error::operation_aborted));
+}
+
+// There is nothing that it could wait for until its limit.
+BOOST_AUTO_TEST_CASE(ends_its_timeout) {
+  asio::io_context io;
+  outcome before, after;
+  auto ch = sluice::make_channel<int>(io);
+  sluice::timeout(ch.receive(), std::chrono::hours(1))(before.handler());
+  auto op = sluice::timeout(ch.receive(), std::chrono::hours(1));
+  io.poll();
+  BOOST_TEST(before.calls == 0);
+  ch = {};
+  std::move(op)(after.handler());
+  io.restart();
+  io.run();
+  for (const auto& o : {before, after}) {
+    BOOST_TEST(o.calls == 1);
+    BOOST_TEST((o.error == asio::error::operation_aborted));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(leaves_no_future_behind) {

@@ -1,3 +1,4 @@
+#include <sluice/bind_context.hpp>
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
@@ -9,14 +10,20 @@
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
+#include <sluice/worker_pool.hpp>
 
 #include "counting_allocator.hpp"
 #include "goroutine/helpers.hpp"
 #include "goroutine/own_context.hpp"
 
 #include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/test/unit_test.hpp>
@@ -26,6 +33,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // Completion handlers, thread pools and other contexts that end while something waits.
@@ -441,6 +449,183 @@ BOOST_AUTO_TEST_CASE(of_the_users_own_making_may_destroy_what_comes_after_their_
     BOOST_TEST(alive == 0);
     BOOST_TEST(!resumed);
   }
+}
+
+// The thread that wakes them holds off the end of that context until it has done so.
+BOOST_AUTO_TEST_CASE(of_the_users_own_making_destroy_the_handlers_that_they_refused) {
+  const watchdog dog;
+  for (int kind = 0; kind < 6; ++kind) {
+    auto ch = make_channel<int>();
+    auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+    asio::cancellation_signal signal;
+    asio::thread_pool threads(1);
+    sluice::worker_pool<int, void> pool(threads, {}, [](int) {});
+    std::atomic<int> alive = 0;
+    std::atomic<int> calls = 0;
+    {
+      own_context context;
+      const auto handler = [&] {
+        return asio::bind_executor(context.get_executor(), counting(alive, calls));
+      };
+      if (kind == 0 || kind == 1)
+        ch.async_receive(handler());
+      else if (kind == 2)
+        ch.async_receive(asio::bind_cancellation_slot(signal.slot(), handler()));
+      else if (kind == 3)
+        ctx.done()(handler());
+      else if (kind == 4)
+        sluice::select(ch.receive(), ch.receive())(handler());
+      context.join();
+      if (kind == 5) pool.submit(1)(handler());
+      if (kind == 0 || kind == 4)
+        ch.try_send(1);
+      else if (kind == 1)
+        ch.close();
+      else if (kind == 2)
+        signal.emit(asio::cancellation_type::all);
+      else if (kind == 3)
+        cancel();
+      else if (kind == 5)
+        threads.join();
+      BOOST_TEST(alive == 1);
+    }
+    BOOST_TEST(alive == 0);
+    BOOST_TEST(calls == 0);
+  }
+}
+
+namespace {
+
+/// An executor that keeps its context.
+struct owning_executor {
+  std::shared_ptr<asio::io_context> context;
+
+  template <class F>
+  void execute(F&& f) const {
+    asio::post(*context, std::forward<F>(f));
+  }
+  [[nodiscard]] asio::io_context& query(asio::execution::context_t) const noexcept {
+    return *context;
+  }
+  [[nodiscard]] static constexpr asio::execution::blocking_t query(
+      asio::execution::blocking_t) noexcept {
+    return asio::execution::blocking.never;
+  }
+  [[nodiscard]] owning_executor require(asio::execution::blocking_t::never_t) const {
+    return *this;
+  }
+  friend bool operator==(const owning_executor& a, const owning_executor& b) noexcept {
+    return a.context == b.context;
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(may_be_kept_by_the_executor_of_a_channel) {
+  const watchdog dog;
+  auto context = std::make_shared<asio::io_context>();
+  const std::weak_ptr<asio::io_context> ended = context;
+  static_cast<void>(make_channel<int>(*context));  // now its own executor is known
+  auto ch = make_channel<int>(owning_executor{std::move(context)});
+  BOOST_TEST(!ended.expired());
+  ch = {};
+  BOOST_TEST(ended.expired());
+
+  context = std::make_shared<asio::io_context>();
+  const std::weak_ptr<asio::io_context> beneath_a_strand = context;
+  static_cast<void>(make_channel<int>(*context));
+  ch = make_channel<int>(asio::make_strand(owning_executor{std::move(context)}));
+  BOOST_TEST(!beneath_a_strand.expired());
+  ch = {};
+  BOOST_TEST(beneath_a_strand.expired());
+}
+
+namespace {
+
+/// An executor that keeps its context, and on another thread has called and destroyed what it is
+/// given when `execute` returns.
+struct quick_executor {
+  std::shared_ptr<asio::execution_context> context;
+
+  template <class F>
+  void execute(F&& f) const {
+    auto given = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
+    std::thread([g = std::move(given)]() mutable {
+      std::move (*g)();
+      g.reset();
+    }).join();
+  }
+  [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
+    return *context;
+  }
+  [[nodiscard]] static constexpr asio::execution::blocking_t query(
+      asio::execution::blocking_t) noexcept {
+    return asio::execution::blocking.never;
+  }
+  [[nodiscard]] quick_executor require(asio::execution::blocking_t::never_t) const { return *this; }
+  friend bool operator==(const quick_executor& a, const quick_executor& b) noexcept {
+    return a.context == b.context;
+  }
+};
+
+}  // namespace
+
+// Whoever wakes has the last copy of the executor then.
+BOOST_AUTO_TEST_CASE(may_be_kept_by_the_executor_of_who_is_woken) {
+  const watchdog dog;
+  for (int kind = 0; kind < 4; ++kind) {
+    auto context = std::make_shared<asio::execution_context>();
+    const std::weak_ptr<asio::execution_context> ended = context;
+    asio::io_context io;
+    asio::steady_timer timer(io, 1h);
+    const auto ch = make_channel<int>();
+    auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+    int calls = 0;
+    {
+      const quick_executor ex{std::move(context)};
+      const auto handler = [&] { return asio::bind_executor(ex, [&](auto&&...) { ++calls; }); };
+      if (kind == 0)
+        ch.async_receive(handler());
+      else if (kind == 1)
+        sluice::select(ch.receive(), ch.receive())(handler());
+      else if (kind == 2)
+        sluice::go(ex, [&]() -> task<> {
+          static_cast<void>(co_await ch.receive());
+          ++calls;
+        });
+      else
+        timer.async_wait(sluice::bind_context(ctx, handler()));
+    }
+    BOOST_TEST(!ended.expired());
+    error_code e;
+    if (kind == 1)
+      ch.close();
+    else if (kind == 3)
+      cancel();
+    else
+      ch.try_send(1, e);
+    run(io);
+    BOOST_TEST(calls == 1);
+    BOOST_TEST(ended.expired());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(of_the_users_own_making_that_refuse_handlers_let_others_run_out) {
+  const watchdog dog;
+  std::atomic<int> alive = 0;
+  std::atomic<int> calls = 0;
+  {
+    own_context context;
+    asio::io_context io;
+    const auto ch = make_channel<int>(io);
+    ch.async_receive(asio::bind_executor(context.get_executor(), counting(alive, calls)));
+    context.join();
+    ch.try_send(1);
+    run(io);
+    BOOST_TEST(alive == 1);
+  }
+  BOOST_TEST(alive == 0);
+  BOOST_TEST(calls == 0);
 }
 
 // Nothing is left of the timers but their handles.

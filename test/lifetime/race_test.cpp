@@ -5,12 +5,15 @@
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/this_goroutine.hpp>
+#include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
 #include "goroutine/helpers.hpp"
+#include "goroutine/own_context.hpp"
 #include "sync_helpers.hpp"
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -22,6 +25,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -287,6 +292,114 @@ BOOST_AUTO_TEST_CASE(of_a_wait_group_with_the_member_that_lets_its_waiter_go_on)
   });
   run(io, 3);
   BOOST_TEST(done == 2 * n);
+}
+
+namespace {
+
+/// A channel that another thread uses while its context ends, with handlers that have no executor
+/// but the channel's.
+struct channel_of_an_ending_context {
+  std::atomic<int> alive = 0;
+  sluice::channel<int> ch;
+  std::unique_ptr<asio::io_context> io;
+
+  auto handler() {
+    return [here = witness(alive)](auto&&...) {};
+  }
+
+  /// Round by round: `set_up(round)` makes the channel in the new context, `use(round)` runs on the
+  /// other thread.
+  template <class SetUp, class Use>
+  void fight(std::uint64_t seed, SetUp set_up, Use use) {
+    random_numbers random(seed);
+    std::size_t round = 0;
+    const std::size_t fought = duel::fight(
+        rounds(4000, 400),
+        [&] {
+          ch = {};
+          io = std::make_unique<asio::io_context>(2);
+          set_up(++round);
+        },
+        [&] { io.reset(); },
+        [&] {
+          for (auto k = random.below(30); k != 0; --k) random.pause();
+          use(round);
+        },
+        [] {});
+    BOOST_TEST(fought > 0u);
+  }
+};
+
+}  // namespace
+
+// What is refused because the context is ending is destroyed by that end.
+BOOST_AUTO_TEST_CASE(with_a_thread_that_wakes_handlers_of_its_channels) {
+  const watchdog dog;
+  channel_of_an_ending_context it;
+  it.fight(
+      9,
+      [&](std::size_t round) {
+        if (round % 3 == 0)
+          it.ch = sluice::make_channel<int>(*it.io);
+        else if (round % 3 == 1)
+          it.ch = sluice::make_channel<int>(asio::make_strand(*it.io));
+        else
+          it.ch = sluice::make_channel<int>(asio::any_io_executor(asio::make_strand(*it.io)));
+        for (int i = 0; i < 10; ++i) {
+          it.ch.async_receive(it.handler());
+          sluice::timeout(it.ch.receive(), 1h)(it.handler());
+        }
+      },
+      [&](std::size_t) {
+        error_code e;
+        while (it.ch.try_send(1, e)) continue;
+      });
+  BOOST_TEST(it.alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(with_a_thread_that_begins_to_wait_on_its_channels) {
+  const watchdog dog;
+  channel_of_an_ending_context it;
+  it.fight(
+      8,
+      [&](std::size_t round) {
+        it.ch = round % 2 == 0 ? sluice::make_channel<int>(*it.io)
+                               : sluice::make_channel<int>(asio::make_strand(*it.io));
+      },
+      [&](std::size_t round) {
+        if (round % 3 == 0)
+          it.ch.async_receive(it.handler());
+        else if (round % 3 == 1)
+          sluice::select(it.ch.receive(), it.ch.receive())(it.handler());
+        else
+          sluice::timeout(it.ch.receive(), 1h)(it.handler());
+      });
+  // Those that came too late are told so on the system executor.
+  while (it.alive != 0) std::this_thread::yield();
+}
+
+// Nobody else may make what a timer needs of such a context while that ends.
+BOOST_AUTO_TEST_CASE(of_the_users_own_making_with_a_thread_that_sets_its_first_timer) {
+  const watchdog dog;
+  std::atomic<int> alive = 0;
+  random_numbers random(10);
+  std::unique_ptr<own_context> context;
+  sluice::channel<int> ch;
+  const std::size_t fought = duel::fight(
+      rounds(400, 100),
+      [&] {
+        ch = {};
+        context = std::make_unique<own_context>();
+        ch = sluice::make_channel<int>(*context);
+      },
+      [&] { context.reset(); },
+      [&] {
+        for (auto k = random.below(30); k != 0; --k) random.pause();
+        sluice::timeout(ch.receive(), 1h)([here = witness(alive)](auto&&...) {});
+      },
+      [] {});
+  BOOST_TEST(fought > 0u);
+  while (alive != 0) std::this_thread::yield();
 }
 
 // Its timers are stopped, set again, or dropped with what holds them.

@@ -29,25 +29,27 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
                               void* (*function)(void*), void* argument) noexcept {
   using create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   static const auto real = reinterpret_cast<create>(dlsym(RTLD_NEXT, "pthread_create"));
-  if (threads_left.load() == 0) return EAGAIN;
+  if (threads_left.load() == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for those that are there
+    return EAGAIN;
+  }
   if (threads_left.load() > 0) --threads_left;
   return real(thread, attributes, function, argument);
 }
 
-BOOST_AUTO_TEST_CASE(main_does_not_run_to_its_end_if_a_thread_cannot_be_started) {
+BOOST_AUTO_TEST_CASE(main_does_not_begin_if_a_thread_cannot_be_started) {
   for (const int started : {0, 1, 2}) {
-    bool ended = false;
+    bool begun = false;
     threads_left = started;
     BOOST_CHECK_THROW(sluice::run(
                           [&]() -> sluice::task<int> {
-                            co_await sluice::sleep_for(std::chrono::seconds(2));
-                            ended = true;
+                            begun = true;
                             co_return 7;
                           },
                           4),
                       std::system_error);
     threads_left = -1;
-    BOOST_TEST(!ended);
+    BOOST_TEST(!begun);
   }
 }
 

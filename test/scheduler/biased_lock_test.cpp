@@ -1,4 +1,4 @@
-#include <sluice/detail/biased_lock.hpp>
+#include <sluice/detail/base/biased_lock.hpp>
 
 #include "../support.hpp"
 

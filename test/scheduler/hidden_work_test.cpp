@@ -1,6 +1,7 @@
 #include <sluice.hpp>
 
 #include "goroutine/helpers.hpp"
+#include "manual_executor.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/buffer.hpp>
@@ -14,10 +15,13 @@
 #include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -211,6 +215,76 @@ BOOST_AUTO_TEST_CASE(a_sleeper_is_woken_while_the_one_that_ran_behind_it_compute
   world.end();
 }
 
+// The other thread is woken by nothing but a watch, which comes every 3 ms.
+BOOST_AUTO_TEST_CASE(is_not_looked_for_behind_a_goroutine_that_yields_alone) {
+  two_threads first_ones(true);
+  asio::io_context& io = first_ones.io;
+  first_ones.end();
+  io.restart();
+  std::atomic<bool> over = false;
+  std::atomic<std::thread::id> runs_on;
+  sluice::go(io, [&]() -> sluice::task<> {
+    const auto end = steady::now() + 300ms;
+    while (steady::now() < end) {
+      runs_on = std::this_thread::get_id();
+      co_await sluice::this_goroutine::yield();
+    }
+    over = true;
+  });
+  std::atomic<int> turns_of_others = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 2; ++i)
+      threads.emplace_back([&] {
+        while (!over)
+          if (io.run_one_for(100ms) != 0 && runs_on.load() != std::this_thread::get_id())
+            ++turns_of_others;
+      });
+  }
+  BOOST_TEST(turns_of_others < 30);
+}
+
+// A function goes on after it has run a goroutine of a user's executor.
+BOOST_AUTO_TEST_CASE(a_sleeper_is_woken_while_the_function_that_ran_it_computes) {
+  two_threads world(true);
+  const sluice_test::manual_executor manual(world.io);
+  std::atomic<bool> woken = false;
+  std::atomic<bool> over = false;
+  bool in_time = false;
+  sluice::go(manual, [&]() -> sluice::task<> {
+    co_await sluice::sleep_for(10ms);
+    woken = true;
+  });
+  asio::post(sluice::get_executor(world.io), [&] {
+    manual.run_one();
+    const auto end = steady::now() + patience;
+    while (!woken && steady::now() < end) manual.run_one();
+    in_time = woken;
+    over = true;
+  });
+  while (!over) std::this_thread::yield();
+  BOOST_TEST(in_time);
+  world.end();
+}
+
+// A watch over what a handler has made ready does not hold up the end of the event loop.
+BOOST_AUTO_TEST_CASE(is_not_watched_for_any_longer_than_there_is_work) {
+  asio::io_context io;
+  const auto run_once = [&] {
+    asio::post(io, [&] { sluice::go(io, []() -> sluice::task<> { co_return; }); });
+    const auto begin = steady::now();
+    io.run();
+    io.restart();
+    return steady::now() - begin;
+  };
+  run_once();
+  std::jthread(run_once).join();
+  std::vector<steady::duration> runs(51);
+  for (auto& r : runs) r = run_once();
+  std::ranges::nth_element(runs, runs.begin() + 25);
+  BOOST_TEST((runs[25] < 2ms));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(nested_event_loop)
@@ -260,6 +334,119 @@ BOOST_AUTO_TEST_CASE(serves_what_was_woken_before_it_or_by_its_handlers) {
         BOOST_TEST(steps_done(in_goroutine, in_handler, [](auto& io) { io.poll(); }) == 200);
         BOOST_TEST(steps_done(in_goroutine, in_handler,
                               [](auto& io) { io.run_one_for(std::chrono::seconds(1)); }) == 200);
+      }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// A context whose deadline passes calls functions of the user's, who knows nothing of the timers'
+// alarm that has woken them.
+BOOST_AUTO_TEST_SUITE(a_function_that_a_deadline_calls)
+
+namespace {
+
+/// Has the deadline of a context that nothing else is bound to call a function.
+class called_at_deadline {
+ public:
+  called_at_deadline(asio::io_context& io, steady::time_point deadline, std::function<void()> f) {
+    sluice::go(io, [this, deadline, f]() -> sluice::task<> {
+      context_.emplace(sluice::with_deadline(sluice::context::background(), deadline));
+      callback_.emplace(sluice::stop_token_of(context_->ctx), f);
+      co_return;
+    });
+  }
+
+ private:
+  std::optional<sluice::cancellable_context> context_;
+  std::optional<std::stop_callback<std::function<void()>>> callback_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(does_not_hold_up_later_timers) {
+  two_threads world(true);
+  std::atomic<bool> slept = false;
+  std::atomic<bool> over = false;
+  bool in_time = false;
+  const auto start = steady::now();
+  const called_at_deadline caller(world.io, start + 10ms, [&] {
+    in_time = hold_thread_until(slept);
+    over = true;
+  });
+  sluice::go(world.io, [&]() -> sluice::task<> {
+    co_await sluice::sleep_until(start + 50ms);
+    slept = true;
+  });
+  while (!over) std::this_thread::yield();
+  BOOST_TEST(in_time);
+  world.end();
+}
+
+BOOST_AUTO_TEST_CASE(does_not_hide_what_is_due_at_the_same_time) {
+  for (const bool known : {false, true})
+    for (const bool first : {false, true})
+      BOOST_TEST_CONTEXT("threads known " << known << ", sleeper first " << first) {
+        two_threads world(known);
+        std::atomic<int> slept = 0;
+        std::atomic<bool> all_slept = false;
+        std::atomic<bool> over = false;
+        bool in_time = false;
+        const auto at = steady::now() + 20ms;
+        const auto sleep = [&] {
+          sluice::go(world.io, [&]() -> sluice::task<> {
+            co_await sluice::sleep_until(at);
+            all_slept = ++slept == 3;
+          });
+        };
+        for (int i = 0; first && i < 3; ++i) sleep();
+        const called_at_deadline caller(world.io, at, [&] {
+          in_time = hold_thread_until(all_slept);
+          over = true;
+        });
+        for (int i = 0; !first && i < 3; ++i) sleep();
+        while (!over) std::this_thread::yield();
+        BOOST_TEST(in_time);
+        world.end();
+      }
+}
+
+// What a context with one thread is given by a handler waits in a list of that handler's.
+BOOST_AUTO_TEST_CASE(may_be_the_first_of_its_context_in_a_handler_that_runs_the_event_loop) {
+  asio::io_context io(1);
+  bool woke = false;
+  asio::post(io, [&] {
+    sluice::sleep_for(1ms)(asio::bind_executor(io, [&](auto) { woke = true; }));
+    while (!woke && io.run_one_for(20s) != 0) continue;
+    BOOST_TEST(woke);
+  });
+  io.run();
+}
+
+BOOST_AUTO_TEST_CASE(may_run_the_event_loop_until_a_sleep_ends) {
+  for (const bool others_run : {false, true})
+    for (const bool at_once : {false, true})
+      BOOST_TEST_CONTEXT("others run " << others_run << ", at once " << at_once) {
+        asio::io_context io;
+        bool slept = false;
+        bool called = false;
+        bool in_time = false;
+        const auto start = steady::now();
+        const called_at_deadline caller(io, start + 10ms, [&] {
+          called = true;
+          const auto end = steady::now() + patience;
+          while (!slept && steady::now() < end) io.run_one_for(10ms);
+          in_time = slept;
+        });
+        sluice::go(io, [&]() -> sluice::task<> {
+          co_await sluice::sleep_until(start + (at_once ? 10ms : 30ms));
+          slept = true;
+        });
+        for (int i = 0; others_run && i < 2; ++i)
+          sluice::go(io, [&]() -> sluice::task<> {
+            while (!called) co_await sluice::this_goroutine::yield();
+          });
+        io.run();
+        BOOST_TEST(in_time);
       }
 }
 

@@ -3,7 +3,7 @@
 #include "helpers.hpp"
 
 #include <sluice/context.hpp>
-#include <sluice/detail/operation.hpp>
+#include <sluice/detail/operation/operation.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>

@@ -5,8 +5,8 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
-#include <sluice/detail/scheduler.hpp>
-#include <sluice/detail/timer_queue.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/timer_queue.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timeout.hpp>
 
@@ -301,13 +301,9 @@ namespace {
 
 /// A timer of the queue alone, on a clock that the test sets.
 struct node : sluice::detail::timer_node {
-  node() : timer_node(&fire) {}
-  static void fire(timer_node& n, sluice::detail::wake_list&) noexcept {
-    auto& self = static_cast<node&>(n);
-    ++self.fired;
-    self.reference->erase(self.place);
-    *self.last = std::max(*self.last, self.deadline);
-  }
+  node() : timer_node(counted) {}
+
+  static const kind counted;
 
   int fired = 0;
   std::multimap<clock::time_point, node*>* reference = nullptr;
@@ -315,18 +311,32 @@ struct node : sluice::detail::timer_node {
   clock::time_point* last = nullptr;
 };
 
+const node::kind node::counted{
+    [](timer_node& n) noexcept {
+      auto& self = static_cast<node&>(n);
+      self.reference->erase(self.place);
+      *self.last = std::max(*self.last, self.deadline);
+      return true;
+    },
+    [](timer_node& n) noexcept { ++static_cast<node&>(n).fired; },
+};
+
 /// Fires all that is due at `now`, batch by batch.
 void fire_due(sluice::detail::timer_queue& queue, clock::time_point now) {
-  sluice::detail::wake_list wakes;
-  do queue.fire_some(now, wakes);
-  while (queue.next() <= now);
+  do {
+    for (auto* due = queue.claim_some(now); due;) {
+      auto& n = *std::exchange(due, due->next_due);
+      n.functions->fire(n);
+    }
+  } while (queue.next() <= now);
 }
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
   asio::io_context io;
-  sluice::detail::timer_queue queue(sluice::detail::scheduler::of(io), [] {});
+  sluice::detail::timer_queue queue(
+      io, [] {}, [] { return true; }, [] {});
   std::multimap<clock::time_point, node*> reference;
   clock::time_point last{};
   const clock::time_point start(100h);
@@ -352,7 +362,8 @@ BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
 
 BOOST_AUTO_TEST_CASE(agrees_with_a_sorted_map_under_random_insertions_and_removals) {
   asio::io_context io;
-  sluice::detail::timer_queue queue(sluice::detail::scheduler::of(io), [] {});
+  sluice::detail::timer_queue queue(
+      io, [] {}, [] { return true; }, [] {});
   random_numbers random(7);
   std::multimap<clock::time_point, node*> reference;
   clock::time_point now(1h);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
-#include <sluice/detail/scheduler.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>
 

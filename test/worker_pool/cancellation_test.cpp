@@ -174,10 +174,10 @@ BOOST_AUTO_TEST_CASE(is_counted_from_when_a_worker_begins_the_job) {
   const work quick = []() -> task<int> { co_return 2; };
   submitter first, second;
   p.submit(hold)(first.token());
-  p.submit(quick, 1ms)(second.token());
+  p.submit(quick, 50ms)(second.token());
   int told_while_queued = 0;
   sluice::go(io, [&]() -> task<> {
-    co_await sluice::sleep_for(5ms);
+    co_await sluice::sleep_for(60ms);
     told_while_queued = second.times;
     g.open();
   });
@@ -239,47 +239,65 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_job_that_ignores_its_cancellation)
 
+// On a busy machine its time may run out before its first step: then once more, with more of it.
 BOOST_AUTO_TEST_CASE(is_told_about_at_once_replaced_counted_and_waited_for_by_stop) {
-  asio::io_context io;
-  gate g(io);
-  any_pool p(io, {.job_timeout = 1ms}, do_it);
-  const work stubborn = [&]() -> task<int> {
-    co_await g.pass_stubbornly();
-    co_return 1;
-  };
-  const work quick = []() -> task<int> { co_return 2; };
-  submitter first, second, third;
-  bool stopped = false;
-  sluice::worker_pool_stats before{};
-  p.submit(stubborn)(first.token());
-  p.submit(stubborn)(second.token());
-  sluice::go(io, [&]() -> task<> {
-    while (second.times == 0) co_await sluice::sleep_for(1ms);
-    const int two = co_await p.submit(quick);
-    BOOST_TEST(two == 2);
-    p.submit(quick)(third.token());
-    before = p.stats();
-    sluice::go([&]() -> task<> {
-      co_await p.stop();
-      stopped = true;
+  const auto begin_both = [](std::chrono::milliseconds limit) {
+    asio::io_context io;
+    gate g(io);
+    any_pool p(io, {.workers = 1, .job_timeout = limit}, do_it);
+    const work stubborn = [&]() -> task<int> {
+      co_await g.pass_stubbornly();
+      co_return 1;
+    };
+    const work quick = []() -> task<int> { co_return 2; };
+    submitter first, second, third;
+    bool begun = true;
+    bool stopped = false;
+    sluice::worker_pool_stats before{};
+    p.submit(stubborn)(first.token());
+    p.submit(stubborn)(second.token());
+    sluice::go(io, [&]() -> task<> {
+      while (p.stats().overdue < 2) {
+        if (p.stats().running + p.stats().queued == 0) {
+          begun = false;
+          g.open();
+          co_return;
+        }
+        co_await sluice::sleep_for(1ms);
+      }
+      BOOST_TEST(first.times == 1);
+      BOOST_TEST(second.times == 1);
+      const int two = co_await p.submit(quick, for_ever);
+      BOOST_TEST(two == 2);
+      p.submit(quick, for_ever)(third.token());
+      before = p.stats();
+      sluice::go([&]() -> task<> {
+        co_await p.stop();
+        stopped = true;
+      });
+      while (third.times == 0) co_await sluice::sleep_for(1ms);
+      BOOST_TEST(!stopped);
+      g.open();
     });
-    co_await sluice::sleep_for(1ms);
-    BOOST_TEST(!stopped);
+    run(io);
+    if (!begun) return false;
+    BOOST_TEST(stopped);
     BOOST_TEST(third.last == fate::done);
-    g.open();
-  });
-  run(io);
-  BOOST_TEST(stopped);
-  BOOST_TEST(before.overdue == 2u);
-  BOOST_TEST(before.timed_out == 2u);
-  BOOST_TEST(first.times == 1);
-  BOOST_TEST(first.last == fate::out_of_time);
-  BOOST_TEST(second.times == 1);
-  const auto after = p.stats();
-  BOOST_TEST(after.overdue == 0u);
-  BOOST_TEST(after.running == 0u);
-  BOOST_TEST(after.timed_out == 2u);
-  BOOST_TEST(after.done == 2u);
+    BOOST_TEST(before.overdue == 2u);
+    BOOST_TEST(before.timed_out == 2u);
+    BOOST_TEST(first.times == 1);
+    BOOST_TEST(first.last == fate::out_of_time);
+    BOOST_TEST(second.times == 1);
+    BOOST_TEST(second.last == fate::out_of_time);
+    const auto after = p.stats();
+    BOOST_TEST(after.overdue == 0u);
+    BOOST_TEST(after.running == 0u);
+    BOOST_TEST(after.timed_out == 2u);
+    BOOST_TEST(after.done == 2u);
+    return true;
+  };
+  auto limit = 1ms;
+  while (!begin_both(limit)) limit *= 2;
 }
 
 BOOST_AUTO_TEST_CASE(keeps_its_own_outcome_if_it_was_cancelled_by_its_submitter) {

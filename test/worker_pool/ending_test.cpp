@@ -454,4 +454,32 @@ BOOST_AUTO_TEST_CASE(of_the_submitter_ends_nothing_in_the_pool) {
   BOOST_TEST(all.p->stats().cancelled == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(before_its_pool_stops_that) {
+  for (const bool on_a_strand : {false, true}) {
+    asio::io_context other;
+    std::optional<int_pool> p;
+    auto io = std::make_unique<asio::io_context>();
+    const auto same = [](int n) { return n; };
+    if (on_a_strand)
+      p.emplace(asio::make_strand(*io), sluice::worker_pool_options{}, same);
+    else
+      p.emplace(*io, sluice::worker_pool_options{}, same);
+    auto first = p->submit(1)(asio::use_future);
+    run(*io);
+    BOOST_TEST(first.get() == 1);  // told on another thread, which has the strand until then
+    io.reset();
+    int told = 0;
+    const auto note = [&](std::exception_ptr e, int) {
+      told += text_of(e).find("closed") != text_of(e).npos;
+    };
+    p->submit(1)(asio::bind_executor(other, note));
+    sluice::go(other, [&]() -> task<> {
+      told += co_await error_of(p->submit(1)) == sluice::error::closed;
+    });
+    BOOST_TEST(!p->try_submit(1, asio::bind_executor(other, note)));
+    run(other);
+    BOOST_TEST(told == 2);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,13 +15,31 @@ namespace {
 using sluice::channel;
 using sluice::task;
 
-// A timer that has gone off: all that a completion costs, and no wait.
-const measure::workload completion("asio_completion", [](const measure::setting& s) {
+/// Awaits `operation(timer)` again and again; the timer has gone off.
+template <class Operation>
+measure::results run_with_timer(const measure::setting& s, Operation operation) {
   return run(s, [&]() -> task<> {
     const auto strand = co_await boost::asio::this_coro::executor;
-    boost::asio::steady_timer timer(strand);
-    timer.expires_at(boost::asio::steady_timer::time_point::min());
-    for (std::size_t i = 0; i < s.size; ++i) co_await timer.async_wait(boost::asio::deferred);
+    boost::asio::steady_timer timer(strand, boost::asio::steady_timer::time_point::min());
+    for (std::size_t i = 0; i < s.size; ++i) co_await operation(timer);
+  });
+}
+
+// A timer that has gone off: all that a completion costs, and no wait.
+const measure::workload completion("asio_completion", [](const measure::setting& s) {
+  return run_with_timer(s, [](auto& timer) { return timer.async_wait(boost::asio::deferred); });
+});
+
+const measure::workload select_asio("select_asio", [](const measure::setting& s) {
+  const auto quiet = sluice::make_channel<std::int64_t>();
+  return run_with_timer(s, [&](auto& timer) {
+    return sluice::select(quiet.receive(), timer.async_wait(boost::asio::deferred));
+  });
+});
+
+const measure::workload timeout_asio("timeout_asio", [](const measure::setting& s) {
+  return run_with_timer(s, [](auto& timer) {
+    return sluice::timeout(timer.async_wait(boost::asio::deferred), std::chrono::seconds(1));
   });
 });
 

@@ -1,0 +1,96 @@
+#!/bin/bash
+# The check for what g++ 12 compiles wrongly finds the lines that say so, and no others.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! command -v clang-query-19 >/dev/null; then
+  echo "there is no clang-query-19"
+  exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cat >"$work/shapes.cpp" <<'END'
+#include <sluice/channel.hpp>
+#include <sluice/task.hpp>
+
+#include <functional>
+#include <string>
+
+using sluice::task;
+
+struct message {
+  std::string text;
+  int number;
+};
+struct constructed {
+  constructed(std::string t, int n) : text(std::move(t)), number(n) {}
+  std::string text;
+  int number;
+};
+struct trivial {
+  int a, b;
+};
+
+task<int> take(message m) { co_return m.number; }
+task<int> take_constructed(constructed m) { co_return m.number; }
+task<int> take_trivial(trivial t) { co_return t.a; }
+task<int> call(std::function<int()> f) { co_return f(); }
+
+task<> objects(sluice::channel<message> ch, sluice::channel<constructed> cc, std::string s) {
+  co_await take(message{s, 1});  // wrong
+  co_await take({s, 2});         // wrong
+  co_await ch.send({s, 3});      // wrong
+  co_await call([s] { return 4; });  // wrong
+  const message named{s, 5};
+  co_await take(named);
+  co_await take(message(named));
+  co_await ch.send(named);
+  co_await cc.send({s, 6});
+  co_await take_constructed(constructed(s, 7));
+  co_await take_trivial({8, 9});
+  co_await call([&s] { return static_cast<int>(s.size()); });
+  const auto closure = [s] { return 10; };
+  co_await call(closure);
+}
+
+task<std::string> conditional(bool yes, sluice::channel<std::string> ch) {
+  std::string a;
+  a = yes ? *co_await ch.receive() : std::string();  // wrong
+  const int n = yes ? co_await take_trivial({1, 2}) : 0;
+  if (n > 0) a = *co_await ch.receive();
+  co_return a;
+}
+
+task<> loop(sluice::channel<void> ch) {
+  while (co_await ch.receive()) ch.close();  // wrong
+  co_return;
+}
+task<> loop_until(sluice::channel<void> ch) {
+  do ch.close(); while (co_await ch.receive());  // wrong
+  co_return;
+}
+task<> branch(sluice::channel<void> ch) {
+  if (co_await ch.receive()) ch.close();  // wrong
+  co_return;
+}
+task<> loop_after_a_variable(sluice::channel<void> ch) {
+  int n = 0;
+  while (co_await ch.receive()) ++n;
+}
+task<> loop_with_a_variable(sluice::channel<void> ch) {
+  while (const auto v = co_await ch.receive()) {
+  }
+}
+
+int main() {}
+END
+
+status=0
+./gcc12_check "$work/shapes.cpp" >"$work/found" || status=$?
+cat "$work/found"
+((status == 1))
+diff <(grep -n '// wrong' "$work/shapes.cpp" | cut -d: -f1) \
+     <(sed -E 's/^.*shapes\.cpp:([0-9]+):.*/\1/' "$work/found" | sort -nu)
+
+grep -v '// wrong' "$work/shapes.cpp" >"$work/right.cpp"
+./gcc12_check "$work/right.cpp"
