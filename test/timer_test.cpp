@@ -235,6 +235,34 @@ BOOST_AUTO_TEST_CASE(may_outlive_its_context) {
   BOOST_TEST(ticking->channel().try_receive().has_value());
 }
 
+BOOST_AUTO_TEST_CASE(tells_handlers_that_its_context_has_ended_and_it_never_goes_off) {
+  asio::io_context elsewhere;
+  error_code told;
+  const auto tell = [&told](error_code e, auto&&...) { told = e; };
+  std::optional<asio::io_context> io(std::in_place);
+  timer t(*io, long_time);
+  std::optional<ticker> ticking(std::in_place, *io, long_time);
+  auto waited = t.receive()(asio::bind_executor(elsewhere, asio::use_future));
+  auto one_of_two =
+      select(t.receive(), ticking->receive())(asio::bind_executor(elsewhere, asio::use_future));
+  after(*io, long_time).async_receive(asio::bind_executor(elsewhere, tell));
+  io.reset();
+  const auto aborted = [](const sluice::system_error& e) {
+    return e.code() == asio::error::operation_aborted;
+  };
+  run(elsewhere);
+  BOOST_CHECK_EXCEPTION(waited.get(), sluice::system_error, aborted);
+  BOOST_CHECK_EXCEPTION(one_of_two.get(), sluice::system_error, aborted);
+  BOOST_TEST(told == asio::error::operation_aborted);
+
+  told = {};
+  t.reset(0s);
+  t.async_receive(asio::bind_executor(elsewhere, tell));
+  elsewhere.restart();
+  run(elsewhere);
+  BOOST_TEST(told == asio::error::operation_aborted);
+}
+
 BOOST_AUTO_TEST_CASE(ends_with_the_goroutine_that_owns_it_when_its_context_is_destroyed) {
   std::optional<asio::io_context> io(std::in_place);
   sluice::go(*io, []() -> task<> {

@@ -215,7 +215,8 @@ struct cancellable_context {
 
 /// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
- * The timer runs on `where`; without one on the running goroutine's scheduler.
+ * The timer runs on `where`; without one on the running goroutine's scheduler. Should that end before
+ * `t`, the context is done then, with `asio::error::operation_aborted`.
  * @param cause What `cause()` then gives; null means that the error is the cause. Go's
  * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc

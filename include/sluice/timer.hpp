@@ -133,6 +133,8 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
   virtual void go_off(clock::time_point now, wake_list& woken) = 0;
   /// Called afterwards, under no lock; again a little later if it throws `std::bad_alloc`.
   virtual void gone_off() {}
+  /// Its context has ended, so that it never goes off. Called under the lock.
+  virtual void end(wake_list&) noexcept {}
   /// Whether it lives while it is set, although nobody holds it.
   [[nodiscard]] virtual bool keeps_itself() const noexcept { return false; }
   /// Undoes what it did last, under the lock. @return False if that is too late.
@@ -142,8 +144,9 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 
  private:
   [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
-  void arm(const target_ptr& where, clock::time_point at);
+  [[nodiscard]] bool arm(const target_ptr& where, clock::time_point at);
   void on_shot(std::uint64_t generation);
+  void on_end_of_context() noexcept;
   void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
 
   const lasting_target where_;
@@ -168,6 +171,7 @@ class channel_timer final : public timer_state {
 
  private:
   void go_off(clock::time_point now, wake_list& woken) override;
+  void end(wake_list& woken) noexcept override;
   bool undo() noexcept override;
 
   channel_core* channel_ = nullptr;

@@ -424,22 +424,27 @@ bool channel_core::abandons(waiter& w) const noexcept {
 
 // Whoever comes to wait later finds under the lock that no handle is left. A select that waits for
 // a handler ends with the last of its channels to come to this.
+void channel_core::lose_handles(wake_list& woken) noexcept {
+  const std::lock_guard guard(lock_);
+  if (std::exchange(lost_handles_, true)) return;
+  for (waiter_list* const line : {&receivers_, &senders_})
+    for (waiter* w = line->front(); w;) {
+      waiter& here = *std::exchange(w, line->after(*w));
+      const bool ends = here.shared_claim
+                            ? here.shared_claim->loses_last_hope() && claim_whole(here)
+                            : abandons(here) && claim(here);
+      if (!ends) continue;
+      if (here.shared_claim) retain_state();  // its select finds it gone and gives that back
+      take_out(here);
+      woken.add(here);
+    }
+}
+
+// What the channel owns sends to it, and needs no handle.
 void channel_core::last_handle_gone() noexcept {
-  {
+  if (!owned_) {
     wake_list woken;
-    const std::lock_guard guard(lock_);
-    lost_handles_ = !owned_;
-    for (waiter_list* const line : {&receivers_, &senders_})
-      for (waiter* w = lost_handles_ ? line->front() : nullptr; w;) {
-        waiter& here = *std::exchange(w, line->after(*w));
-        const bool ends = here.shared_claim
-                              ? here.shared_claim->loses_last_hope() && claim_whole(here)
-                              : abandons(here) && claim(here);
-        if (!ends) continue;
-        if (here.shared_claim) retain_state();  // its select finds it gone and gives that back
-        take_out(here);
-        woken.add(here);
-      }
+    lose_handles(woken);
   }
   release_state();
 }

@@ -213,7 +213,12 @@ void context_state::set_deadline(const target_ptr& where, std::chrono::steady_cl
     deadline_cause_ = std::move(cause);
   }
   if (t <= scheduler::now()) return expire();
-  auto timer = std::make_shared<one_shot>(where, [self] { self->expire(); });
+  auto timer = std::make_shared<one_shot>(where, [self](one_shot::reason why) {
+    if (why == one_shot::reason::due)
+      self->expire();
+    else
+      self->cancel(asio::error::operation_aborted, nullptr);
+  });
   timer->start(t);
   {
     const std::lock_guard guard(lock_);

@@ -5,7 +5,7 @@
 
 namespace sluice::detail {
 
-one_shot::one_shot(const target_ptr& where, std::function<void()> f, bool again)
+one_shot::one_shot(const target_ptr& where, function f, bool again)
     : party(&fire, &where->owner()),
       parked_handler(&end_parked),
       ready_node(&run_due),
@@ -28,18 +28,19 @@ one_shot::~one_shot() {
   s->timers.unreserve();
 }
 
-void one_shot::start(std::chrono::steady_clock::time_point at) {
+bool one_shot::start(std::chrono::steady_clock::time_point at) {
   waiter_.deadline = at;
   {
     const std::lock_guard guard(home->timers.lock);
     sleep_functions.enlist(waiter_);
     if (home->try_add(static_cast<parked_handler&>(*this))) {
       kept_ = shared_from_this();
-      return;
+      return true;
     }
     home->timers.remove(waiter_);
   }
   function_ = nullptr;
+  return false;
 }
 
 // Whoever has fired it touches its waiter no more.
@@ -76,14 +77,15 @@ void one_shot::run_due(ready_node& n, worker* w) {
   const auto last = std::move(self.on_its_way_);
   if (!w || !self.home->remove(static_cast<parked_handler&>(self))) return;
   self.kept_.reset();
-  self.function_();
+  self.function_(reason::due);
 }
 
 void one_shot::end_parked(parked_handler& h) noexcept {
   auto& self = static_cast<one_shot&>(h);
   forget_waiter(self.waiter_, sleep_functions);
-  const auto function = std::move(self.function_);
+  const auto f = std::move(self.function_);
   const auto last = std::move(self.kept_);
+  f(reason::context_ends);
 }
 
 }  // namespace sluice::detail

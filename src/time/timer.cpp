@@ -20,11 +20,13 @@ timer_state::~timer_state() {
 
 bool timer_state::set(clock::duration d, clock::duration period) {
   std::shared_ptr<one_shot> was;
+  wake_list woken;
   const pinned_target home(where_);
   const std::lock_guard guard(lock_);
   const bool was_set = unset(was);
   period_ = period;
-  if (home) arm(*home, add_saturated(scheduler::now(), std::max(d, clock::duration::zero())));
+  const auto at = add_saturated(scheduler::now(), std::max(d, clock::duration::zero()));
+  if (!home || !arm(*home, at)) end(woken);
   return was_set;
 }
 
@@ -43,17 +45,23 @@ bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
   return was || undone;
 }
 
-void timer_state::arm(const target_ptr& where, clock::time_point at) {
+bool timer_state::arm(const target_ptr& where, clock::time_point at) {
   deadline_ = at;
   auto shot = std::make_shared<one_shot>(
       where,
       [self = weak_from_this(), generation = generation_,
-       kept = keeps_itself() ? shared_from_this() : nullptr] {
-        if (const auto state = self.lock()) state->on_shot(generation);
+       kept = keeps_itself() ? shared_from_this() : nullptr](one_shot::reason why) {
+        const auto state = self.lock();
+        if (!state) return;
+        if (why == one_shot::reason::due)
+          state->on_shot(generation);
+        else
+          state->on_end_of_context();
       },
       keeps_itself() || period_ > clock::duration::zero());
-  shot->start(at);
+  const bool starts = shot->start(at);
   shot_ = std::move(shot);
+  return starts;
 }
 
 // Ticks that were missed are skipped; the next is on the original phase. Nothing here needs memory
@@ -81,6 +89,12 @@ void timer_state::on_shot(std::uint64_t generation) {
   } catch (const std::bad_alloc&) {
     try_again(generation, std::move(was));
   }
+}
+
+void timer_state::on_end_of_context() noexcept {
+  wake_list woken;
+  const std::lock_guard guard(lock_);
+  end(woken);
 }
 
 void timer_state::try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept {
@@ -120,6 +134,10 @@ void channel_timer::detach() noexcept {
 
 void channel_timer::go_off(clock::time_point now, wake_list& woken) {
   if (channel_) channel_->offer(&now, woken);
+}
+
+void channel_timer::end(wake_list& woken) noexcept {
+  if (channel_) channel_->lose_handles(woken);
 }
 
 bool channel_timer::undo() noexcept {

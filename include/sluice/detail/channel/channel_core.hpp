@@ -90,6 +90,11 @@ class channel_core {
    * to receive it fails with the same exception, because its choice cannot be taken back. */
   [[nodiscard]] result try_send_new(boxed_ptr (*make_box)(void* from), void* from);
 
+  /// Nobody can send or receive any more but those that wait already: handlers that wait alone,
+  /// or come to, are told so, as cancelled.
+  /** For timers whose context has ended; whom it wakes is left to the caller. */
+  void lose_handles(wake_list& woken) noexcept;
+
   /// Takes back a box whose element could not be moved out: it is the next to be received.
   void give_back(boxed_ptr b) noexcept;
 
@@ -249,7 +254,8 @@ class channel_core {
 
   byte_lock lock_;
   std::atomic<bool> closed_{false};
-  bool lost_handles_ = false;  ///< and is no timer's
+  /// No handle is left, or for a timer's channel no context on which it could go off.
+  bool lost_handles_ = false;
   /// How many values there are to receive: those in the ring and those that came back.
   published<std::size_t> count_ = 0;
   std::size_t head_ = 0;

@@ -19,21 +19,26 @@ namespace sluice::detail {
 /**
  * The function may call the user's and take its time. So it is no part of what the timers' alarm
  * does, but a step of its own: of a drain, or on the executor if that is somebody else's. While it
- * is queued it keeps itself and is outstanding work; the context's end drops it.
+ * is queued it keeps itself and is outstanding work; the context's end calls it where it stands,
+ * because somebody on another context may wait for it.
  */
 class one_shot : public std::enable_shared_from_this<one_shot>,
                  private party,
                  private parked_handler,
                  private ready_node {
  public:
+  enum class reason : unsigned char { due, context_ends };
+  using function = std::function<void(reason)>;
+
   /// @param where The function waits for no strand.
+  /// @param f Throws only what may leave `run()`, and nothing as the context ends.
   /// @param again Whether the function may call `start_again`.
-  one_shot(const target_ptr& where, std::function<void()> f, bool again = false);
+  one_shot(const target_ptr& where, function f, bool again = false);
   ~one_shot();
 
-  /// Queues it, unless its context is ending: then it drops its function. Called once, by somebody
-  /// who knows that the scheduler is there. @throws std::bad_alloc
-  void start(std::chrono::steady_clock::time_point at);
+  /// Queues it, unless its context is ending: then it drops its function uncalled. Called once, by
+  /// somebody who knows that the scheduler is there. @return Whether it did. @throws std::bad_alloc
+  bool start(std::chrono::steady_clock::time_point at);
 
   /// Queues it once more. Called by its function, or right after that, once; needs no memory.
   void start_again(std::chrono::steady_clock::time_point at) noexcept;
@@ -49,7 +54,7 @@ class one_shot : public std::enable_shared_from_this<one_shot>,
   const std::shared_ptr<scheduler_link> home_link_;
   /// Where the function runs, unless that is the scheduler's own list.
   std::unique_ptr<const lasting_work> elsewhere_;
-  std::function<void()> function_;
+  function function_;
   sleep_waiter waiter_;
   const bool again_;
   /// While it is registered.
