@@ -588,7 +588,7 @@ class select_with_token {
     } catch (const std::bad_alloc&) {
       return asio::error::no_memory;
     } catch (...) {
-      return error::move_failed;
+      return error::initiation_failed;
     }
   }
   static void note_failure(error_code& e, const Derived& op) noexcept {
@@ -1008,8 +1008,9 @@ requires std::invocable < std::decay_t<Handler>
  *
  * @par Errors
  * That of the case; `asio::error::operation_aborted` if cancelled. With a token, in an
- * `error_code`: `error::move_failed` for a value whose move throws, `error::no_executor` if no case
- * and no goroutine has one.
+ * `error_code`: `error::move_failed` for a value whose move throws, `error::initiation_failed` for
+ * an Asio operation that throws as it is launched, `error::no_executor` if no case and no goroutine
+ * has one.
  *
  * @code
  * auto r = co_await sluice::select(ch1.receive(), ch2.send(v), sluice::sleep_for(1s),

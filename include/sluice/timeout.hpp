@@ -189,9 +189,10 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  *
  * @par Errors
  * `asio::error::timed_out` if the time ran out; otherwise those of `op`. With a token, in an
- * `error_code`: `error::move_failed` for a value whose move throws. The deadline of the
- * goroutine's context says `error::deadline_exceeded`, so a loop that tries again after its own
- * limit ends with its context; one that tries again after every error asks `ctx.err()`.
+ * `error_code`: `error::move_failed` for a value whose move throws, `error::initiation_failed` for
+ * an Asio operation that throws as it is launched. The deadline of the goroutine's context says
+ * `error::deadline_exceeded`, so a loop that tries again after its own limit ends with its context;
+ * one that tries again after every error asks `ctx.err()`.
  *
  * @code
  * const auto v = co_await sluice::timeout(ch.receive(), 50ms);

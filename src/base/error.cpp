@@ -22,6 +22,8 @@ class category final : public boost::system::error_category {
         return "moving the element threw";
       case error::deadline_exceeded:
         return "context deadline exceeded";
+      case error::initiation_failed:
+        return "starting the operation threw";
     }
     return "unknown sluice error";
   }

@@ -42,6 +42,7 @@ using namespace sluice_test;
 using namespace std::chrono_literals;
 using boost::test_tools::per_element;
 using sluice::channel;
+using sluice::error_code;
 using sluice::make_channel;
 using sluice::on;
 using sluice::otherwise;
@@ -79,6 +80,30 @@ struct stubborn {
   }
   stubborn& operator=(stubborn&&) = default;
 };
+
+/// The same for the result of an Asio operation, and what it throws is an error.
+struct moody {
+  static constexpr int endless = 1'000'000;
+  static inline int moves_left = endless;
+  static void count() {
+    if (moves_left-- <= 0) throw sluice::system_error(asio::error::connection_refused);
+  }
+  moody() = default;
+  moody(moody&&) { count(); }
+  moody& operator=(moody&&) {
+    count();
+    return *this;
+  }
+};
+
+template <class Token>
+auto async_give_moody(asio::io_context& io, Token&& token) {
+  return asio::async_initiate<Token, void(error_code, moody)>(
+      [&io](auto handler) {
+        asio::post(io, [h = std::move(handler)]() mutable { std::move(h)(error_code(), moody()); });
+      },
+      token);
+}
 
 std::string aborted_and(const std::string& rest) {
   return aborted.message() + ", " + rest;
@@ -232,6 +257,58 @@ BOOST_AUTO_TEST_CASE(are_called_once_whichever_move_of_the_value_throws) {
       BOOST_TEST((!moved || !told));
     }
   }
+}
+
+// What the move throws may be an error of its own. That is not what the operation said.
+BOOST_AUTO_TEST_CASE(get_move_failed_whichever_move_of_an_asio_operations_result_throws) {
+  const error_code move_failed = sluice::error::move_failed;
+  int failed = 0;
+  bool all_moved = false;
+  for (int n = 0; !all_moved; ++n) {
+    BOOST_REQUIRE(n < 100);
+    all_moved = true;
+    for (const bool with_timeout : {false, true}) {
+      asio::io_context io;
+      const auto quiet = make_channel<int>(io);
+      error_code told;
+      int calls = 0;
+      const auto handler = [&](error_code e, auto&&) {
+        ++calls;
+        told = e;
+      };
+      if (with_timeout)
+        sluice::timeout(async_give_moody(io, asio::deferred), 1h)(asio::bind_executor(io, handler));
+      else
+        select(quiet.receive(), async_give_moody(io, asio::deferred))(handler);
+      moody::moves_left = n;
+      BOOST_CHECK_NO_THROW(run(io));
+      all_moved &= moody::moves_left > 0;
+      moody::moves_left = moody::endless;
+      BOOST_TEST(calls == 1);
+      BOOST_TEST((!told || told == move_failed));
+      failed += told == move_failed;
+    }
+  }
+  BOOST_TEST(failed > 2);
+}
+
+BOOST_AUTO_TEST_CASE(get_an_error_for_an_asio_operation_that_throws_as_it_is_launched) {
+  asio::io_context io;
+  const auto quiet = make_channel<int>(io);
+  const auto throwing = [&](auto exception) {
+    return asio::async_initiate<const asio::deferred_t&, void(error_code)>(
+        [exception](auto&&) { throw exception; }, asio::deferred);
+  };
+  std::vector<error_code> told;
+  const auto note = [&](error_code e, auto&&...) { told.push_back(e); };
+  const error_code refused = asio::error::connection_refused;
+  select(quiet.receive(), throwing(std::logic_error("bad use")))(asio::bind_executor(io, note));
+  sluice::timeout(throwing(std::logic_error("bad use")), 1h)(asio::bind_executor(io, note));
+  select(quiet.receive(), throwing(sluice::system_error(refused)))(asio::bind_executor(io, note));
+  sluice::timeout(throwing(sluice::system_error(refused)), 1h)(asio::bind_executor(io, note));
+  run(io);
+  const error_code failed = sluice::error::initiation_failed;
+  BOOST_TEST(told == std::vector<error_code>({failed, failed, refused, refused}), per_element());
 }
 
 // Nobody can send or receive then, but the select itself.

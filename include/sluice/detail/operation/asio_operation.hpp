@@ -31,18 +31,29 @@ namespace sluice::detail {
 template <class... Args>
 struct completion_value {
   using type = std::tuple<Args...>;
+  /// Whether `get` throws the failure that is told, and not what a move throws.
+  static bool throws_failure(const std::tuple<Args...>&) noexcept { return false; }
   static type get(std::tuple<Args...>&& all) { return std::move(all); }
 };
 template <>
 struct completion_value<> {
   using type = void;
+  static bool throws_failure(const std::tuple<>&) noexcept { return false; }
   static void get(std::tuple<>&&) {}
 };
 template <class T>
 struct completion_value<T> {
   using type = T;
+  static bool throws_failure(const std::tuple<T>&) noexcept { return false; }
   static T get(std::tuple<T>&& all) { return std::get<0>(std::move(all)); }
 };
+
+inline void throw_failure(const error_code& e) {
+  if (e) throw system_error(e);
+}
+inline void throw_failure(const std::exception_ptr& e) {
+  if (e) std::rethrow_exception(e);
+}
 
 template <class First, class... Rest>
 [[nodiscard]] auto without_first(std::tuple<First, Rest...>&& all) {
@@ -53,35 +64,17 @@ template <class First, class... Rest>
       std::move(all));
 }
 
-template <class... Rest>
-struct completion_value<error_code, Rest...> {
+/// A failure that comes first is thrown.
+template <class Failure, class... Rest>
+requires(std::same_as<Failure, error_code> ||
+         std::same_as<Failure, std::exception_ptr>) struct completion_value<Failure, Rest...> {
   using type = typename completion_value<Rest...>::type;
-  static type get(std::tuple<error_code, Rest...>&& all) {
-    if (const auto& e = std::get<0>(all)) throw system_error(e);
+  static bool throws_failure(const std::tuple<Failure, Rest...>& all) noexcept {
+    return static_cast<bool>(std::get<0>(all));
+  }
+  static type get(std::tuple<Failure, Rest...>&& all) {
+    detail::throw_failure(std::get<0>(all));
     return completion_value<Rest...>::get(detail::without_first(std::move(all)));
-  }
-};
-template <>
-struct completion_value<error_code> {
-  using type = void;
-  static void get(std::tuple<error_code>&& all) {
-    if (const auto& e = std::get<0>(all)) throw system_error(e);
-  }
-};
-
-template <class... Rest>
-struct completion_value<std::exception_ptr, Rest...> {
-  using type = typename completion_value<Rest...>::type;
-  static type get(std::tuple<std::exception_ptr, Rest...>&& all) {
-    if (const auto& e = std::get<0>(all)) std::rethrow_exception(e);
-    return completion_value<Rest...>::get(detail::without_first(std::move(all)));
-  }
-};
-template <>
-struct completion_value<std::exception_ptr> {
-  using type = void;
-  static void get(std::tuple<std::exception_ptr>&& all) {
-    if (const auto& e = std::get<0>(all)) std::rethrow_exception(e);
   }
 };
 

@@ -245,6 +245,7 @@ class asio_case : public foreign_case {
 
   value_type take() {
     if (failure_) std::rethrow_exception(failure_);
+    moving_ = !value::throws_failure(*result_);
     if constexpr (std::is_void_v<typename value::type>) {
       value::get(std::move(*result_));
       return {};
@@ -288,7 +289,8 @@ class asio_case : public foreign_case {
       if (result_) v = beside_error(std::move(*result_));
   }
 
-  [[nodiscard]] bool move_failed() const noexcept { return failure_ != nullptr; }
+  /// Whether the exception being handled is what moving its result threw.
+  [[nodiscard]] bool move_failed() const noexcept { return moving_ || failure_; }
   [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
   static void keep() noexcept {}
 
@@ -321,7 +323,8 @@ class asio_case : public foreign_case {
 
   Operation operation_;
   std::optional<arguments> result_;
-  std::exception_ptr failure_;  ///< what moving the result threw
+  std::exception_ptr failure_;  ///< what moving the result here threw
+  bool moving_ = false;         ///< it is moved on
 };
 
 /// An operation that may be a case.
