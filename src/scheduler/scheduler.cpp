@@ -3,6 +3,8 @@
 #include "innermost.hpp"
 #include "native_executor.hpp"
 
+#include <sluice/detail/base/cycle_count.hpp>
+
 #include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
 
@@ -274,9 +276,12 @@ void scheduler::run_posted_drain(bool kept) {
 
 // The context may have been stopped: it is asked after each of the first resumptions and then each
 // time the clock is looked at, because asking takes its mutex. The clock is looked at after the
-// first, second, fourth, eighth one and then when the worker's ticks are used up. Many drains
-// resume one goroutine: they do none of it.
+// first, second, fourth, eighth one and then when the worker's ticks are used up, or after any that
+// may have been too long. Many drains resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
+  const auto most_cycles = static_cast<std::uint64_t>(std::chrono::nanoseconds(w.allowed).count()) *
+                           cycles_per_nanosecond;
+  w.cycles = cycle_count();
   int resumed = 0;
   bool timed = w.has_started();
   for (;;) {
@@ -299,6 +304,10 @@ void scheduler::drain(worker& w) {
     w.pushed = 0;
     node->run(*node, &w);
     if (w.ticks <= 0 && w.more_ticks != 0) w.ticks += std::exchange(w.more_ticks, 0);
+    if (cycle_count() - w.cycles > most_cycles) [[unlikely]] {
+      if (!w.has_started()) return;  // that was the first step
+      w.use_up_ticks();
+    }
     if (w.ticks <= 0) {
       if (w.launched || time_is_up(w)) return;
     } else if (resumed <= always_checked && w.local.size() != 0) {
@@ -335,6 +344,7 @@ bool scheduler::anything_shared() noexcept {
 
 // Looks at the clock, between two steps.
 bool scheduler::time_is_up(worker& w) {
+  w.cycles = cycle_count();
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
   if (!w.has_started()) w.started = w.checked = now;

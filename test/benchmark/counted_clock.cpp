@@ -2,9 +2,19 @@
 // the machine does meanwhile. Under callgrind a program is some fifty times slower than by itself,
 // and the scheduler, which goes by the clock, would do other work than it does for users. Every
 // clock of the standard library and of Asio reads this function. Nothing here may wait for time.
+#include <sluice/detail/base/cycle_count.hpp>
+
 #include <ctime>
 
 #include <atomic>
+#include <cstdint>
+
+namespace {
+[[maybe_unused]] const bool no_cycles_pass = [] {
+  sluice::detail::cycles_per_nanosecond = std::uint64_t{1} << 40;
+  return true;
+}();
+}  // namespace
 
 extern "C" int clock_gettime(clockid_t, timespec* time) noexcept {
   constexpr long step = 2'000, second = 1'000'000'000;

@@ -393,6 +393,36 @@ BOOST_AUTO_TEST_CASE(
               }) < soon));
 }
 
+// However short all steps were before: a long one is followed by a turn of the event loop.
+BOOST_AUTO_TEST_CASE(goroutines_whose_steps_turn_long_do_not_delay_the_event_loop) {
+  const sluice_test::watchdog dog;
+  for (const int short_steps : {0, 100, 1'000, 5'000, 5'100, 5'200}) {
+    asio::io_context io(1);
+    int steps = 0;
+    int before_handler = 0;
+    int before_timer = 0;
+    asio::steady_timer timer(io);
+    auto ch = sluice::make_channel<int>();
+    long received = 0;
+    sluice::go(io, swallow(ch, received));
+    sluice::go(io, [&]() -> sluice::task<> {
+      for (int i = 0; i < short_steps; ++i) co_await ch.send(i);
+      asio::post(io, [&] { before_handler = steps; });
+      timer.expires_after(1ms);
+      timer.async_wait([&](sluice::error_code) { before_timer = steps; });
+      while (before_timer == 0) {
+        for (const sluice_test::stopwatch watch; watch.elapsed() < 5ms;) continue;
+        ++steps;
+        co_await ch.send(0);
+      }
+      ch.close();
+    });
+    io.run();
+    BOOST_TEST(before_handler <= 2);
+    BOOST_TEST(before_timer <= 4);
+  }
+}
+
 // TestPingPongHog (runtime/proc_test.go): a pair that does 1000 times as much per turn gets about
 // as many turns.
 BOOST_AUTO_TEST_CASE(a_pair_that_works_a_lot_in_each_turn_is_not_served_much_more_or_less_often) {

@@ -105,6 +105,8 @@ class worker {
   /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
+  /// The cycle count when the drain began, or the clock was looked at.
+  std::uint64_t cycles = 0;
   /// How long it may go on before the event loop has its turn.
   std::chrono::steady_clock::duration allowed = longest;
 
