@@ -996,8 +996,9 @@ requires std::invocable < std::decay_t<Handler>
  * on the executor of the first case that has one, otherwise on the running goroutine's. There the
  * handlers of the cases are called before it, too: in a goroutine made for it if one of them is a
  * coroutine. Otherwise there is none: `go` and `make_channel` are given an executor there, as in
- * every handler, or throw `error::not_in_goroutine`. Asio operations are launched on a strand over
- * that executor, never inside the call.
+ * every handler, or throw `error::not_in_goroutine`. Asio operations are launched inside the call,
+ * as Asio does it, and complete on a strand over that executor; if a handler of a case is a
+ * coroutine, they are launched there later.
  *
  * @par Cancellation
  * Any type. A select whose case has been claimed completes with its value; a cancelled one has done

@@ -184,8 +184,8 @@ class [[nodiscard]] timeout_operation : public select_with_token<timeout_operati
  *
  * Awaited: what `op` gives. With a token: `void(error_code[, value])`, or
  * `void(std::exception_ptr[, value])` if that is how `op` completes; the handler runs by default on
- * the executor of `op`, otherwise on the running goroutine's. An Asio operation is launched on a
- * strand over that executor, never inside the call. There is no goroutine behind it.
+ * the executor of `op`, otherwise on the running goroutine's. An Asio operation is launched inside
+ * the call, and completes on a strand over that executor. There is no goroutine behind it.
  *
  * @par Errors
  * `asio::error::timed_out` if the time ran out; otherwise those of `op`. With a token, in an

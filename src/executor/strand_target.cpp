@@ -39,6 +39,14 @@ strand_target::strand_target(target_ptr inner)
       held_(nullptr),
       turn_(*this) {}
 
+held_strand::held_strand(target_ptr inner) : strand_(strand_target::make(std::move(inner))) {
+  static_cast<void>(static_cast<strand_target&>(*strand_).try_hold());
+}
+
+held_strand::~held_strand() {
+  static_cast<strand_target&>(*strand_).pass_on();
+}
+
 target_ptr serial_target(target_ptr where) {
   return where->is_serial() ? where : strand_target::make(std::move(where));
 }

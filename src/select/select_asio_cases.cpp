@@ -3,6 +3,7 @@
 #include "scheduler/innermost.hpp"
 #include "wait/waking.hpp"
 
+#include <sluice/detail/executor/strand_target.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/executor.hpp>
 
@@ -36,27 +37,21 @@ bool select_wait::done_before_launch(party& p, std::span<select_entry> entries,
   return !asio_first_ && try_hinted();
 }
 
-// Once the step has been queued this may be gone.
+// All that follows runs on the strand, which this thread holds: this is here until it passes that
+// on.
 begun select_wait::start_launching(parked_handler& h, target_ptr where) {
   scheduler& home = *who_->home;
-  goroutine_ = &goroutine::make_without_frames(std::move(where));
+  const held_strand held(std::move(where));
+  goroutine_ = &goroutine::make_without_frames(held.strand());
   strand_party_.home = &home;
   strand_party_.owner = this;
   bind(strand_party_);
   claimed_step_ = &make_step(&select_wait::on_claimed);
-  ready_node& launch_step = make_step(&select_wait::launch_for_handler);
   shared_ = true;
-  const target_ptr strand = goroutine_->where;
-  const pinned_scheduler until_queued(*home.link());
-  if (!home.try_add(h)) {
-    launch_step.run(launch_step, nullptr);
-    return begun::refused;
-  }
-  try {
-    strand->schedule(launch_step);
-  } catch (...) {
-    if (home.remove(h)) throw;
-  }
+  const pinned_scheduler until_launched(*home.link());
+  if (!home.try_add(h)) return begun::refused;
+  launch_all();
+  if ((!asio_first_ || !give_event_loop_a_turn()) && register_entries()) post_claimed();
   return begun::waits;
 }
 
@@ -88,25 +83,23 @@ void select_wait::post_claimed() {
   strand->schedule(*std::exchange(claimed_step_, nullptr));
 }
 
-// One of ours may have become ready on the way to the strand.
-void select_wait::launch_for_handler() {
-  if (asio_first_ || ready_case() == none || !took_before_launch()) return launch_foreign();
-  registered_ = true;
-  on_claimed();
-}
-
 // An operation may complete from inside its launch; the rest is not launched then.
-void select_wait::launch_foreign() {
+void select_wait::launch_all() {
   busy_ = true;
   for (foreign_case* const c : foreign_) {
     if (winner() != none) break;
     launch(*c);
   }
   busy_ = false;
-  if (asio_first_)
-    give_event_loop_a_turn();
-  else
-    register_entries();
+}
+
+void select_wait::on_suspended() {
+  launch_all();
+  if (!asio_first_ || !give_event_loop_a_turn()) on_launched();
+}
+
+void select_wait::on_launched() {
+  if (register_entries()) on_claimed();
 }
 
 void select_wait::launch(foreign_case& c) {
@@ -131,9 +124,9 @@ void select_wait::launch(foreign_case& c) {
 // The event loop polls between handlers: when the second of two handlers posted one by the other
 // runs, what was ready has been dispatched.
 //
-// The step that follows is queued when the second handler ends, or as soon as there is no memory
-// for one of them.
-void select_wait::give_event_loop_a_turn() {
+// `on_launched` is queued when the second handler ends, or as soon as there is no memory for one of
+// them. If there is none for that step the event loop is given no turn.
+bool select_wait::give_event_loop_a_turn() {
   struct queued_at_end {
     queued_at_end(ready_node& n, target_ptr w) noexcept : next(&n), where(std::move(w)) {}
     queued_at_end(queued_at_end&& other) noexcept
@@ -147,9 +140,9 @@ void select_wait::give_event_loop_a_turn() {
   };
   ready_node* step = nullptr;
   try {
-    step = &make_step(&select_wait::register_entries);
+    step = &make_step(&select_wait::on_launched);
   } catch (const std::bad_alloc&) {
-    return register_entries();
+    return false;
   }
   queued_at_end rest(*step, waiting_goroutine().where);
   const auto ex = who_->home->event_loop_executor(*waiting_goroutine().where);
@@ -164,9 +157,10 @@ void select_wait::give_event_loop_a_turn() {
   } catch (const std::bad_alloc&) {
     // So has the end of what was to be posted.
   }
+  return true;
 }
 
-void select_wait::register_entries() {
+bool select_wait::register_entries() {
   goroutine& g = waiting_goroutine();
   registered_ = true;
   bool claimed_here = true;
@@ -182,7 +176,7 @@ void select_wait::register_entries() {
     else if (winner() == cancelled)
       claimed_here = false;
   }
-  if (claimed_here || arrive_second()) on_claimed();
+  return claimed_here || arrive_second();
 }
 
 void select_wait::on_claimed() {

@@ -253,9 +253,9 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
   }
   shared_ = true;
   if (on_strand)
-    launch_foreign();
+    on_suspended();
   else
-    post_to_strand(&select_wait::launch_foreign);
+    post_to_strand(&select_wait::on_suspended);
   return true;
 }
 
@@ -323,14 +323,6 @@ void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
       if (e.w->index != winner) static_cast<void>(e.functions->withdraw(*e.w));
       e.lock = nullptr;
     }
-}
-
-// None of them is enlisted: nobody but the handler's slot can claim.
-bool select_wait::took_before_launch() noexcept {
-  wake_list woken;
-  const std::lock_guard slot_guard(slot_lock_);
-  const locks guard(*this);
-  return winner() == none && attempt_one(woken) && claim(winner_);
 }
 
 bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,

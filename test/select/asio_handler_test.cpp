@@ -244,13 +244,57 @@ BOOST_AUTO_TEST_CASE(are_ended_by_their_slot_whatever_the_type) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(launch_nothing_once_they_have_been_cancelled) {
-  select_with_slot s;
-  s.signal.emit(types::total);
-  run(s.io);
-  BOOST_TEST(s.op.launches == 0);
-  BOOST_TEST(s.t.calls == 1);
-  BOOST_TEST(s.t.e == aborted);
+// As Asio's own do: what they use may go as soon as the call has returned.
+BOOST_AUTO_TEST_CASE(launch_inside_the_call) {
+  asio::io_context io;
+  const auto ch = make_channel<int>(io);
+  told of_select;
+  error_code of_timeout;
+  std::size_t of_range = 99;
+  {
+    asio::steady_timer timer(io, 1h);
+    select(ch.receive(), timer.async_wait(asio::deferred))(of_select.handler());
+    timeout(timer.async_wait(asio::deferred),
+            1h)(asio::bind_executor(io, [&](error_code e) { of_timeout = e; }));
+    std::vector<select_case> cases;
+    cases.emplace_back(on(timer.async_wait(asio::deferred), nothing));
+    cases.emplace_back(on(ch.receive(), [] {}));
+    select(std::move(cases))([&](std::exception_ptr, std::size_t i) { of_range = i; });
+    BOOST_TEST(timer.expires_after(1h) == 3u);
+    timer.async_wait([](error_code) {});
+  }
+  BOOST_TEST(of_select.calls == 0);
+  run(io);
+  BOOST_TEST(of_select.calls == 1);
+  BOOST_TEST(of_select.e == aborted);
+  BOOST_TEST(of_timeout == aborted);
+  BOOST_TEST(of_range == 0u);
+  BOOST_TEST(!try_send(ch, 1));
+}
+
+// Also of a thread that does not run their context, beside one that does.
+BOOST_AUTO_TEST_CASE(may_be_started_on_any_thread_while_others_complete) {
+  running_context running(2);
+  const std::size_t n = rounds(2'000);
+  std::atomic<std::size_t> calls{0};
+  const auto ch = make_channel<int>(running.io);
+  std::vector<std::jthread> threads;
+  for (int who = 0; who < 2; ++who)
+    threads.emplace_back([&, who] {
+      for (std::size_t i = 0; i < n; ++i) {
+        asio::steady_timer timer(running.io, std::chrono::microseconds(i % 7));
+        if (who == 0)
+          select(ch.receive(),
+                 timer.async_wait(asio::deferred))([&](error_code, const auto& r) { ++calls; });
+        else
+          timeout(timer.async_wait(asio::deferred), std::chrono::microseconds(i % 5))(
+              asio::bind_executor(running.io, [&](error_code) { ++calls; }));
+        if (i % 3 == 0) try_send(ch, 1);
+      }
+    });
+  threads.clear();
+  running.join();
+  BOOST_TEST(calls == 2 * n);
 }
 
 // It has succeeded although it was to be cancelled.

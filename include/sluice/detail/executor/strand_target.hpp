@@ -32,6 +32,7 @@ class strand_target final : public target {
   [[nodiscard]] target_ptr without_strand() override { return inner_; }
 
  private:
+  friend class held_strand;
   class turn;
   struct turn_node final : ready_node {
     explicit turn_node(strand_target& s) noexcept : ready_node(&run_turn), strand(s) {}
@@ -54,6 +55,22 @@ class strand_target final : public target {
   turn_node turn_;
   ready_node* next_turn_ = nullptr;
   ready_list queue_;
+};
+
+/// Makes a strand that this thread holds until the end of this, wherever it stands: nobody else
+/// knows it. What is scheduled on it meanwhile runs afterwards.
+class held_strand {
+ public:
+  /** @throws std::bad_alloc */
+  explicit held_strand(target_ptr inner);
+  held_strand(const held_strand&) = delete;
+  held_strand& operator=(const held_strand&) = delete;
+  ~held_strand();
+
+  [[nodiscard]] const target_ptr& strand() const noexcept { return strand_; }
+
+ private:
+  const target_ptr strand_;
 };
 
 /// A strand over `where`, or `where` itself if it is one.

@@ -25,6 +25,10 @@
 
 namespace sluice::detail {
 
+/// What an operation tells its failure by, if that is its first completion argument.
+template <class T>
+concept failure = std::same_as<T, error_code> || std::same_as<T, std::exception_ptr>;
+
 /// What `co_await` makes of an Asio operation's completion arguments.
 /** A leading `error_code` or `exception_ptr` is thrown if it holds one; one value is given as
  * itself, several as a tuple, none as void. */
@@ -42,7 +46,7 @@ struct completion_value<> {
   static void get(std::tuple<>&&) {}
 };
 template <class T>
-struct completion_value<T> {
+requires(!failure<T>) struct completion_value<T> {
   using type = T;
   static bool throws_failure(const std::tuple<T>&) noexcept { return false; }
   static T get(std::tuple<T>&& all) { return std::get<0>(std::move(all)); }
@@ -65,9 +69,8 @@ template <class First, class... Rest>
 }
 
 /// A failure that comes first is thrown.
-template <class Failure, class... Rest>
-requires(std::same_as<Failure, error_code> ||
-         std::same_as<Failure, std::exception_ptr>) struct completion_value<Failure, Rest...> {
+template <failure Failure, class... Rest>
+struct completion_value<Failure, Rest...> {
   using type = typename completion_value<Rest...>::type;
   static bool throws_failure(const std::tuple<Failure, Rest...>& all) noexcept {
     return static_cast<bool>(std::get<0>(all));
@@ -87,10 +90,8 @@ struct failure_argument {
   template <class F>
   static void visit(Arguments&, F) noexcept {}
 };
-template <class Failure, class... Rest>
-requires(std::same_as<Failure, error_code> ||
-         std::same_as<Failure,
-                      std::exception_ptr>) struct failure_argument<std::tuple<Failure, Rest...>> {
+template <failure Failure, class... Rest>
+struct failure_argument<std::tuple<Failure, Rest...>> {
   static constexpr bool can_be_made = (std::is_default_constructible_v<Rest> && ...);
   template <class F>
   static void visit(std::tuple<Failure, Rest...>& a, F f) {

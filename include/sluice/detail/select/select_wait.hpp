@@ -98,10 +98,9 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] bool done_before_launch(party& p, std::span<select_entry> entries,
                                         std::span<std::uint32_t> candidates,
                                         std::span<foreign_case*> foreign, turn_of first) noexcept;
-  /// Enlists the handler with its context, and has the Asio cases launched on a strand over
-  /// `where`, never inside this call.
-  /** @throws std::bad_alloc, and what an executor of somebody else's throws: the wait is to be
-   * destroyed, or to end with `fail`. */
+  /// Enlists the handler with its context, and launches the Asio cases. They complete on a strand
+  /// over `where`, none inside this call.
+  /** @throws std::bad_alloc: the wait is to be destroyed, or to end with `fail`. */
   [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
   /// Cancels it. @return Whether the caller is to wake the party.
   [[nodiscard]] bool cancel_for_handler() noexcept;
@@ -171,13 +170,15 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] ready_node& make_step(void (select_wait::*step)());
   void post_to_strand(void (select_wait::*step)());
   void post_claimed();
-  void launch_foreign();
-  void launch_for_handler();
+  void on_suspended();
+  void on_launched();
   void shuffle_places() noexcept;
-  [[nodiscard]] bool took_before_launch() noexcept;
+  void launch_all();
   void launch(foreign_case& c);
-  void give_event_loop_a_turn();
-  void register_entries();
+  /// @return Whether `on_launched` follows.
+  [[nodiscard]] bool give_event_loop_a_turn();
+  /// @return Whether `on_claimed` is to follow.
+  [[nodiscard]] bool register_entries();
   [[nodiscard]] begun attempt_or_enlist(wake_list& woken, parked_handler* h) noexcept;
   [[nodiscard]] bool is_hopeless() noexcept;
   void on_claimed();
