@@ -171,7 +171,7 @@ sluice::task<submit_counts> submit(job_queue& queue, submit_options options) {
   }
   begin_last_words({SIGINT, SIGTERM});
   if (!problem.empty())
-    throw std::runtime_error(problem + "; " + std::to_string(s.counts.added) +
+    throw std::runtime_error(problem + "; at least " + std::to_string(s.counts.added) +
                              " jobs were added. To submit all of them again does not double them");
   co_return s.counts;
 }

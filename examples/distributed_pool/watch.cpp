@@ -2,7 +2,7 @@
 
 #include "../program.hpp"
 
-#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -16,7 +16,6 @@
 #include <utility>
 
 namespace asio = boost::asio;
-using sluice::on;
 
 namespace {
 
@@ -46,18 +45,15 @@ std::string in_one_row(std::string line) {
   return line.substr(0, end);
 }
 
-}  // namespace
-
-sluice::task<> watch(job_queue& queue, watch_options options) {
-  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+/// Shows a line every period, until it is cancelled.
+sluice::task<> show(job_queue& queue, watch_options options) {
   const bool on_terminal = ::isatty(STDOUT_FILENO) == 1;
   const char* const before = on_terminal ? "\r\033[K" : "";
   const char* const behind = on_terminal ? "" : "\n";
-  sluice::ticker ticker(options.period);
+  const sluice::ticker ticker(options.period);
   std::optional<job_queue_counts> last;
   auto last_time = sluice::clock::now();
-  bool more = true;
-  for (unsigned i = 1; more; ++i) {
+  for (unsigned i = 1;; ++i) {
     std::string line;
     try {
       const auto now = sluice::clock::now();
@@ -68,7 +64,8 @@ sluice::task<> watch(job_queue& queue, watch_options options) {
       line = line_of(counts, rate);
       last = counts;
       last_time = now;
-    } catch (const sluice::system_error&) {
+    } catch (const sluice::system_error& e) {
+      if (e.code() == asio::error::operation_aborted) throw;
       line = "no connection";
     } catch (const redis_error& e) {
       line = e.what();  // the queue has been deleted, for example
@@ -77,11 +74,27 @@ sluice::task<> watch(job_queue& queue, watch_options options) {
     std::printf("%s%s%s", before, line.c_str(), behind);
     std::fflush(stdout);
     if (i == options.times) break;
-    const auto go_on = [] {};
-    const auto end = [&](sluice::error_code, int) { more = false; };
-    co_await sluice::select(on(ticker.receive(), go_on),
-                            on(signals.async_wait(asio::deferred), end, sluice::drop_lost));
+    co_await ticker.receive();
+  }
+}
+
+}  // namespace
+
+sluice::task<> watch(job_queue& queue, watch_options options) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  const auto stop = sluice::with_cancel(sluice::context::background());
+  signals.async_wait([&](sluice::error_code e, int) {
+    if (!e) stop.cancel();
+  });
+  const auto shows = [&](sluice::task_group& group) -> sluice::task<> {
+    group.go(show(queue, options));
+    co_return;
+  };
+  try {
+    co_await sluice::with_task_group(stop.ctx, shows);
+  } catch (const sluice::system_error&) {
+    if (!stop.ctx.err()) throw;
   }
   begin_last_words({SIGINT, SIGTERM});
-  if (on_terminal) std::puts("");
+  if (::isatty(STDOUT_FILENO) == 1) std::puts("");
 }

@@ -37,13 +37,20 @@ class backoff {
   std::minstd_rand random_{std::random_device()()};
 };
 
-/// The numeric address of a host. Names are looked up without blocking the thread.
-sluice::task<std::string> address_of(std::string host, sluice::clock::duration limit) {
+/// The numeric addresses of a host. Names are looked up without blocking the thread.
+sluice::task<std::vector<std::string>> addresses_of(std::string host,
+                                                    sluice::clock::duration limit) {
   tcp::resolver resolver(co_await asio::this_coro::executor);
   const auto [e, found] = co_await sluice::timeout(
       sluice::abandon(resolver.async_resolve(host, "", asio::as_tuple(asio::deferred))), limit);
   if (e) throw std::runtime_error("cannot find the host: " + e.message());
-  co_return found.begin()->endpoint().address().to_string();
+  std::vector<std::string> addresses;
+  for (const auto& entry : found) {
+    std::string address = entry.endpoint().address().to_string();
+    if (std::ranges::find(addresses, address) == addresses.end())
+      addresses.push_back(std::move(address));
+  }
+  co_return addresses;
 }
 
 }  // namespace
@@ -71,6 +78,7 @@ class redis_client::state : public std::enable_shared_from_this<state> {
   };
 
   [[nodiscard]] sluice::task<std::shared_ptr<redis_connection>> open(asio::any_io_executor strand);
+  [[nodiscard]] sluice::task<std::string> greet(std::shared_ptr<redis_connection> connection);
   [[nodiscard]] sluice::task<std::string> use(std::shared_ptr<redis_connection> connection);
   static sluice::task<> send_queued(std::shared_ptr<state> self,
                                     std::shared_ptr<redis_connection> connection);
@@ -186,10 +194,29 @@ sluice::task<> redis_client::state::keep_connected(std::shared_ptr<state> self,
   self->refuse_queued();
 }
 
+/// Connects to the first of the host's addresses that answers.
 sluice::task<std::shared_ptr<redis_connection>> redis_client::state::open(
     asio::any_io_executor strand) {
-  const std::string address = co_await address_of(options_.host, options_.connect_limit);
-  const auto connection = redis_connection::begin(strand, address, options_.port);
+  const auto addresses = co_await addresses_of(options_.host, options_.connect_limit);
+  std::string problem;
+  for (const std::string& address : addresses) {
+    if (closed()) break;
+    std::shared_ptr<redis_connection> connection;
+    try {
+      connection = redis_connection::begin(strand, address, options_.port);
+    } catch (const std::runtime_error& e) {
+      problem = e.what();
+      continue;
+    }
+    problem = co_await greet(connection);
+    if (problem.empty()) co_return connection;
+    connection->close();
+  }
+  throw std::runtime_error(problem);
+}
+
+/// Waits for the connection, and for the server's answer. @return Why there is none.
+sluice::task<std::string> redis_client::state::greet(std::shared_ptr<redis_connection> connection) {
   const auto answer = sluice::make_channel<redis_answer>(1);
   connection->send(redis_command("PING").wire(), answer);
   std::optional<redis_answer> pong;
@@ -202,11 +229,7 @@ sluice::task<std::shared_ptr<redis_connection>> redis_client::state::open(
                           sluice::on(stopping_.done(), stop));
   if (pong && pong->error()) problem = connection->reason();
   if (pong && pong->reply().is_error()) problem = pong->reply().text();
-  if (!problem.empty()) {
-    connection->close();
-    throw std::runtime_error(problem);
-  }
-  co_return connection;
+  co_return problem;
 }
 
 /// Lets the connection be used until it ends. @return Why it has ended.

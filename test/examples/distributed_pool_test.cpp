@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <random>
@@ -407,6 +408,103 @@ BOOST_AUTO_TEST_CASE(watching_shows_what_stands_in_the_queue) {
   }
   watching.signal(SIGTERM);
   static_cast<void>(watching.read_all());
+  BOOST_TEST(watching.wait() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_watch_ends_at_a_signal_although_the_server_is_silent) {
+  redis_server redis;
+  child_process watching(
+      arguments("watch", redis.port(), {"--period-ms", "10", "--answer-ms", "600000"}));
+  static_cast<void>(watching.read_line());
+  redis.signal(SIGSTOP);
+  std::this_thread::sleep_for(100ms);  // it owes an answer by then; the test holds anyway
+  watching.signal(SIGINT);
+  static_cast<void>(watching.read_all());
+  BOOST_TEST(watching.wait() == 0);
+  redis.signal(SIGCONT);
+}
+
+BOOST_AUTO_TEST_CASE(a_queue_that_somebody_deletes_is_made_again) {
+  redis_server redis;
+  worker_process worker(redis, {});
+  BOOST_TEST(submit(redis, {"a echo A"}) == added(1));
+  wait_until([&] { return result_of(redis, "a") == "A"; }, "a job is done");
+  child_process watching(arguments("watch", redis.port(), {"--period-ms", "20", "--times", "0"}));
+  static_cast<void>(watching.read_line());
+  redis.ask({"DEL", "{q}:jobs"});
+  BOOST_TEST(submit(redis, {"b echo B"}) == added(1));
+  wait_until([&] { return result_of(redis, "b") == "B"; }, "the next job is done");
+  for (std::string line; line.find(" done 2,") == line.npos;) {
+    line = watching.read_line();
+    BOOST_REQUIRE(!line.empty());
+  }
+  watching.signal(SIGTERM);
+  static_cast<void>(watching.read_all());
+  BOOST_TEST(watching.wait() == 0);
+  worker.stop();
+}
+
+// To do them frees what the server lacks.
+BOOST_AUTO_TEST_CASE(a_server_without_memory_takes_no_more_jobs_and_loses_none) {
+  redis_server redis({"--maxmemory", "4mb", "--maxmemory-policy", "noeviction"});
+  std::vector<std::string> jobs;
+  for (int i = 0; i < 64; ++i)
+    jobs.push_back("job-" + std::to_string(i) + " fail " + std::string(100'000, 'x'));
+  const std::string said = submit(redis, jobs, 1);
+  BOOST_TEST(said.find("OOM") != said.npos, said.substr(0, 400));
+  const std::size_t accepted = length(redis);
+  BOOST_TEST(accepted > 0u);
+  // Some of those under way when the first was refused have been added too.
+  const auto told = said.find("at least ");
+  BOOST_REQUIRE_MESSAGE(told != said.npos, said.substr(0, 400));
+  BOOST_TEST(std::stoul(said.substr(told + 9)) <= accepted);
+  redis.ask({"CONFIG", "SET", "maxmemory", "1"});
+  worker_process worker(redis, {"--deliveries", "1", "--goroutines", "1", "--prefetch", "1"});
+  wait_until([&] { return length(redis) == 0; }, "the queue is empty");
+  BOOST_TEST(count(redis, "dead") == accepted);
+  worker.stop();
+}
+
+BOOST_AUTO_TEST_CASE(workers_that_have_died_and_hold_nothing_are_forgotten) {
+  redis_server redis;
+  const auto knows = [&](const std::string& name) {
+    const auto all = redis.ask({"XINFO", "CONSUMERS", "{q}:jobs", "workers"}).elements;
+    return std::ranges::any_of(all, [&](const auto& c) { return c["name"] == name; });
+  };
+  worker_process dies(redis, {});
+  BOOST_TEST(submit(redis, {"a echo A"}) == added(1));
+  wait_until([&] { return result_of(redis, "a") == "A"; }, "a job is done");
+  dies.signal(SIGKILL);
+  BOOST_TEST(knows(dies.name()));
+  worker_process lives(redis, {"--idle-ms", "60"});
+  wait_until([&] { return !knows(dies.name()); }, "the dead worker is forgotten");
+  BOOST_TEST(submit(redis, {"b echo B"}) == added(1));
+  wait_until([&] { return result_of(redis, "b") == "B"; }, "the next job is done");
+  lives.stop();
+  BOOST_TEST(!knows(lives.name()));
+}
+
+BOOST_AUTO_TEST_CASE(a_closed_standard_input_is_refused) {
+  redis_server redis;
+  std::string command = "exec <&-; exec";
+  for (const auto& word : arguments("submit", redis.port())) command += " '" + word + '\'';
+  child_process p({"/bin/sh", "-c", command}, true);
+  BOOST_TEST(p.read_all() ==
+             "distributed_pool submit: the standard input, with the jobs, is closed\n");
+  BOOST_TEST(p.wait() == 2);
+}
+
+// The sanitizers want to be loaded first.
+BOOST_AUTO_TEST_CASE(every_address_of_a_host_is_tried, *boost::unit_test::enable_if<!sanitized>()) {
+  redis_server redis({"--bind", "127.0.0.1"});
+  ::setenv("LD_PRELOAD", SLUICE_EXAMPLES_DIR "/../test/libsluice_two_addresses.so", 1);
+  child_process watching(
+      example("distributed_pool",
+              {"watch", "two.addresses", std::to_string(redis.port()), "q", "--times", "1"}),
+      true);
+  ::unsetenv("LD_PRELOAD");
+  const std::string said = watching.read_all();
+  BOOST_TEST(said.starts_with("length 0, "), said);
   BOOST_TEST(watching.wait() == 0);
 }
 
