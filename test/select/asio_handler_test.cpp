@@ -285,7 +285,7 @@ BOOST_AUTO_TEST_CASE(may_be_started_on_any_thread_while_others_complete) {
         asio::steady_timer timer(running.io, std::chrono::microseconds(i % 7));
         if (who == 0)
           select(ch.receive(),
-                 timer.async_wait(asio::deferred))([&](error_code, const auto& r) { ++calls; });
+                 timer.async_wait(asio::deferred))([&](error_code, const auto&) { ++calls; });
         else
           timeout(timer.async_wait(asio::deferred), std::chrono::microseconds(i % 5))(
               asio::bind_executor(running.io, [&](error_code) { ++calls; }));

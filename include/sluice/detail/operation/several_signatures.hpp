@@ -100,6 +100,10 @@ struct completion_value<one_of_several<Arguments...>> {
   using kept = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
   using type = std::variant<kept<typename value_of_arguments<Arguments>::type>...>;
 
+  static bool throws_failure(std::tuple<one_of_several<Arguments...>>& all) {
+    return std::get<0>(all).visit(
+        []<class T>(T& used) { return value_of_arguments<T>::throws_failure(used); });
+  }
   static type get(std::tuple<one_of_several<Arguments...>>&& all) {
     return std::get<0>(all).visit([]<class T>(T& used) {
       constexpr std::size_t index = [] {
