@@ -11,11 +11,14 @@
 #include <sluice/mutex.hpp>
 #include <sluice/offload.hpp>
 #include <sluice/once.hpp>
+#include <sluice/peer_watch.hpp>
 #include <sluice/rate_limiter.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/serve.hpp>
+#include <sluice/serve_options.hpp>
+#include <sluice/server_connection.hpp>
 #include <sluice/shared_mutex.hpp>
 #include <sluice/singleflight.hpp>
 #include <sluice/task.hpp>

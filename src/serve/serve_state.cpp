@@ -1,18 +1,14 @@
-#include <sluice/serve.hpp>
+#include <sluice/detail/serve/serve_state.hpp>
 
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/select.hpp>
 
 #include <boost/asio/basic_signal_set.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
-
-#include <poll.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -20,19 +16,6 @@
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
-
-namespace sluice {
-
-std::size_t connections_by_descriptors(std::size_t descriptors) noexcept {
-  ::rlimit limit;
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
-  const std::size_t all = limit.rlim_cur;
-  const std::size_t others = std::max<std::size_t>(16, all / 16);
-  const std::size_t left = all > others ? all - others : 0;
-  return std::max<std::size_t>(1, left / std::max<std::size_t>(1, descriptors));
-}
-
-}  // namespace sluice
 
 namespace sluice::detail {
 
@@ -120,14 +103,6 @@ constexpr std::size_t descriptors_of_a_step = 128;
 
 constexpr std::ptrdiff_t few_connections = 16;
 
-int open_unpollable() noexcept {
-#if defined(MFD_CLOEXEC)
-  return ::memfd_create("sluice", MFD_CLOEXEC);
-#else
-  return -1;
-#endif
-}
-
 void give_free_memory_back() {
 #if defined(__GLIBC__)
   ::malloc_trim(0);
@@ -189,12 +164,6 @@ task<> serve_state::supervise(std::shared_ptr<serve_state> self) {
   if (s.options_.give_memory_back && s.most_ >= few_connections) give_free_memory_back();
 }
 
-unpollable_file::unpollable_file() noexcept : descriptor_(open_unpollable()) {}
-
-unpollable_file::~unpollable_file() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 std::size_t serve_state::descriptors_to_prepare() noexcept {
   const auto now = connections.count();
   auto most = most_.load(std::memory_order_relaxed);
@@ -226,22 +195,6 @@ task<> serve_state::give_memory_back(serve_member self) {
   } catch (const system_error&) {
     // The server stops.
   }
-}
-
-peer look_at_peer(int descriptor) noexcept {
-#ifdef POLLRDHUP
-  constexpr short ended = POLLRDHUP;
-#else
-  constexpr short ended = 0;
-#endif
-  ::pollfd socket{descriptor, static_cast<short>(POLLIN | ended), 0};
-  if (::poll(&socket, 1, 0) < 0) return peer::there;
-  if (socket.revents & (POLLERR | POLLHUP | POLLNVAL)) return peer::gone;
-  if (socket.revents & ended) return peer::has_ended_its_stream;
-  char byte;
-  if ((socket.revents & POLLIN) && ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-    return peer::has_ended_its_stream;
-  return peer::there;
 }
 
 }  // namespace sluice::detail

@@ -1,0 +1,187 @@
+#pragma once
+
+#include <sluice/context.hpp>
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/serve/prepared_descriptors.hpp>
+#include <sluice/detail/serve/serve_state.hpp>
+#include <sluice/error.hpp>
+#include <sluice/go.hpp>
+#include <sluice/semaphore.hpp>
+#include <sluice/serve_options.hpp>
+#include <sluice/server_connection.hpp>
+#include <sluice/task.hpp>
+#include <sluice/timer.hpp>
+#include <sluice/use_task.hpp>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+/// What stands for a function that refuses, where there is none.
+struct no_refusal {};
+
+template <class Handler, class Socket>
+concept connection_handler = std::invocable<Handler&, Socket, server_connection> ||
+    std::invocable<Handler&, Socket, context> || std::invocable<Handler&, Socket>;
+
+template <class Handler, class Socket>
+decltype(auto) call_connection_handler(Handler& f, Socket socket, server_connection& c) {
+  if constexpr (std::invocable<Handler&, Socket, server_connection>)
+    return std::invoke(f, std::move(socket), std::move(c));
+  else if constexpr (std::invocable<Handler&, Socket, context>)
+    return std::invoke(f, std::move(socket), c.ctx());
+  else
+    return std::invoke(f, std::move(socket));
+}
+
+// The handler's own member goes before this coroutine does: `alive` holds the server, and with it
+// the handler, until the exception has been reported.
+template <class Handler, class Socket>
+task<> run_connection(serve_member alive, server_connection c, Socket socket, Handler& f) {
+  try {
+    using given = decltype(detail::call_connection_handler(f, std::move(socket), c));
+    if constexpr (is_task<given> || is_awaitable<given>)
+      co_await detail::call_connection_handler(f, std::move(socket), c);
+    else
+      detail::call_connection_handler(f, std::move(socket), c);
+  } catch (...) {
+    alive.state()->connection_failed();
+  }
+}
+
+template <class Acceptor, class Handler, class Refuse>
+task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_state>& shared,
+                                Acceptor& acceptor, Handler& f, Refuse& refuse,
+                                std::source_location location) {
+  constexpr auto as_result = asio::as_tuple(use_task);
+  constexpr bool refuses = !std::is_same_v<Refuse, no_refusal>;
+  while (!s.stopping().err()) {
+    error_code failed;
+    try {
+      semaphore::permit slot;
+      if constexpr (!refuses)
+        if (s.slots) slot = co_await s.slots->acquire();
+      auto [error, socket] = co_await acceptor.async_accept(as_result);
+      if (error) {
+        failed = error;
+      } else if (refuses && s.slots && !(slot = s.slots->try_acquire())) {
+        ++s.result.refused;
+        if constexpr (refuses) std::invoke(refuse, std::move(socket));
+      } else {
+        auto body = detail::run_connection(serve_member(shared, &serve_state::handlers),
+                                           server_connection(shared, std::move(slot)),
+                                           std::move(socket), f);
+        if (const std::size_t n = s.descriptors_to_prepare())
+          detail::prepare_descriptors(acceptor.get_executor(), n);
+        new_goroutine g(s.place(), std::move(body), false, location);
+        if (g) {
+          detail::bind_to_context(*g, s.cut());
+          ++s.result.served;
+          g.start();
+        }
+      }
+    } catch (const std::bad_alloc&) {
+      failed = asio::error::no_memory;
+    } catch (const system_error&) {
+      // The wait for a place ends so when the server stops.
+      if (!s.stopping().err()) s.connection_failed();
+    } catch (...) {
+      s.connection_failed();
+    }
+    if (!failed) continue;
+    if (!acceptor.is_open()) break;
+    const auto advice = s.accept_failed(failed);
+    if (advice == serve_state::advice::never) break;
+    if (advice == serve_state::advice::later)
+      co_await sleep_for(std::chrono::milliseconds(100))(as_result);
+  }
+}
+
+template <class Acceptor, class Handler, class Refuse>
+task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Refuse& refuse,
+                          std::source_location location) {
+  serve_state& s = *self.state();
+  try {
+    co_await detail::accept_one_after_another(s, self.state(), acceptor, f, refuse, location);
+  } catch (...) {
+    // Not even what has failed could be told.
+    s.failure = asio::error::no_memory;
+  }
+  error_code ignored;
+  acceptor.close(ignored);
+}
+
+// The handler is kept until the last connection has ended.
+template <class Acceptor, class Handler, class Refuse>
+task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, Handler f,
+                           Refuse refuse, std::source_location location) {
+  auto body = detail::accept_connections(serve_member(s, &serve_state::accepting), acceptor, f,
+                                         refuse, location);
+  detail::start_in_context(s->stopping(), s->place(), std::move(body), false, location);
+  if (s->options().give_memory_back)
+    detail::start_in_context(s->stopping(), s->place(),
+                             serve_state::give_memory_back(serve_member(s, &serve_state::handlers)),
+                             false, location);
+  co_await serve_state::supervise(s);
+}
+
+template <class Completion>
+task<> run_server(std::shared_ptr<serve_state> s, task<> body, boxed_handler<Completion> handler) {
+  try {
+    co_await std::move(body);
+  } catch (const std::bad_alloc&) {
+    s->failure = asio::error::no_memory;
+  }
+  const error_code failure = s->failure;
+  const serve_result result = s->result;
+  s.reset();
+  boxed_handler<Completion>::complete(std::move(handler), failure, result);
+}
+
+template <class Acceptor, class Handler, class Refuse>
+auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refuse,
+           std::source_location location) {
+  static_assert(safe_in_co_await_expression<Handler> && safe_in_co_await_expression<Refuse>,
+                "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
+                "expression and destroys it twice: capture by reference, or name the closure first "
+                "and pass the name");
+  start_place place = detail::place_of(acceptor.get_executor());
+  auto where = place.where;
+  return asio::async_initiate<const use_task_t, void(error_code, serve_result)>(
+      initiation(
+          std::move(where),
+          [place = std::move(place), &acceptor, location](auto handler, serve_options o,
+                                                          auto&& serving, auto&& refusing) {
+            auto s = std::make_shared<serve_state>(place, std::move(o), acceptor.is_open());
+            boxed_handler<decltype(handler)> box(std::move(handler), executor(place.where));
+            auto slot = box.slot();
+            auto body =
+                detail::serve_until_stopped<Acceptor, std::decay_t<Handler>, std::decay_t<Refuse>>(
+                    s, acceptor, std::forward<decltype(serving)>(serving),
+                    std::forward<decltype(refusing)>(refusing), location);
+            new_goroutine g(place, detail::run_server(s, std::move(body), std::move(box)), false,
+                            location);
+            if (!g) return;
+            const auto cancel = (*g).become_cancellable();
+            cancel->reset(asio::cancellation_type::all);
+            if (slot.is_connected()) slot.template emplace<goroutine_canceller>(cancel);
+            g.start();
+          }),
+      use_task, std::move(options), std::forward<Handler>(f), std::forward<Refuse>(refuse));
+}
+
+}  // namespace sluice::detail

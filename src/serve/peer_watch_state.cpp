@@ -1,0 +1,24 @@
+#include <sluice/detail/serve/peer_watch_state.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace sluice::detail {
+
+peer look_at_peer(int descriptor) noexcept {
+#ifdef POLLRDHUP
+  constexpr short ended = POLLRDHUP;
+#else
+  constexpr short ended = 0;
+#endif
+  ::pollfd socket{descriptor, static_cast<short>(POLLIN | ended), 0};
+  if (::poll(&socket, 1, 0) < 0) return peer::there;
+  if (socket.revents & (POLLERR | POLLHUP | POLLNVAL)) return peer::gone;
+  if (socket.revents & ended) return peer::has_ended_its_stream;
+  char byte;
+  if ((socket.revents & POLLIN) && ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    return peer::has_ended_its_stream;
+  return peer::there;
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,30 @@
+#include <sluice/detail/serve/prepared_descriptors.hpp>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace sluice::detail {
+
+#if defined(BOOST_ASIO_HAS_POSIX_STREAM_DESCRIPTOR)
+
+namespace {
+
+int open_unpollable() noexcept {
+#if defined(MFD_CLOEXEC)
+  return ::memfd_create("sluice", MFD_CLOEXEC);
+#else
+  return -1;
+#endif
+}
+
+}  // namespace
+
+unpollable_file::unpollable_file() noexcept : descriptor_(open_unpollable()) {}
+
+unpollable_file::~unpollable_file() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+#endif
+
+}  // namespace sluice::detail
