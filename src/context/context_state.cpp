@@ -213,13 +213,13 @@ void context_state::set_deadline(const target_ptr& where, std::chrono::steady_cl
     deadline_cause_ = std::move(cause);
   }
   if (t <= scheduler::now()) return expire();
-  auto timer = std::make_shared<one_shot>(where, [self](one_shot::reason why) {
-    if (why == one_shot::reason::due)
+  auto timer = std::make_shared<one_shot>(where, [self, t](one_shot::reason why) {
+    if (why == one_shot::reason::due || t <= scheduler::now())
       self->expire();
     else
       self->cancel(asio::error::operation_aborted, nullptr);
   });
-  timer->start(t);
+  if (!timer->start(t)) return cancel(asio::error::operation_aborted, nullptr);
   {
     const std::lock_guard guard(lock_);
     if (!done_.load(std::memory_order_relaxed)) {

@@ -44,6 +44,11 @@ held_strand::held_strand(target_ptr inner) : strand_(strand_target::make(std::mo
 }
 
 held_strand::~held_strand() {
+  if (held_) static_cast<strand_target&>(*strand_).drop_all();
+}
+
+void held_strand::pass_on() {
+  held_ = false;
   static_cast<strand_target&>(*strand_).pass_on();
 }
 

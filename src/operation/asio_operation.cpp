@@ -11,9 +11,11 @@
 
 namespace sluice::detail {
 
-bool completion_may_stay() noexcept {
+bool completion_may_stay(const goroutine& g) noexcept {
   worker* const w = innermost;
-  if (!w || w->where != worker::place::whole_handler || w->local.size() != 0) return false;
+  if (!w || g.is_without_frames() || w->where != worker::place::whole_handler ||
+      w->local.size() != 0)
+    return false;
   w->launched = true;
   w->use_up_ticks();
   return true;

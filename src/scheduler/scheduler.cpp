@@ -3,8 +3,6 @@
 #include "innermost.hpp"
 #include "native_executor.hpp"
 
-#include <sluice/detail/base/cycle_count.hpp>
-
 #include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
 
@@ -279,9 +277,7 @@ void scheduler::run_posted_drain(bool kept) {
 // first, second, fourth, eighth one and then when the worker's ticks are used up, or after any that
 // may have been too long. Many drains resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
-  const auto most_cycles = static_cast<std::uint64_t>(std::chrono::nanoseconds(w.allowed).count()) *
-                           cycles_per_nanosecond;
-  w.cycles = cycle_count();
+  w.look_again();
   int resumed = 0;
   bool timed = w.has_started();
   for (;;) {
@@ -303,14 +299,18 @@ void scheduler::drain(worker& w) {
     --w.ticks;
     w.pushed = 0;
     node->run(*node, &w);
-    if (w.ticks <= 0 && w.more_ticks != 0) w.ticks += std::exchange(w.more_ticks, 0);
-    if (cycle_count() - w.cycles > most_cycles) [[unlikely]] {
+    if (cycle_count() > w.latest_look) [[unlikely]] {
       if (!w.has_started()) return;  // that was the first step
       w.use_up_ticks();
     }
     if (w.ticks <= 0) {
-      if (w.launched || time_is_up(w)) return;
-    } else if (resumed <= always_checked && w.local.size() != 0) {
+      w.ticks += std::exchange(w.more_ticks, 0);
+      if (w.ticks <= 0) {
+        if (w.launched || time_is_up(w)) return;
+        continue;
+      }
+    }
+    if (resumed <= always_checked && w.local.size() != 0) {
       if ((resumed & (resumed - 1)) == 0 ? time_is_up(w) : native().stopped()) return;
     }
   }
@@ -344,7 +344,7 @@ bool scheduler::anything_shared() noexcept {
 
 // Looks at the clock, between two steps.
 bool scheduler::time_is_up(worker& w) {
-  w.cycles = cycle_count();
+  w.look_again();
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
   if (!w.has_started()) w.started = w.checked = now;

@@ -37,21 +37,26 @@ bool select_wait::done_before_launch(party& p, std::span<select_entry> entries,
   return !asio_first_ && try_hinted();
 }
 
-// All that follows runs on the strand, which this thread holds: this is here until it passes that
-// on.
+// All that follows runs on the strand, which this thread holds: until it passes that on, the
+// handler is not called. From then on this may be gone, and all of the context but what is pinned.
+// Nothing is pinned while operations are launched, which calls what is the user's: that may be the
+// end of the context, and of this.
 begun select_wait::start_launching(parked_handler& h, target_ptr where) {
-  scheduler& home = *who_->home;
-  const held_strand held(std::move(where));
-  goroutine_ = &goroutine::make_without_frames(held.strand());
-  strand_party_.home = &home;
+  const std::shared_ptr<scheduler_link> home = who_->home->link();
+  held_strand strand(std::move(where));
+  goroutine_ = &goroutine::make_without_frames(strand.strand());
+  const ticket held(*goroutine_);
+  strand_party_.home = who_->home;
   strand_party_.owner = this;
   bind(strand_party_);
   claimed_step_ = &make_step(&select_wait::on_claimed);
   shared_ = true;
-  const pinned_scheduler until_launched(*home.link());
-  if (!home.try_add(h)) return begun::refused;
+  if (!who_->home->try_add(h)) return begun::refused;
   launch_all();
+  if (held->ended()) return begun::waits;
+  const pinned_scheduler until_passed_on(*home);
   if ((!asio_first_ || !give_event_loop_a_turn()) && register_entries()) post_claimed();
+  strand.pass_on();
   return begun::waits;
 }
 
@@ -88,7 +93,7 @@ void select_wait::launch_all() {
   busy_ = true;
   for (foreign_case* const c : foreign_) {
     if (winner() != none) break;
-    launch(*c);
+    if (!launch(*c)) return;
   }
   busy_ = false;
 }
@@ -102,23 +107,29 @@ void select_wait::on_launched() {
   if (register_entries()) on_claimed();
 }
 
-void select_wait::launch(foreign_case& c) {
+// That of a handler may end inside the launch, with its context.
+bool select_wait::launch(foreign_case& c) {
   c.owner = this;
   c.launched = true;
   ++outstanding_;
   launching_ = &c;
+  const ticket held = in_goroutine_ ? ticket() : ticket(waiting_goroutine());
+  const auto has_ended = [&held] { return held && held->ended(); };
   try {
     const on_behalf_of current(waiting_goroutine());
     c.launch(c);
+    if (has_ended()) return false;
     launching_ = nullptr;
   } catch (...) {
+    if (has_ended()) return false;
     launching_ = nullptr;
     c.launched = false;
     --outstanding_;
     if (claim(failed)) failure_ = std::current_exception();
-    return;
+    return true;
   }
   if (c.dropped) foreign_abandoned(c);
+  return true;
 }
 
 // The event loop polls between handlers: when the second of two handlers posted one by the other
@@ -195,6 +206,7 @@ std::exception_ptr select_wait::cancel_foreign() noexcept {
   const auto winner = selection::winner();
   for (foreign_case* const c : foreign_) {
     if (!c->launched || c->completed || c->index == winner) continue;
+    if (std::exchange(c->told_to_end, true)) continue;
     try {
       c->signal.emit(asio::cancellation_type::all);
     } catch (...) {

@@ -146,6 +146,35 @@ BOOST_AUTO_TEST_CASE(and_had_its_deadline_there_is_cancelled) {
   waited.get();
 }
 
+BOOST_AUTO_TEST_CASE(and_whose_deadline_has_passed_there_unseen_says_so) {
+  std::optional<asio::io_context> io(std::in_place);
+  const auto passed = with_timeout(*io, context::background(), 1us);
+  while (sluice::clock::now() < *passed.ctx.deadline()) continue;
+  io.reset();
+  const error_code too_late = sluice::error::deadline_exceeded;
+  BOOST_TEST(passed.ctx.err() == too_late);
+}
+
+BOOST_AUTO_TEST_CASE(and_is_given_a_deadline_while_that_ends_is_cancelled) {
+  std::optional<sluice::cancellable_context> made;
+  {
+    asio::io_context io;
+    sluice::go(io, [&]() -> task<> {
+      struct at_end {
+        at_end(asio::io_context& i, std::optional<sluice::cancellable_context>& m)
+            : io(i), made(m) {}
+        ~at_end() { made.emplace(with_timeout(io, context::background(), 1h)); }
+        asio::io_context& io;
+        std::optional<sluice::cancellable_context>& made;
+      };
+      const at_end makes(io, made);
+      co_await sluice::sleep_for(1h);
+    });
+    poll(io);
+  }
+  BOOST_TEST(made->ctx.err() == aborted);
+}
+
 BOOST_AUTO_TEST_CASE(may_have_goroutines_there_that_waited_and_were_destroyed) {
   const auto shared = std::make_shared<int>();
   const auto tree = with_cancel(context::background());

@@ -9,12 +9,16 @@
 #include <sluice/timeout.hpp>
 
 #include <boost/asio/any_completion_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
@@ -29,6 +33,7 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -244,7 +249,7 @@ BOOST_AUTO_TEST_CASE(are_ended_by_their_slot_whatever_the_type) {
   }
 }
 
-// As Asio's own do: what they use may go as soon as the call has returned.
+// As Asio's own are. What they use may go then, as long as nothing else cancels them.
 BOOST_AUTO_TEST_CASE(launch_inside_the_call) {
   asio::io_context io;
   const auto ch = make_channel<int>(io);
@@ -261,7 +266,6 @@ BOOST_AUTO_TEST_CASE(launch_inside_the_call) {
     cases.emplace_back(on(ch.receive(), [] {}));
     select(std::move(cases))([&](std::exception_ptr, std::size_t i) { of_range = i; });
     BOOST_TEST(timer.expires_after(1h) == 3u);
-    timer.async_wait([](error_code) {});
   }
   BOOST_TEST(of_select.calls == 0);
   run(io);
@@ -270,6 +274,82 @@ BOOST_AUTO_TEST_CASE(launch_inside_the_call) {
   BOOST_TEST(of_timeout == aborted);
   BOOST_TEST(of_range == 0u);
   BOOST_TEST(!try_send(ch, 1));
+}
+
+// The goroutine that starts it does not suspend: nothing waits for the end of its step.
+BOOST_AUTO_TEST_CASE(complete_while_the_goroutine_that_has_started_them_computes) {
+  running_context running(2);
+  bool in_time = false;
+  sluice::go(running.io, [&]() -> sluice::task<> {
+    stream a(running.io), b(running.io);
+    asio::local::connect_pair(a, b);
+    const char byte = 'x';
+    auto sent =
+        timeout(a.async_write_some(asio::buffer(&byte, 1), asio::deferred), 1h)(asio::use_future);
+    in_time = sent.wait_for(30s) == std::future_status::ready;
+    co_return;
+  });
+  running.join();
+  BOOST_TEST(in_time);
+}
+
+BOOST_AUTO_TEST_CASE(may_end_with_their_context_inside_the_launch) {
+  auto io = std::make_shared<asio::io_context>();
+  const auto ex = io->get_executor();
+  bool called = false;
+  auto op = asio::async_initiate<const asio::deferred_t&, void(error_code)>(
+      [](auto&&, const std::shared_ptr<asio::io_context>&) {}, asio::deferred, std::move(io));
+  timeout(std::move(op), 1h)(asio::bind_executor(ex, [&](error_code) { called = true; }));
+  BOOST_TEST(!called);
+}
+
+// The context may end as soon as the handler has been called, before the call returns.
+BOOST_AUTO_TEST_CASE(may_be_the_last_of_their_context) {
+  for (std::size_t i = 0; i < rounds(500); ++i) {
+    std::optional<asio::io_context> io(std::in_place);
+    std::optional guard(asio::make_work_guard(*io));
+    const auto ex = io->get_executor();
+    std::jthread runner([&] {
+      io->run();
+      io.reset();
+    });
+    auto op = asio::async_initiate<const asio::deferred_t&, void(error_code)>(
+        [](auto handler) {
+          const auto where = asio::get_associated_executor(handler);
+          asio::post(where, [h = std::move(handler)]() mutable { std::move(h)(error_code()); });
+        },
+        asio::deferred);
+    timeout(std::move(op), 1h)(asio::bind_executor(ex, [&](error_code) { guard.reset(); }));
+  }
+}
+
+// A request may come once only.
+BOOST_AUTO_TEST_CASE(cancel_each_loser_once) {
+  for (int i = 0; i < 200; ++i) {
+    asio::io_context io;
+    const auto ch = make_channel<int>(io);
+    int requests = 0;
+    std::function<void()> complete;
+    const auto loser = [&](auto handler) {
+      auto slot = asio::get_associated_cancellation_slot(handler);
+      slot.assign([&](types) { ++requests; });
+      const auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
+      complete = [waiting] { std::move (*waiting)(asio::error::operation_aborted); };
+    };
+    asio::steady_timer winner(io, 0s);
+    told t;
+    select(ch.receive(), winner.async_wait(asio::deferred),
+           asio::async_initiate<const asio::deferred_t&, void(error_code)>(loser, asio::deferred))(
+        t.handler());
+    io.run_for(10ms);
+    BOOST_TEST(requests == 1);
+    asio::post(io, complete);
+    complete = nullptr;
+    io.restart();
+    run(io);
+    BOOST_TEST(t.calls == 1);
+    BOOST_TEST(t.index == 1u);
+  }
 }
 
 // Also of a thread that does not run their context, beside one that does.

@@ -57,20 +57,23 @@ class strand_target final : public target {
   ready_list queue_;
 };
 
-/// Makes a strand that this thread holds until the end of this, wherever it stands: nobody else
-/// knows it. What is scheduled on it meanwhile runs afterwards.
+/// Makes a strand that this thread holds, wherever it stands: nobody else knows it yet.
 class held_strand {
  public:
   /** @throws std::bad_alloc */
   explicit held_strand(target_ptr inner);
   held_strand(const held_strand&) = delete;
   held_strand& operator=(const held_strand&) = delete;
+  /// Drops what has been scheduled, if the strand has not been passed on.
   ~held_strand();
 
   [[nodiscard]] const target_ptr& strand() const noexcept { return strand_; }
+  /// Lets what has been scheduled run. Called by somebody who knows that the scheduler is there.
+  void pass_on();
 
  private:
   const target_ptr strand_;
+  bool held_ = true;
 };
 
 /// A strand over `where`, or `where` itself if it is one.

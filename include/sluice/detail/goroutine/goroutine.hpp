@@ -67,6 +67,9 @@ class goroutine final : public scheduled_goroutine {
    * made ready. The caller has the first ticket, and ends it. */
   [[nodiscard]] static goroutine& make_without_frames(target_ptr where);
   void end_without_frames() noexcept { at = nullptr; }
+  [[nodiscard]] bool is_without_frames() const noexcept {
+    return at == reinterpret_cast<const promise_base*>(this);
+  }
 
   goroutine(const goroutine&) = delete;
   goroutine& operator=(const goroutine&) = delete;

@@ -29,35 +29,29 @@ namespace sluice::detail {
 template <class T>
 concept failure = std::same_as<T, error_code> || std::same_as<T, std::exception_ptr>;
 
-/// What `co_await` makes of an Asio operation's completion arguments.
-/** A leading `error_code` or `exception_ptr` is thrown if it holds one; one value is given as
- * itself, several as a tuple, none as void. */
-template <class... Args>
-struct completion_value {
-  using type = std::tuple<Args...>;
-  /// Whether `get` throws the failure that is told, and not what a move throws.
-  static bool throws_failure(const std::tuple<Args...>&) noexcept { return false; }
-  static type get(std::tuple<Args...>&& all) { return std::move(all); }
-};
-template <>
-struct completion_value<> {
-  using type = void;
-  static bool throws_failure(const std::tuple<>&) noexcept { return false; }
-  static void get(std::tuple<>&&) {}
-};
-template <class T>
-requires(!failure<T>) struct completion_value<T> {
-  using type = T;
-  static bool throws_failure(const std::tuple<T>&) noexcept { return false; }
-  static T get(std::tuple<T>&& all) { return std::get<0>(std::move(all)); }
-};
-
 inline void throw_failure(const error_code& e) {
   if (e) throw system_error(e);
 }
 inline void throw_failure(const std::exception_ptr& e) {
   if (e) std::rethrow_exception(e);
 }
+
+/// One value as itself, several as a tuple, none as void.
+template <class... Args>
+struct plain_value {
+  using type = std::tuple<Args...>;
+  static type get(std::tuple<Args...>&& all) { return std::move(all); }
+};
+template <>
+struct plain_value<> {
+  using type = void;
+  static void get(std::tuple<>&&) {}
+};
+template <class T>
+struct plain_value<T> {
+  using type = T;
+  static T get(std::tuple<T>&& all) { return std::get<0>(std::move(all)); }
+};
 
 template <class First, class... Rest>
 [[nodiscard]] auto without_first(std::tuple<First, Rest...>&& all) {
@@ -68,16 +62,22 @@ template <class First, class... Rest>
       std::move(all));
 }
 
-/// A failure that comes first is thrown.
+/// What `co_await` makes of an Asio operation's completion arguments.
+/** A leading `error_code` or `exception_ptr` is thrown if it holds one; the rest is the value. */
+template <class... Args>
+struct completion_value : plain_value<Args...> {
+  /// Whether `get` throws the failure that is told, and not what a move throws.
+  static bool throws_failure(const std::tuple<Args...>&) noexcept { return false; }
+};
 template <failure Failure, class... Rest>
 struct completion_value<Failure, Rest...> {
-  using type = typename completion_value<Rest...>::type;
+  using type = typename plain_value<Rest...>::type;
   static bool throws_failure(const std::tuple<Failure, Rest...>& all) noexcept {
     return static_cast<bool>(std::get<0>(all));
   }
   static type get(std::tuple<Failure, Rest...>&& all) {
     detail::throw_failure(std::get<0>(all));
-    return completion_value<Rest...>::get(detail::without_first(std::move(all)));
+    return plain_value<Rest...>::get(detail::without_first(std::move(all)));
   }
 };
 
@@ -236,8 +236,9 @@ class handler_wait : private cancellable {
   waiter::state outcome_ = waiter::state::aborted;
 };
 
-/// Whether the completion of what this thread launches now may wait until its drain ends.
-[[nodiscard]] bool completion_may_stay() noexcept;
+/// Whether the completion of what this thread launches now for a goroutine may wait until its drain
+/// ends: that has suspended then.
+[[nodiscard]] bool completion_may_stay(const goroutine& g) noexcept;
 
 /// A handler that tells an operation in a goroutine's frame.
 template <class Operation>
@@ -272,8 +273,8 @@ class resume_handler {
 
   /// What a goroutine launches continues what it was resumed for: with nothing else to do on this
   /// thread, the completion stays with it and wakes no other. Source: Asio's handler hooks.
-  friend bool asio_handler_is_continuation(resume_handler*) noexcept {
-    return completion_may_stay();
+  friend bool asio_handler_is_continuation(resume_handler* handler) noexcept {
+    return handler->ticket_ && completion_may_stay(*handler->ticket_.get());
   }
 
  protected:

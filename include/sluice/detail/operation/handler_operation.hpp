@@ -42,8 +42,8 @@ namespace sluice::detail {
  * when somebody has, with whether its scheduler may end before the handler is called; `forget()`,
  * for an operation that is destroyed while it waits; and `end_for_handler()`, for one that does
  * not. One that may launch Asio operations takes as a third argument of `begin_for_handler` what
- * gives the target to do it on, and has `abandoned()`, whether one of them has dropped its handler:
- * then this is dropped too.
+ * gives the target on which they complete, called right before, and has `abandoned()`, whether one
+ * of them has dropped its handler: then this is dropped too.
  * @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
  * executor of its own.
  */
@@ -197,7 +197,11 @@ class handler_operation final : public party, private parked_handler {
       if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
         slot.template emplace<canceller>(this);
       if constexpr (may_launch)
-        state = operation_.begin_for_handler(*this, *this, [this] { return place(); });
+        state = operation_.begin_for_handler(*this, *this, [this, &own] {
+          target_ptr where = place();
+          own = {};
+          return where;
+        });
       else
         state = operation_.begin_for_handler(*this, *this);
     } catch (...) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/biased_lock.hpp>
+#include <sluice/detail/base/cycle_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
@@ -105,8 +106,8 @@ class worker {
   /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
-  /// The cycle count when the drain began, or the clock was looked at.
-  std::uint64_t cycles = 0;
+  /// The cycle count from which on the clock is to be looked at after the current step.
+  std::uint64_t latest_look = 0;
   /// How long it may go on before the event loop has its turn.
   std::chrono::steady_clock::duration allowed = longest;
 
@@ -116,6 +117,12 @@ class worker {
   std::uint64_t steps_seen = never_seen;
   worker* previous_listed = nullptr;
   worker* next_listed = nullptr;
+
+  /// The drain begins, or has looked at the clock: it need not again before `allowed` is over.
+  void look_again() noexcept {
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(allowed).count();
+    latest_look = cycle_count() + static_cast<std::uint64_t>(ns) * cycles_per_nanosecond;
+  }
 
   /// Has the clock looked at, and others have their turn, when the current step suspends.
   void use_up_ticks() noexcept { ticks = more_ticks = 0; }

@@ -244,7 +244,7 @@ class asio_case : public foreign_case {
   }
 
   value_type take() {
-    if (failure_) std::rethrow_exception(failure_);
+    rethrow_failure();
     moving_ = !value::throws_failure(*result_);
     if constexpr (std::is_void_v<typename value::type>) {
       value::get(std::move(*result_));
@@ -266,7 +266,7 @@ class asio_case : public foreign_case {
   value_type take_after_timeout() { return take_cancelled(asio::error::timed_out); }
   /// It was cancelled, which `why` explains, but may have completed all the same.
   value_type take_cancelled(const error_code& why) {
-    if (failure_) std::rethrow_exception(failure_);
+    rethrow_failure();
     if (!result_) {
       if constexpr (failure_argument<arguments>::can_be_made)
         detail::make_failure(result_, asio::error::operation_aborted);
@@ -290,16 +290,22 @@ class asio_case : public foreign_case {
   }
 
   /// Whether the exception being handled is what moving its result threw.
-  [[nodiscard]] bool move_failed() const noexcept { return moving_ || failure_; }
+  [[nodiscard]] bool move_failed() const noexcept { return moving_; }
   [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
   static void keep() noexcept {}
 
  private:
   friend class resume_handler<asio_case>;
 
+  void rethrow_failure() {
+    if (!failure_) return;
+    moving_ = true;
+    std::rethrow_exception(failure_);
+  }
+
   template <class... Rest>
   static auto beside_error(std::tuple<error_code, Rest...>&& all) {
-    return completion_value<Rest...>::get(detail::without_first(std::move(all)));
+    return plain_value<Rest...>::get(detail::without_first(std::move(all)));
   }
 
   static void launch_case(foreign_case& c) {
@@ -324,7 +330,7 @@ class asio_case : public foreign_case {
   Operation operation_;
   std::optional<arguments> result_;
   std::exception_ptr failure_;  ///< what moving the result here threw
-  bool moving_ = false;         ///< it is moved on
+  bool moving_ = false;         ///< it is moved on, or that was not possible
 };
 
 /// An operation that may be a case.

@@ -34,6 +34,7 @@ struct foreign_case {
   std::uint32_t index = 0;
   bool launched = false;
   bool dropped = false;  ///< its handler was destroyed inside the launch
+  bool told_to_end = false;
   bool completed = false;
   bool succeeded = false;
   asio::cancellation_signal signal;
@@ -174,7 +175,8 @@ class select_wait : private cancellable, public selection {
   void on_launched();
   void shuffle_places() noexcept;
   void launch_all();
-  void launch(foreign_case& c);
+  /// @return False if this has gone meanwhile.
+  [[nodiscard]] bool launch(foreign_case& c);
   /// @return Whether `on_launched` follows.
   [[nodiscard]] bool give_event_loop_a_turn();
   /// @return Whether `on_claimed` is to follow.
