@@ -277,7 +277,7 @@ void scheduler::run_posted_drain(bool kept) {
 // first, second, fourth, eighth one and then when the worker's ticks are used up, or after any that
 // may have been too long. Many drains resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
-  w.look_again();
+  w.note_look();
   int resumed = 0;
   bool timed = w.has_started();
   for (;;) {
@@ -299,7 +299,7 @@ void scheduler::drain(worker& w) {
     --w.ticks;
     w.pushed = 0;
     node->run(*node, &w);
-    if (cycle_count() > w.latest_look) [[unlikely]] {
+    if (w.look_is_due()) [[unlikely]] {
       if (!w.has_started()) return;  // that was the first step
       w.use_up_ticks();
     }
@@ -344,7 +344,7 @@ bool scheduler::anything_shared() noexcept {
 
 // Looks at the clock, between two steps.
 bool scheduler::time_is_up(worker& w) {
-  w.look_again();
+  w.note_look();
   const auto now = steady_clock::now();
   if (native().stopped()) return true;
   if (!w.has_started()) w.started = w.checked = now;

@@ -106,8 +106,10 @@ class worker {
   /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
   std::chrono::steady_clock::time_point checked;
-  /// The cycle count from which on the clock is to be looked at after the current step.
-  std::uint64_t latest_look = 0;
+  /// The cycle count when the drain began, or the clock was looked at last.
+  std::uint32_t last_look = 0;
+  /// After how many cycles it is to be looked at when the current step ends.
+  std::uint32_t most_cycles = 0;
   /// How long it may go on before the event loop has its turn.
   std::chrono::steady_clock::duration allowed = longest;
 
@@ -118,10 +120,14 @@ class worker {
   worker* previous_listed = nullptr;
   worker* next_listed = nullptr;
 
-  /// The drain begins, or has looked at the clock: it need not again before `allowed` is over.
-  void look_again() noexcept {
-    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(allowed).count();
-    latest_look = cycle_count() + static_cast<std::uint64_t>(ns) * cycles_per_nanosecond;
+  /// The drain begins, or looks at the clock: it need not again before `allowed` may be over.
+  void note_look() noexcept {
+    const std::chrono::nanoseconds ns = allowed;
+    most_cycles = cycles_count ? static_cast<std::uint32_t>(ns.count()) : ~std::uint32_t{0};
+    last_look = cycle_count();
+  }
+  [[nodiscard]] bool look_is_due() const noexcept {
+    return cycle_count() - last_look > most_cycles;
   }
 
   /// Has the clock looked at, and others have their turn, when the current step suspends.
