@@ -494,8 +494,8 @@ BOOST_AUTO_TEST_CASE(a_closed_standard_input_is_refused) {
   BOOST_TEST(p.wait() == 2);
 }
 
-// The sanitizers want to be loaded first.
-BOOST_AUTO_TEST_CASE(every_address_of_a_host_is_tried, *boost::unit_test::enable_if<!sanitized>()) {
+BOOST_AUTO_TEST_CASE(every_address_of_a_host_is_tried) {
+  if (sanitized) return;  // the sanitizers want to be loaded first
   redis_server redis({"--bind", "127.0.0.1"});
   ::setenv("LD_PRELOAD", SLUICE_EXAMPLES_DIR "/../test/libsluice_two_addresses.so", 1);
   child_process watching(

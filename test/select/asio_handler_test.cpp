@@ -319,7 +319,13 @@ BOOST_AUTO_TEST_CASE(may_be_the_last_of_their_context) {
           asio::post(where, [h = std::move(handler)]() mutable { std::move(h)(error_code()); });
         },
         asio::deferred);
-    timeout(std::move(op), 1h)(asio::bind_executor(ex, [&](error_code) { guard.reset(); }));
+    bool called = false;
+    timeout(std::move(op), 1h)(asio::bind_executor(ex, [&](error_code) {
+      called = true;
+      guard.reset();
+    }));
+    runner.join();
+    BOOST_TEST(called);
   }
 }
 
@@ -362,13 +368,15 @@ BOOST_AUTO_TEST_CASE(may_be_started_on_any_thread_while_others_complete) {
   for (int who = 0; who < 2; ++who)
     threads.emplace_back([&, who] {
       for (std::size_t i = 0; i < n; ++i) {
-        asio::steady_timer timer(running.io, std::chrono::microseconds(i % 7));
+        const auto after = std::chrono::microseconds(i % 7),
+                   limit = std::chrono::microseconds(i % 5);
+        const auto timer = std::make_shared<asio::steady_timer>(running.io, after);
         if (who == 0)
-          select(ch.receive(),
-                 timer.async_wait(asio::deferred))([&](error_code, const auto&) { ++calls; });
+          select(ch.receive(), timer->async_wait(asio::deferred))(
+              [&, timer](error_code, const auto&) { ++calls; });
         else
-          timeout(timer.async_wait(asio::deferred), std::chrono::microseconds(i % 5))(
-              asio::bind_executor(running.io, [&](error_code) { ++calls; }));
+          timeout(timer->async_wait(asio::deferred),
+                  limit)(asio::bind_executor(running.io, [&, timer](error_code) { ++calls; }));
         if (i % 3 == 0) try_send(ch, 1);
       }
     });
