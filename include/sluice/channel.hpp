@@ -210,8 +210,7 @@ class channel_operation : public operation<Derived, Waiter> {
  * moment later.
  */
 template <class T>
-class [[nodiscard]] send_operation
-    : public detail::channel_operation<send_operation<T>, detail::channel_waiter> {
+class send_operation : public detail::channel_operation<send_operation<T>, detail::channel_waiter> {
   using base = detail::channel_operation<send_operation<T>, detail::channel_waiter>;
 
  public:
@@ -297,7 +296,7 @@ class [[nodiscard]] send_operation
  * cancelled a moment later.
  */
 template <class T>
-class [[nodiscard]] receive_operation
+class receive_operation
     : public detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>> {
   using base = detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>>;
 

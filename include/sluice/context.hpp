@@ -67,8 +67,7 @@ extern const waiter_functions context_functions;
 
 /// Waiting for a context to be done: what `context::done` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class [[nodiscard]] done_operation
-    : public detail::operation<done_operation, detail::context_waiter> {
+class done_operation : public detail::operation<done_operation, detail::context_waiter> {
  public:
   using signature = void(error_code);
   static constexpr const detail::waiter_functions& functions = detail::context_functions;
@@ -215,8 +214,8 @@ struct cancellable_context {
 
 /// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
- * The timer runs on `where`; without one on the running goroutine's scheduler. Should that end before
- * `t`, the context is done then, with `asio::error::operation_aborted`.
+ * The timer runs on `where`; without one on the running goroutine's scheduler. Should that end
+ * before `t`, the context is done then, with `asio::error::operation_aborted`.
  * @param cause What `cause()` then gives; null means that the error is the cause. Go's
  * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc

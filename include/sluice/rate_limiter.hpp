@@ -73,7 +73,7 @@ extern const waiter_functions rate_functions;
 
 /// Waiting for units of a rate limiter: what `rate_limiter::acquire` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class [[nodiscard]] rate_operation : public detail::operation<rate_operation, detail::rate_waiter> {
+class rate_operation : public detail::operation<rate_operation, detail::rate_waiter> {
  public:
   using signature = void(error_code);
   static constexpr const detail::waiter_functions& functions = detail::rate_functions;

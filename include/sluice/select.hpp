@@ -657,8 +657,8 @@ class select_with_token {
 
 /// A select without handlers, or whose handlers are plain functions.
 template <class... Cases>
-class [[nodiscard]] select_operation : public select_cases<Cases...>,
-                                       public select_with_token<select_operation<Cases...>> {
+class select_operation : public select_cases<Cases...>,
+                         public select_with_token<select_operation<Cases...>> {
   using base = select_cases<Cases...>;
 
   static auto type_of_value() {
@@ -856,9 +856,8 @@ class range_select_cases {
 
 /// What `select` of a range returns.
 template <class Case>
-class [[nodiscard]] range_select_operation
-    : public range_select_cases<Case>,
-      public select_with_token<range_select_operation<Case>> {
+class range_select_operation : public range_select_cases<Case>,
+                               public select_with_token<range_select_operation<Case>> {
  public:
   using sluice_operation = void;
   using value_type = range_select_result<Case>;
@@ -1134,14 +1133,17 @@ class select_case {
  * @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc
  */
 template <std::ranges::input_range Range>
-requires(!detail::select_operand<Range>) auto select(Range&& cases) {
+requires(!detail::select_operand<Range>)
+    [[nodiscard("co_await it, or give it a completion token")]] auto select(Range&& cases) {
   return detail::range_select_operation<detail::range_case<Range>>(
       detail::select_wait::order::random, std::forward<Range>(cases));
 }
 
 /// As `select` of a range, but of the ready operations of this library the first is chosen.
 template <std::ranges::input_range Range>
-requires(!detail::select_operand<Range>) auto select_in_order(Range&& cases) {
+requires(!detail::select_operand<Range>)
+    [[nodiscard("co_await it, or give it a completion token")]] auto select_in_order(
+        Range&& cases) {
   return detail::range_select_operation<detail::range_case<Range>>(
       detail::select_wait::order::written, std::forward<Range>(cases));
 }

@@ -10,7 +10,7 @@ namespace sluice {
 namespace detail {
 
 /// What `this_goroutine::yield` returns.
-class [[nodiscard]] yield_operation {
+class yield_operation {
  public:
   using sluice_operation = void;
 
@@ -29,7 +29,7 @@ namespace this_goroutine {
 
 /// Lets the other ready goroutines go first. Go's `runtime.Gosched`.
 /** Awaited in a task; never fails and is not cancelled. */
-inline detail::yield_operation yield() noexcept {
+[[nodiscard("co_await it")]] inline detail::yield_operation yield() noexcept {
   return {};
 }
 

@@ -23,7 +23,7 @@ namespace detail {
 
 /// What `timeout` returns.
 template <class Case>
-class [[nodiscard]] timeout_operation : public select_with_token<timeout_operation<Case>> {
+class timeout_operation : public select_with_token<timeout_operation<Case>> {
  public:
   using sluice_operation = void;
   using value_type = std::conditional_t<std::is_same_v<typename Case::value_type, std::monostate>,

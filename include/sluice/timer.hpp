@@ -48,8 +48,7 @@ template <class Rep, class Period>
  * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. A
  * handler without an executor of its own runs on the scheduler of the goroutine that starts it.
  */
-class [[nodiscard]] sleep_operation
-    : public detail::operation<sleep_operation, detail::sleep_waiter> {
+class sleep_operation : public detail::operation<sleep_operation, detail::sleep_waiter> {
  public:
   using signature = void(error_code);
   /// Its timer is that of the handler's context, so a future needs one too.

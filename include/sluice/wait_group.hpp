@@ -50,7 +50,7 @@ extern const waiter_functions wait_group_functions;
 
 /// Waiting for a group's counter to be zero: what `wait_group::wait` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class [[nodiscard]] wait_group_operation
+class wait_group_operation
     : public detail::operation<wait_group_operation, detail::wait_group_waiter> {
  public:
   using signature = void(error_code);

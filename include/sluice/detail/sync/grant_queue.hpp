@@ -174,8 +174,7 @@ class grant {
  * Grant)`. Do not keep it longer than what it was made from.
  */
 template <class Grant, const waiter_functions& Functions>
-class [[nodiscard]] grant_operation
-    : public operation<grant_operation<Grant, Functions>, grant_waiter> {
+class grant_operation : public operation<grant_operation<Grant, Functions>, grant_waiter> {
  public:
   using signature = void(error_code, Grant);
   static constexpr const waiter_functions& functions = Functions;
