@@ -66,9 +66,10 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_is_hidden_while_the_watch_ends_is_found) {
     over.set_value();
     co_return;
   });
-  while (!hiding) std::this_thread::yield();
-  // It hides the other one now, or waits for the lock that the watch is held under: that shows
-  // nowhere.
+  // It hides the other one soon, or its thread waits for the lock that the watch is held under,
+  // before it or in it: that shows nowhere.
+  const auto soon = std::chrono::steady_clock::now() + 100ms;
+  while (!hiding && std::chrono::steady_clock::now() < soon) std::this_thread::yield();
   std::this_thread::sleep_for(5ms);
   end_of_watch.release();
   over.get_future().wait();
