@@ -30,7 +30,8 @@ enum class error {
   /// The deadline of a context has passed; equal to `std::errc::timed_out`. A `timeout`'s own limit
   /// says `asio::error::timed_out`, so that who tries again on one ends on the other.
   deadline_exceeded,
-  /// Starting an operation threw what is no `system_error`; with a token the exception itself cannot
+  /// Starting an operation threw what is no `system_error`; with a token the exception itself
+  /// cannot
   /// be given.
   initiation_failed,
 };
