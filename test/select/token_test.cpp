@@ -105,6 +105,18 @@ auto async_give_moody(asio::io_context& io, Token&& token) {
       token);
 }
 
+/// Calls `round(n, with_timeout)` with later and later moves that throw, until it says of a select
+/// and of a timeout that none has.
+template <class Round>
+void fail_each_move_in_turn(Round round) {
+  bool all_moved = false;
+  for (int n = 0; !all_moved; ++n) {
+    BOOST_REQUIRE(n < 100);
+    all_moved = true;
+    for (const bool with_timeout : {false, true}) all_moved &= round(n, with_timeout);
+  }
+}
+
 std::string aborted_and(const std::string& rest) {
   return aborted.message() + ", " + rest;
 }
@@ -217,78 +229,69 @@ BOOST_AUTO_TEST_CASE(get_the_exception_of_a_case_and_of_a_handler_of_a_case) {
 // Each move of the value throws in turn, from its way into the select to the call of the handler.
 BOOST_AUTO_TEST_CASE(are_called_once_whichever_move_of_the_value_throws) {
   const error_code move_failed = sluice::error::move_failed;
-  bool all_moved = false;
-  for (int n = 0; !all_moved; ++n) {
-    BOOST_REQUIRE(n < 100);
-    all_moved = true;
-    for (const bool with_timeout : {false, true}) {
-      asio::io_context io;
-      const auto ch = make_channel<stubborn>(io);
-      const auto quiet = make_channel<int>(io);
-      int calls = 0;
-      error_code told;
-      const auto handler = [&](error_code e, auto&&) {
-        ++calls;
-        told = e;
-      };
-      if (with_timeout)
-        sluice::timeout(ch.receive(), 1h)(handler);
-      else
-        select(quiet.receive(), ch.receive())(handler);
-      poll(io);
-      stubborn value;
-      stubborn::moves_left = n;
-      bool sent = false;
-      try {
-        sent = try_send(ch, std::move(value));
-      } catch (const std::runtime_error&) {
-      }
-      BOOST_CHECK_NO_THROW(poll(io));
-      const bool moved = stubborn::moves_left > 0;
-      stubborn::moves_left = stubborn::endless;
-      all_moved &= moved;
-      if (calls == 0) {  // the value has stayed with its sender, and the receiver in its place
-        BOOST_TEST(!sent);
-        ch.try_send(stubborn());
-        poll(io);
-      }
-      BOOST_TEST(calls == 1);
-      BOOST_TEST((!told || told == move_failed));
-      BOOST_TEST((!moved || !told));
+  fail_each_move_in_turn([&](int n, bool with_timeout) {
+    asio::io_context io;
+    const auto ch = make_channel<stubborn>(io);
+    const auto quiet = make_channel<int>(io);
+    int calls = 0;
+    error_code told;
+    const auto handler = [&](error_code e, auto&&) {
+      ++calls;
+      told = e;
+    };
+    if (with_timeout)
+      sluice::timeout(ch.receive(), 1h)(handler);
+    else
+      select(quiet.receive(), ch.receive())(handler);
+    poll(io);
+    stubborn value;
+    stubborn::moves_left = n;
+    bool sent = false;
+    try {
+      sent = try_send(ch, std::move(value));
+    } catch (const std::runtime_error&) {
     }
-  }
+    BOOST_CHECK_NO_THROW(poll(io));
+    const bool moved = stubborn::moves_left > 0;
+    stubborn::moves_left = stubborn::endless;
+    if (calls == 0) {  // the value has stayed with its sender, and the receiver in its place
+      BOOST_TEST(!sent);
+      ch.try_send(stubborn());
+      poll(io);
+    }
+    BOOST_TEST(calls == 1);
+    BOOST_TEST((!told || told == move_failed));
+    BOOST_TEST((!moved || !told));
+    return moved;
+  });
 }
 
 // What the move throws may be an error of its own. That is not what the operation said.
 BOOST_AUTO_TEST_CASE(get_move_failed_whichever_move_of_an_asio_operations_result_throws) {
   const error_code move_failed = sluice::error::move_failed;
   int failed = 0;
-  bool all_moved = false;
-  for (int n = 0; !all_moved; ++n) {
-    BOOST_REQUIRE(n < 100);
-    all_moved = true;
-    for (const bool with_timeout : {false, true}) {
-      asio::io_context io;
-      const auto quiet = make_channel<int>(io);
-      error_code told;
-      int calls = 0;
-      const auto handler = [&](error_code e, auto&&) {
-        ++calls;
-        told = e;
-      };
-      if (with_timeout)
-        sluice::timeout(async_give_moody(io, asio::deferred), 1h)(asio::bind_executor(io, handler));
-      else
-        select(quiet.receive(), async_give_moody(io, asio::deferred))(handler);
-      moody::moves_left = n;
-      BOOST_CHECK_NO_THROW(run(io));
-      all_moved &= moody::moves_left > 0;
-      moody::moves_left = moody::endless;
-      BOOST_TEST(calls == 1);
-      BOOST_TEST((!told || told == move_failed));
-      failed += told == move_failed;
-    }
-  }
+  fail_each_move_in_turn([&](int n, bool with_timeout) {
+    asio::io_context io;
+    const auto quiet = make_channel<int>(io);
+    error_code told;
+    int calls = 0;
+    const auto handler = [&](error_code e, auto&&) {
+      ++calls;
+      told = e;
+    };
+    if (with_timeout)
+      sluice::timeout(async_give_moody(io, asio::deferred), 1h)(asio::bind_executor(io, handler));
+    else
+      select(quiet.receive(), async_give_moody(io, asio::deferred))(handler);
+    moody::moves_left = n;
+    BOOST_CHECK_NO_THROW(run(io));
+    const bool moved = moody::moves_left > 0;
+    moody::moves_left = moody::endless;
+    BOOST_TEST(calls == 1);
+    BOOST_TEST((!told || told == move_failed));
+    failed += told == move_failed;
+    return moved;
+  });
   BOOST_TEST(failed > 2);
 }
 
