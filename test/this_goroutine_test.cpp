@@ -12,8 +12,10 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -351,6 +353,103 @@ BOOST_AUTO_TEST_CASE(serialises_handlers_with_the_goroutine) {
   sluice_test::run(io, 4);
   BOOST_TEST(unguarded == 4L * n);
   BOOST_TEST(overlaps == 0);
+}
+
+const sluice::detail::target& where_it_runs() {
+  return *sluice::detail::current_goroutine("test").where;
+}
+
+task<> yield_often() {
+  for (int i = 0; i < 20; ++i) co_await yield();
+}
+
+BOOST_AUTO_TEST_CASE(is_left_by_the_goroutine_when_nobody_else_has_it) {
+  asio::io_context io;
+  sluice::go(io, [&]() -> task<> {
+    {
+      const asio::any_io_executor ex = co_await asio::this_coro::executor;
+      co_await yield_often();
+      BOOST_TEST(where_it_runs().is_serial());
+    }
+    co_await yield_often();
+    BOOST_TEST(where_it_runs().is_native());
+    asio::steady_timer timer(io, 1us);
+    co_await timer.async_wait(asio::deferred);
+    BOOST_TEST(where_it_runs().is_serial());
+    co_await yield_often();
+    BOOST_TEST(where_it_runs().is_native());
+  });
+  io.run();
+}
+
+BOOST_AUTO_TEST_CASE(is_kept_while_something_waits_for_it) {
+  asio::io_context io;
+  int seen = 0;
+  sluice::go(io, [&]() -> task<> {
+    asio::post(co_await asio::this_coro::executor, [&] { ++seen; });
+    BOOST_TEST(where_it_runs().is_serial());
+    co_await yield();
+    BOOST_TEST(seen == 1);
+  });
+  io.run();
+}
+
+BOOST_AUTO_TEST_CASE(is_kept_while_a_cancellation_slot_is_told_there) {
+  asio::io_context io;
+  asio::cancellation_signal signal;
+  sluice::go(
+      io,
+      [&]() -> task<> {
+        static_cast<void>(co_await asio::this_coro::cancellation_state);
+        co_await yield_often();
+        BOOST_TEST(where_it_runs().is_serial());
+      },
+      asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  io.run();
+}
+
+// Others get the executor, use it and let it go, while the goroutine leaves strands and makes new
+// ones.
+BOOST_AUTO_TEST_CASE(serialises_however_often_it_is_left) {
+  const watchdog dog;
+  asio::io_context io;
+  const auto n = static_cast<int>(sluice_test::rounds(3'000, 300));
+  std::atomic<int> inside = 0;
+  std::atomic<int> overlaps = 0;
+  std::atomic<int> left = 0;
+  std::atomic<int> posted = 0;
+  const auto step = [&] {
+    if (++inside != 1) ++overlaps;
+    --inside;
+  };
+  auto lent = make_channel<asio::any_io_executor>(io, 2);
+  sluice::go(io, [&]() -> task<> {
+    for (int i = 0; i < n; ++i) {
+      asio::any_io_executor ex = co_await asio::this_coro::executor;
+      const sluice::detail::target* const strand = &where_it_runs();
+      co_await lent.send(std::exchange(ex, {}));
+      for (int j = 0; j < 18; ++j) {
+        step();
+        co_await yield();
+      }
+      left += &where_it_runs() != strand;
+    }
+    lent.close();
+  });
+  for (int i = 0; i < 2; ++i)
+    sluice::go(io, [&]() -> task<> {
+      while (auto ex = co_await lent.receive()) {
+        for (int j = 0; j < 3; ++j)
+          asio::post(*ex, [&] {
+            step();
+            ++posted;
+          });
+      }
+    });
+  sluice_test::run(io, 4);
+  BOOST_TEST(overlaps == 0);
+  BOOST_TEST(posted == 3 * n);
+  BOOST_TEST(left > 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -172,6 +172,15 @@ bool strand_target::running_in_this_thread() const noexcept {
   return false;
 }
 
+// The holder, on whose turn this is called, reads its queue. One that queues has a reference until
+// its node is in the list, so who has seen no other reference sees the node.
+target_ptr strand_target::left_by_the_last() noexcept {
+  constexpr std::uint32_t of_the_holder_and_the_goroutine = 2;
+  const bool unused = inner_->is_native() && references() == of_the_holder_and_the_goroutine &&
+                      queue_.empty() && newest_.load(std::memory_order_relaxed) == &held_;
+  return unused ? inner_ : target_ptr();
+}
+
 asio::any_io_executor strand_target::to_any_executor() const {
   return executor(target_ptr(const_cast<strand_target&>(*this)));
 }

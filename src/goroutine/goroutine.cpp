@@ -16,6 +16,14 @@ namespace sluice::detail {
 static_assert(sizeof(void*) != 8 || sizeof(goroutine) <= 112,
               "a program may have a million, and memory comes in steps of 16 bytes");
 
+namespace {
+
+/// A goroutine that launches an operation after every few values stays on its strand: leaving one
+/// and making the next costs as much as about six steps on one.
+constexpr std::uint8_t steps_before_leaving = 16;
+
+}  // namespace
+
 goroutine::goroutine(target_ptr t, promise_base* root, bool counts,
                      std::source_location started_at) noexcept
     : scheduled_goroutine(&run_node, &wake_party, t->owner(),
@@ -107,6 +115,7 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (g.in_flight_) [[unlikely]] {
     const ticket held = ticket::adopt(g);
     g.in_flight_ = false;
+    if (w && ++g.steps_without_need_ > steps_before_leaving) g.leave_unused_strand();
     return run_node(node, w);
   }
   if (g.ended()) return;
@@ -218,6 +227,19 @@ void goroutine::become_serial() {
   }
   moved_ = true;
   if (cancel && cancel->pool_job) cancel->pool_job->runs_on(*where);
+}
+
+// Whoever could queue something on the strand has a reference, or takes one from `where` under the
+// lock of the cancellation; whom a slot is told of, or a job of a pool, knows it without one.
+void goroutine::leave_unused_strand() noexcept {
+  steps_without_need_ = 0;
+  std::unique_lock<byte_lock> guard;
+  if (cancel) {
+    if (cancel->pool_job) return;
+    guard = std::unique_lock(cancel->lock());
+    if (cancel->tells_slot()) return;
+  }
+  if (target_ptr inner = where->left_by_the_last()) where = std::move(inner);
 }
 
 bool goroutine::came_back() noexcept {

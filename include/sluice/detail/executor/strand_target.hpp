@@ -30,6 +30,7 @@ class strand_target final : public target {
 
   [[nodiscard]] asio::any_io_executor to_any_executor() const override;
   [[nodiscard]] target_ptr without_strand() override { return inner_; }
+  [[nodiscard]] target_ptr left_by_the_last() noexcept override;
 
  private:
   friend class held_strand;

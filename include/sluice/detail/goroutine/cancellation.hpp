@@ -92,6 +92,8 @@ class cancellation {
   void tell_slot();
   /// That slot, used on the strand while the goroutine runs; not connected before `tell_slot`.
   [[nodiscard]] asio::cancellation_slot slot() noexcept;
+  /// Under the lock: whether a slot is told, on the strand.
+  [[nodiscard]] bool tells_slot() const noexcept { return told_ != nullptr; }
 
   /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
   [[nodiscard]] bool throws() noexcept;

@@ -48,6 +48,8 @@ class goroutine final : public scheduled_goroutine {
   std::uint8_t passes = 0;
 
  private:
+  /// How many steps its strand has queued in a row for which it was not needed.
+  std::uint8_t steps_without_need_ = 0;
   /// It holds a ticket for the function that carries it through somebody else's executor.
   bool in_flight_ = false;
   bool abandoned_ : 1 = false;
@@ -140,6 +142,7 @@ class goroutine final : public scheduled_goroutine {
   void become_serial();
   /// Whether it has an explicit strand and is running on it.
   [[nodiscard]] bool on_its_strand() noexcept {
+    steps_without_need_ = 0;
     return where->is_serial() && (!moved_ || came_back());
   }
   /// It is about to go on somewhere else, until its next wait.
@@ -172,6 +175,8 @@ class goroutine final : public scheduled_goroutine {
             std::source_location started_at) noexcept;
 
   [[nodiscard]] bool came_back() noexcept;
+  /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.
+  void leave_unused_strand() noexcept;
 
   static void run_node(ready_node& node, worker* w);
   static void wake_party(party& p) noexcept;

@@ -60,6 +60,10 @@ class target {
   /// The target that a strand serialises; any other target itself.
   [[nodiscard]] virtual target_ptr without_strand() = 0;
 
+  /// Called on the target by a goroutine that runs there: what to run on instead, if it is a strand
+  /// over a scheduler's list that nobody else has a reference to and nothing waits for.
+  [[nodiscard]] virtual target_ptr left_by_the_last() noexcept;
+
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
@@ -68,6 +72,11 @@ class target {
  protected:
   target(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
   ~target() = default;
+
+  /// Acquires what those did who have given up theirs.
+  [[nodiscard]] std::uint32_t references() const noexcept {
+    return references_.load(std::memory_order_acquire);
+  }
 
  private:
   /// The last reference is gone.
@@ -111,6 +120,10 @@ class target_ptr {
 
   std::uintptr_t bits_ = 0;
 };
+
+inline target_ptr target::left_by_the_last() noexcept {
+  return {};
+}
 
 }  // namespace detail
 
