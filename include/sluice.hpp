@@ -13,6 +13,7 @@
 #include <sluice/once.hpp>
 #include <sluice/peer_watch.hpp>
 #include <sluice/rate_limiter.hpp>
+#include <sluice/received.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>

@@ -7,6 +7,7 @@
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
+#include <sluice/received.hpp>
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
@@ -287,8 +288,8 @@ class send_operation : public detail::channel_operation<send_operation<T>, detai
 
 /// Receiving one value: what `receive` returns.
 /**
- * In a task it is awaited and gives a `std::optional<T>`, a bool for `channel<void>`: nullopt or
- * false once the channel is closed and drained. With a token its signature is `void(error_code,
+ * In a task it is awaited and gives a `received<T>`, a bool for `channel<void>`: empty or false
+ * once the channel is closed and drained. With a token its signature is `void(error_code,
  * std::optional<T>)` or `void(error_code, bool)`.
  *
  * @par Cancellation
@@ -303,8 +304,10 @@ class receive_operation
  public:
   using element = detail::element_of<T>;
   /// What a receive gives.
-  using value_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
-  using signature = void(error_code, value_type);
+  using value_type = typename detail::what_is_received<T>::type;
+  /// What it gives a token.
+  using argument_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
+  using signature = void(error_code, argument_type);
   static constexpr const detail::waiter_functions& functions = detail::receive_functions;
 
   /// Used by the channel's own functions.
@@ -350,8 +353,8 @@ class receive_operation
   [[nodiscard]] bool move_failed() const noexcept {
     return this->outcome == detail::waiter::state::failed;
   }
-  [[nodiscard]] std::tuple<error_code, value_type> take_arguments() {
-    std::tuple<error_code, value_type> all{};
+  [[nodiscard]] std::tuple<error_code, argument_type> take_arguments() {
+    std::tuple<error_code, argument_type> all{};
     if (this->outcome == detail::waiter::state::done)
       take_into(all);
     else if (this->outcome != detail::waiter::state::closed)
@@ -377,11 +380,11 @@ class receive_operation
         throw;
       }
     } else {
-      return landing_.take();
+      return value_type(std::in_place, landing_.take());
     }
   }
 
-  void take_into(std::tuple<error_code, value_type>& all) noexcept {
+  void take_into(std::tuple<error_code, argument_type>& all) noexcept {
     this->outcome = detail::waiter::state::idle;
     if constexpr (in_box) {
       detail::boxed_ptr b = landing_.take();
@@ -541,17 +544,15 @@ class sending {
 template <class Handle, class T>
 class receiving {
   using element = element_of<T>;
+  using result = typename receive_operation<T>::value_type;
 
  public:
-  /// What a receive gives: `std::optional<T>`, or bool for void.
-  using received = typename receive_operation<T>::value_type;
-
   /// Receives a value, waiting until there is one or the channel is closed and drained.
   /**
    * Go's `v, ok := <-ch`; a range loop is `while (auto v = co_await ch.receive())`. On a nil
    * channel it waits for ever.
    *
-   * Awaited: `std::optional<T>` (bool for void), empty when closed and drained. With a token:
+   * Awaited: `received<T>` (bool for void), empty when closed and drained. With a token:
    * `void(error_code, std::optional<T>)`; closed and drained is no error.
    *
    * @par Errors
@@ -577,12 +578,12 @@ class receiving {
 
   /// Receives a value if there is one.
   /**
-   * @return The value; empty if there is none. Then `e` is `asio::error::would_block`, or no error
-   * if the channel is closed and drained.
+   * @return The value as a `received<T>` (bool for void); empty if there is none. Then `e` is
+   * `asio::error::would_block`, or no error if the channel is closed and drained.
    * @throws What moving the value throws.
    */
-  received try_receive(error_code& e) const {
-    received got{};
+  result try_receive(error_code& e) const {
+    result got{};
     auto r = channel_core::result::would_block;
     if (handle().get() && !handle()->has_nothing(r)) r = receive_now(got);
     e = r == channel_core::result::would_block ? error_code(asio::error::would_block)
@@ -590,15 +591,15 @@ class receiving {
     return got;
   }
   /// The same; @throws system_error `asio::error::would_block`.
-  received try_receive() const {
+  result try_receive() const {
     error_code e;
-    received r = try_receive(e);
+    result r = try_receive(e);
     if (e) throw_error(e, "sluice: try_receive");
     return r;
   }
 
  private:
-  channel_core::result receive_now(received& got) const {
+  channel_core::result receive_now(result& got) const {
     landing<carried<element>> room;
     const auto r = handle()->try_receive(room.slot());
     if (r != channel_core::result::done) return r;

@@ -31,8 +31,7 @@ enum class error {
   /// says `asio::error::timed_out`, so that who tries again on one ends on the other.
   deadline_exceeded,
   /// Starting an operation threw what is no `system_error`; with a token the exception itself
-  /// cannot
-  /// be given.
+  /// cannot be given.
   initiation_failed,
 };
 

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <sluice/error.hpp>
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+namespace detail {
+
+/// @throws system_error `error::closed`
+[[noreturn]] void throw_nothing_received();
+
+}  // namespace detail
+
+/// What a receive gives: a value, or nothing because the channel is closed and drained.
+/**
+ * Go's `v, ok := <-ch` in one object: a `std::optional<T>` whose value cannot be read when there is
+ * none. That throws where a `std::optional`'s is undefined behaviour; where it has just been
+ * tested, as in `while (auto v = co_await ch.receive())`, the compiler leaves the second test out.
+ *
+ * It becomes a `std::optional<T>` where one is wanted: `std::optional<int> v = co_await
+ * ch.receive();`. With `T` bool use that form: `std::optional<bool> v(r)` asks `r`, as it asks
+ * whatever converts to bool, whether there is a value. An element that can be made from anything,
+ * as `std::any`, comes in a plain `std::optional`, for it would hold this object itself.
+ *
+ * @par Errors
+ * `*`, `->` and `value()` throw `system_error` with `error::closed` if there is no value.
+ */
+template <class T>
+class received : public std::optional<T> {
+  using base = std::optional<T>;
+
+ public:
+  /// Nothing.
+  constexpr received() noexcept = default;
+  constexpr received(std::nullopt_t) noexcept {}
+  constexpr received(base value) noexcept(std::is_nothrow_move_constructible_v<T>)
+      : base(std::move(value)) {}
+  /// A value made from `args`.
+  template <class... Args>
+  constexpr explicit received(std::in_place_t in_place, Args&&... args)
+      : base(in_place, std::forward<Args>(args)...) {}
+
+  constexpr T& value() & { return *checked(); }
+  constexpr const T& value() const& { return *checked(); }
+  constexpr T&& value() && { return std::move(*checked()); }
+  constexpr const T&& value() const&& { return std::move(*checked()); }
+
+  constexpr T& operator*() & { return *checked(); }
+  constexpr const T& operator*() const& { return *checked(); }
+  constexpr T&& operator*() && { return std::move(*checked()); }
+  constexpr const T&& operator*() const&& { return std::move(*checked()); }
+
+  constexpr T* operator->() { return checked(); }
+  constexpr const T* operator->() const { return checked(); }
+
+ private:
+  [[nodiscard]] constexpr T* checked() {
+    if (!this->has_value()) [[unlikely]]
+      detail::throw_nothing_received();
+    return base::operator->();
+  }
+  [[nodiscard]] constexpr const T* checked() const {
+    if (!this->has_value()) [[unlikely]]
+      detail::throw_nothing_received();
+    return base::operator->();
+  }
+};
+
+namespace detail {
+
+/// What a receive of `T` gives.
+template <class T>
+struct what_is_received {
+  struct another : std::optional<T> {};
+  using type = std::conditional_t<std::is_convertible_v<another, T>, std::optional<T>, received<T>>;
+};
+template <>
+struct what_is_received<void> {
+  using type = bool;
+};
+
+}  // namespace detail
+
+}  // namespace sluice
