@@ -291,15 +291,15 @@ class context_registration {
 /// Makes every wait of a goroutine end when `ctx` is done.
 void bind_to_context(goroutine& g, const context& ctx);
 
-/// Starts a goroutine that is bound to `ctx`.
-template <class T>
-void start_in_context(const context& ctx, start_place place, task<T> what, bool serial,
-                      std::source_location where_started) {
-  new_goroutine g(std::move(place), std::move(what), serial, where_started);
-  if (!g) return;
-  detail::bind_to_context(*g, ctx);
-  g.start();
-}
+/// What is done to a goroutine before it is made ready: it is bound to a context.
+class bound_to {
+ public:
+  explicit bound_to(const context& ctx) : ctx_(ctx) {}
+  void operator()(goroutine& g) const { detail::bind_to_context(g, ctx_); }
+
+ private:
+  context ctx_;
+};
 
 }  // namespace detail
 
@@ -378,33 +378,57 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.
 /**
- * As `go(where, what[, token])` and `go(what)`. Every operation that it awaits, Asio's included,
- * ends with `asio::error::operation_aborted`, or `error::deadline_exceeded` if a deadline made the
- * context done; operations begun later end at once. A goroutine that masks cancellation
+ * As `go(where, what[, token])`, `go(what)`, and both with arguments. Every operation that it
+ * awaits, Asio's included, ends with `asio::error::operation_aborted`, or
+ * `error::deadline_exceeded` if a deadline made the context done; operations begun later end at
+ * once. A goroutine that masks cancellation
  * (`reset_cancellation_state`) and unmasks it later still finds its context done. A token's
  * cancellation slot works beside the context. Without a token a goroutine that lets that error out
  * has been told to stop, and that is all: it does not leave `run()`, as other exceptions do.
  */
-template <detail::place_to_start Where, detail::startable What>
+template <detail::place_to_go Where, detail::startable What>
 void go(const context& ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
-  detail::start_in_context(ctx, detail::place_of(where),
-                           detail::make_task(std::forward<What>(what)), detail::starts_serial<What>,
-                           location);
+  detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
+                detail::starts_serial<What>, location, detail::bound_to(ctx));
 }
 template <detail::startable What>
 void go(const context& ctx, What&& what,
         std::source_location location = std::source_location::current()) {
-  detail::start_in_context(ctx, detail::current_place("sluice::go"),
-                           detail::make_task(std::forward<What>(what)), detail::starts_serial<What>,
-                           location);
+  detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
+                detail::starts_serial<What>, location, detail::bound_to(ctx));
 }
-template <detail::place_to_start Where, detail::startable What, detail::start_token<What> Token>
-auto go(const context& ctx, Where&& where, What&& what, Token&& token,
-        std::source_location location = std::source_location::current()) {
+template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
+requires(!detail::function_with<What, Token>) auto go(
+    const context& ctx, Where&& where, What&& what, Token&& token,
+    std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
-                                  std::forward<Token>(token), location,
-                                  [ctx](detail::goroutine& g) { detail::bind_to_context(g, ctx); });
+                                  std::forward<Token>(token), location, detail::bound_to(ctx));
+}
+template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
+          class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
+requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+void go(const context& ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
+        A6&& a6 = {}, std::source_location location = std::source_location::current()) {
+  detail::start_call(detail::current_place("sluice::go"), location, detail::bound_to(ctx),
+                     std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
+                     std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
+                     std::forward<A6>(a6));
+}
+template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
+          class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
+          class A6 = detail::absent>
+requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
+         detail::function_with_and_token<F, A1, A2, A3, A4, A5,
+                                         A6>) auto go(const context& ctx, Where&& where, F&& f,
+                                                      A1&& a1, A2&& a2 = {}, A3&& a3 = {},
+                                                      A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
+                                                      std::source_location location =
+                                                          std::source_location::current()) {
+  return detail::start_call(detail::place_of(where), location, detail::bound_to(ctx),
+                            std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
+                            std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
+                            std::forward<A6>(a6));
 }
 
 template <detail::place_to_start Where>

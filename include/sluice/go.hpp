@@ -10,6 +10,7 @@
 #include <sluice/detail/scheduler/registered.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
+#include <sluice/detail/task/bound_call.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
@@ -35,6 +36,17 @@
 #include <utility>
 
 namespace sluice {
+
+/// A place whose goroutines are outstanding work only while they can run by themselves.
+/** Made by `untracked(where)`. */
+class untracked_place {
+ public:
+  explicit untracked_place(detail::target_ptr where) noexcept : where_(std::move(where)) {}
+  [[nodiscard]] const detail::target_ptr& where() const noexcept { return where_; }
+
+ private:
+  detail::target_ptr where_;
+};
 
 namespace detail {
 
@@ -95,6 +107,10 @@ template <class T>
 concept place_to_start =
     execution_context_like<std::remove_cvref_t<T>> || has_execution_context<std::remove_cvref_t<T>>;
 
+/// The same, or `untracked(...)` of one.
+template <class T>
+concept place_to_go = place_to_start<T> || std::same_as<std::remove_cvref_t<T>, untracked_place>;
+
 /// Calls `f` and awaits what it returns; `f` lives in this coroutine's frame until then.
 template <class F, class T>
 task<T> call_and_await(F f) {
@@ -137,7 +153,9 @@ struct start_place {
 
 template <class Where>
 [[nodiscard]] start_place place_of(Where&& where) {
-  if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
+  if constexpr (std::same_as<std::remove_cvref_t<Where>, untracked_place>)
+    return {where.where(), false};
+  else if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
     return {detail::target_of(where.get_executor())};
   else
     return {detail::target_of(where)};
@@ -189,10 +207,20 @@ class new_goroutine {
   pinned_scheduler pinned_;
 };
 
+/// What is done to a goroutine before it is made ready: nothing.
+struct as_it_is {
+  void operator()(goroutine&) const noexcept {}
+};
+
 /// Starts a goroutine; a context that is ending destroys it instead.
-template <class T>
-void start(start_place place, task<T> what, bool serial, std::source_location where_started) {
-  if (new_goroutine g(std::move(place), std::move(what), serial, where_started); g) g.start();
+/** @param prepare Called with it before it is made ready. */
+template <class T, class Prepare = as_it_is>
+void start(start_place place, task<T> what, bool serial, std::source_location where_started,
+           const Prepare& prepare = {}) {
+  new_goroutine g(std::move(place), std::move(what), serial, where_started);
+  if (!g) return;
+  prepare(*g);
+  g.start();
 }
 
 /// The running goroutine is about to end with an exception that leaves `run()`: calls `last` when
@@ -403,8 +431,15 @@ template <class Token, class What>
 concept start_token =
     asio::completion_token_for<Token, typename start_signature<result_of_start_t<What>>::type>;
 
+/// A function, arguments for it, and last a completion token: what it cannot be called with.
+template <class F, class... Args>
+concept function_with_and_token =
+    (given<Args...> > 1) &&
+    !function_with<F, Args...> && takes_first<given<Args...> - 1, F, Args...> &&
+    start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
+
 /// @param prepare Called with the goroutine before it is made ready.
-template <class What, class Token, class Prepare = decltype([](goroutine&) {})>
+template <class What, class Token, class Prepare = as_it_is>
 auto start_with_token(start_place place, What&& what, Token&& token,
                       std::source_location where_started, Prepare prepare = {}) {
   using result = result_of_start_t<What>;
@@ -430,18 +465,26 @@ auto start_with_token(start_place place, What&& what, Token&& token,
       token, std::move(place), std::forward<What>(what));
 }
 
+/// Starts `f` with the arguments that are given, the last of which may be a completion token.
+template <class Prepare, class F, class... Args>
+auto start_call(start_place place, std::source_location where_started, const Prepare& prepare,
+                F&& f, Args&&... args) {
+  if constexpr (function_with<F, Args...>) {
+    auto call = detail::bind_given(std::forward<F>(f), std::forward<Args>(args)...);
+    constexpr bool serial = starts_serial<decltype(call)>;
+    detail::start(std::move(place), detail::make_task(std::move(call)), serial, where_started,
+                  prepare);
+  } else {
+    constexpr auto before = given<Args...> - 1;
+    auto& token = std::get<before>(std::tie(args...));
+    return detail::start_with_token(
+        std::move(place),
+        detail::bind_call<before>(std::forward<F>(f), std::forward<Args>(args)...),
+        std::forward<last_given<Args...>>(token), where_started, prepare);
+  }
+}
+
 }  // namespace detail
-
-/// A place whose goroutines are outstanding work only while they can run by themselves.
-/** Made by `untracked(where)`. */
-class untracked_place {
- public:
-  explicit untracked_place(detail::target_ptr where) noexcept : where_(std::move(where)) {}
-  [[nodiscard]] const detail::target_ptr& where() const noexcept { return where_; }
-
- private:
-  detail::target_ptr where_;
-};
 
 /// Lets goroutines started at `where` be outstanding work only while they are ready, running,
 /// sleeping or awaiting an Asio operation, not while they are parked.
@@ -489,17 +532,10 @@ template <detail::place_to_start Where>
  * sluice::go(io, [&]() -> sluice::task<> { co_await ch.send(42); });
  * @endcode
  */
-template <detail::place_to_start Where, detail::startable What>
+template <detail::place_to_go Where, detail::startable What>
 void go(Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
   detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location);
-}
-
-template <detail::startable What>
-void go(const untracked_place& where, What&& what,
-        std::source_location location = std::source_location::current()) {
-  detail::start({where.where(), false}, detail::make_task(std::forward<What>(what)),
                 detail::starts_serial<What>, location);
 }
 
@@ -511,7 +547,7 @@ void go(const untracked_place& where, What&& what,
  * name:
  * @code
  * const auto strand = co_await asio::this_coro::executor;
- * sluice::go(strand, part());
+ * sluice::go(strand, part);
  * @endcode
  *
  * @throws system_error `error::not_in_goroutine` elsewhere.
@@ -528,18 +564,51 @@ void go(What&& what, std::source_location location = std::source_location::curre
  * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
  * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.
  */
-template <detail::place_to_start Where, detail::startable What, detail::start_token<What> Token>
-auto go(Where&& where, What&& what, Token&& token,
-        std::source_location location = std::source_location::current()) {
+template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
+requires(!detail::function_with<What, Token>) auto go(
+    Where&& where, What&& what, Token&& token,
+    std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }
 
-template <detail::startable What, detail::start_token<What> Token>
-auto go(const untracked_place& where, What&& what, Token&& token,
+/// Starts a goroutine that calls `f` with copies of the arguments. Go's `go f(x, y)`.
+/**
+ * As `go([=] { return f(x, y); })`: function and arguments are moved or copied by this call, kept
+ * until the goroutine ends, and given to `f` as rvalues, once. `std::ref(x)` refers to x instead.
+ * `f` may be a coroutine lambda with captures, or a member function, whose object comes first: a
+ * copy, a pointer, or `std::ref`. At most six arguments.
+ * @code
+ * sluice::go(worker, 1, jobs, results);
+ * sluice::go(&server::run, &s);
+ * @endcode
+ */
+template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
+          class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
+requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
-  return detail::start_with_token({where.where(), false}, std::forward<What>(what),
-                                  std::forward<Token>(token), location);
+  detail::start_call(detail::current_place("sluice::go"), location, detail::as_it_is(),
+                     std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
+                     std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
+                     std::forward<A6>(a6));
+}
+/// The same on an executor or execution context, and with a completion token as `go(where, what,
+/// token)`: the last argument is one if `f` cannot be called with it.
+template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
+          class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
+          class A6 = detail::absent>
+requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
+         detail::function_with_and_token<F, A1, A2, A3, A4, A5,
+                                         A6>) auto go(Where&& where, F&& f, A1&& a1, A2&& a2 = {},
+                                                      A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
+                                                      A6&& a6 = {},
+                                                      std::source_location location =
+                                                          std::source_location::current()) {
+  return detail::start_call(detail::place_of(where), location, detail::as_it_is(),
+                            std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
+                            std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
+                            std::forward<A6>(a6));
 }
 
 }  // namespace sluice

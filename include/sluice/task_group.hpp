@@ -154,6 +154,17 @@ class task_group {
   void go(What&& what, std::source_location location = std::source_location::current()) {
     start({}, std::forward<What>(what), location);
   }
+  /// The same with a function and copies of its arguments, as `sluice::go(f, args...)`.
+  template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
+            class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
+  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+  void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
+          std::source_location location = std::source_location::current()) {
+    go(detail::bind_given(std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
+                          std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
+                          std::forward<A6>(a6)),
+       location);
+  }
   /// The same, with a turn that `slot` has waited for.
   template <detail::startable What>
   void go(semaphore::permit slot, What&& what,

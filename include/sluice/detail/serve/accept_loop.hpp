@@ -131,11 +131,11 @@ task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, H
                            Refuse refuse, std::source_location location) {
   auto body = detail::accept_connections(serve_member(s, &serve_state::accepting), acceptor, f,
                                          refuse, location);
-  detail::start_in_context(s->stopping(), s->place(), std::move(body), false, location);
+  detail::start(s->place(), std::move(body), false, location, bound_to(s->stopping()));
   if (s->options().give_memory_back)
-    detail::start_in_context(s->stopping(), s->place(),
-                             serve_state::give_memory_back(serve_member(s, &serve_state::handlers)),
-                             false, location);
+    detail::start(s->place(),
+                  serve_state::give_memory_back(serve_member(s, &serve_state::handlers)), false,
+                  location, bound_to(s->stopping()));
   co_await serve_state::supervise(s);
 }
 

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sluice::detail {
+
+/// The type of an argument that is not given.
+/** Functions with arguments to pass on have a fixed number of parameters, each of them `absent`
+ * unless given: a location by default cannot stand behind a pack. */
+struct absent {};
+
+/// How many of `Args` are given: the first ones.
+template <class... Args>
+inline constexpr std::size_t given = (std::size_t{!std::is_same_v<Args, absent>} + ... + 0);
+
+/// A call that is made later, once, with a function and arguments of its own.
+template <class F, class... Args>
+class bound_call {
+ public:
+  template <class G, class... A>
+  explicit bound_call(std::in_place_t, G&& f, A&&... args)
+      : function_(std::forward<G>(f)), arguments_(std::forward<A>(args)...) {}
+
+  // What it calls may keep references to the arguments: this lives as long as the goroutine.
+  std::invoke_result_t<F, Args...> operator()() {
+    return std::apply(std::move(function_), std::move(arguments_));
+  }
+
+ private:
+  F function_;
+  std::tuple<Args...> arguments_;
+};
+
+template <std::size_t N, class F, class... Args, std::size_t... I>
+[[nodiscard]] auto bind_these(std::index_sequence<I...>, F&& f, std::tuple<Args...> args) {
+  using call = bound_call<std::decay_t<F>,
+                          std::unwrap_ref_decay_t<std::tuple_element_t<I, std::tuple<Args...>>>...>;
+  return call(std::in_place, std::forward<F>(f), std::get<I>(std::move(args))...);
+}
+
+/// A call of `f` with the first `N` of `args`, which it keeps.
+template <std::size_t N, class F, class... Args>
+[[nodiscard]] auto bind_call(F&& f, Args&&... args) {
+  return detail::bind_these<N>(std::make_index_sequence<N>(), std::forward<F>(f),
+                               std::forward_as_tuple(std::forward<Args>(args)...));
+}
+
+template <class F, class Args, class Indices>
+inline constexpr bool takes_these = false;
+template <class F, class... Args, std::size_t... I>
+inline constexpr bool takes_these<F, std::tuple<Args...>, std::index_sequence<I...>> =
+    std::invocable<std::decay_t<F>,
+                   std::unwrap_ref_decay_t<std::tuple_element_t<I, std::tuple<Args...>>>...>;
+
+/// The same with those that are given.
+template <class F, class... Args>
+[[nodiscard]] auto bind_given(F&& f, Args&&... args) {
+  return detail::bind_call<given<Args...>>(std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+/// Whether `F` can be called with the first `N` of `Args`.
+template <std::size_t N, class F, class... Args>
+concept takes_first = takes_these<F, std::tuple<Args...>, std::make_index_sequence<N>>;
+
+/// A function, and arguments for it.
+template <class F, class... Args>
+concept function_with = takes_first<given<Args...>, F, Args...>;
+
+/// A call of `F` with those that are given but the last, a token.
+template <class F, class... Args>
+using bound_call_before_token_t =
+    decltype(detail::bind_call<given<Args...> - 1>(std::declval<F>(), std::declval<Args>()...));
+
+/// The last of those that are given.
+template <class... Args>
+using last_given = std::tuple_element_t<given<Args...> - 1, std::tuple<Args...>>;
+
+}  // namespace sluice::detail
