@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
 #include <sluice/detail/executor/rebound.hpp>
@@ -428,14 +429,14 @@ class sending {
    * not been sent.
    */
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
-      element value) const& requires(!std::is_void_v<T>) {
-    return {handle().get(), false, std::in_place, std::move(value)};
+      parameter<element> value) const& requires(!std::is_void_v<T>) {
+    return {handle().get(), false, std::in_place, static_cast<element&&>(std::move(value))};
   }
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
-      element value) &&
+      parameter<element> value) &&
       requires(!std::is_void_v<T>) {
     retain();
-    return {handle().get(), true, std::in_place, std::move(value)};
+    return {handle().get(), true, std::in_place, static_cast<element&&>(std::move(value))};
   }
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send()
       const& requires(std::is_void_v<T>) {
@@ -451,7 +452,8 @@ class sending {
   /** The value of a send that fails is destroyed with the operation. */
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
-  auto async_send(element value, Token&& token = asio::default_completion_token_t<executor>()) const
+  auto async_send(parameter<element> value,
+                  Token&& token = asio::default_completion_token_t<executor>()) const
       requires(!std::is_void_v<T>) {
     return send(std::move(value))(std::forward<Token>(token));
   }

@@ -4,6 +4,7 @@
 #include <sluice/context.hpp>
 #include <sluice/detail/base/associated_goroutine.hpp>
 #include <sluice/detail/base/boxed.hpp>
+#include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/operation/without_executor.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
@@ -121,12 +122,13 @@ class worker_pool {
    * cancelled, and its outcome is what it ends with. When the handler's context ends, so does the
    * job: nobody is told.
    */
-  [[nodiscard("co_await it, or give it a completion token")]] auto submit(Job job) {
+  [[nodiscard("co_await it, or give it a completion token")]] auto submit(
+      detail::parameter<Job> job) {
     return submit(std::move(job), jobs_->job_timeout());
   }
   template <class Rep, class Period>
   [[nodiscard("co_await it, or give it a completion token")]] auto submit(
-      Job job, std::chrono::duration<Rep, Period> timeout) {
+      detail::parameter<Job> job, std::chrono::duration<Rep, Period> timeout) {
     return asio::async_initiate<const use_task_t, signature>(
         detail::initiation(jobs_->where(),
                            [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](
@@ -134,7 +136,7 @@ class worker_pool {
                              worker_pool::start(*jobs, run, limit, nullptr, std::move(handler),
                                                 job_in(j));
                            }),
-        use_task, carry(std::move(job)));
+        use_task, carry(static_cast<Job&&>(std::move(job))));
   }
 
   /// Has a job done if a worker is free or the queue has room, and tells `token`.

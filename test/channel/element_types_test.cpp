@@ -2,6 +2,7 @@
 #include "../support.hpp"
 
 #include <sluice/channel.hpp>
+#include <sluice/select.hpp>
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/deferred.hpp>
@@ -344,6 +345,35 @@ BOOST_AUTO_TEST_CASE(whose_parked_send_was_ended_by_close) {
   BOOST_TEST(result == closed);
   BOOST_TEST(counted::alive == 0);
   BOOST_TEST(!ch.try_receive().has_value());
+}
+
+struct in_parts {
+  std::shared_ptr<int> owned;
+  int number = 5;
+};
+
+// g++ 12 destroyed it twice.
+BOOST_AUTO_TEST_CASE(that_is_an_aggregate_is_made_of_its_parts_inside_a_wait) {
+  const auto owned = std::make_shared<int>(1);
+  asio::io_context io;
+  auto ch = make_channel<in_parts>(io, 8);
+  sluice::go(io, [&]() -> task<> {
+    co_await ch.send({owned, 1});
+    co_await ch.send({owned});
+    co_await ch.send({});
+    co_await sluice::select(on(ch.send({owned, 2}), [] {}));
+    in_parts named{owned, 3};
+    co_await ch.send(named);
+    co_await ch.send(std::move(named));
+    co_await ch.async_send({owned, 4}, asio::deferred);
+  });
+  io.run();
+  BOOST_TEST(owned.use_count() == 7);
+  std::vector<int> numbers;
+  error_code e;
+  while (auto v = ch.try_receive(e)) numbers.push_back(v->number);
+  BOOST_TEST(numbers == std::vector({1, 5, 5, 2, 3, 3, 4}));
+  BOOST_TEST(owned.use_count() == 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

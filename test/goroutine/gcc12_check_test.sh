@@ -39,7 +39,8 @@ task<int> call(std::function<int()> f) { co_return f(); }
 task<> objects(sluice::channel<message> ch, sluice::channel<constructed> cc, std::string s) {
   co_await take(message{s, 1});  // wrong
   co_await take({s, 2});         // wrong
-  co_await ch.send({s, 3});      // wrong
+  co_await ch.send(message{s, 3});  // wrong
+  co_await ch.send({s, 3});
   co_await call([s] { return 4; });  // wrong
   const message named{s, 5};
   co_await take(named);
