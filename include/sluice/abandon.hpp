@@ -28,10 +28,6 @@ namespace detail {
 /// The completion arguments of an operation that was not waited for.
 template <class Arguments>
 [[nodiscard]] Arguments abandoned_arguments() {
-  static_assert(failure_argument<Arguments>::can_be_made,
-                "sluice::abandon takes an operation that can say operation_aborted: its first "
-                "completion argument is an error_code or an exception_ptr, and the others have "
-                "default constructors");
   std::optional<Arguments> all;
   detail::make_failure(all, asio::error::operation_aborted);
   return *std::move(all);
@@ -192,6 +188,10 @@ class boost::asio::async_result<sluice::detail::use_abandonable_task, void(Args.
   requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::detail::use_abandonable_task,
                        InitArgs&&... args) {
+    static_assert(
+        sluice::detail::failure_argument<std::tuple<std::decay_t<Args>...>>::can_be_made,
+        "sluice::abandon takes an operation that can say operation_aborted: its first completion "
+        "argument is an error_code or an exception_ptr, and the others have default constructors");
     using initiation_type =
         sluice::detail::abandonable_initiation<std::decay_t<Initiation>, Args...>;
     return async_result<sluice::use_task_t, void(Args...)>::initiate(

@@ -795,6 +795,10 @@ template <class T, detail::place_to_start Where>
                                  capacity, detail::place_of(where).where)));
 }
 
+/// A channel is no range, for each of its values is waited for; the compiler shows the line.
+template <std::derived_from<detail::channel_handle> Handle>
+void begin(const Handle&) = delete;  // while (auto v = co_await ch.receive()) ...
+
 }  // namespace sluice
 
 /// Handles as keys: those of one channel are equal and have one hash.

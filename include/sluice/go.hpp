@@ -37,6 +37,8 @@
 
 namespace sluice {
 
+class context;
+
 /// A place whose goroutines are outstanding work only while they can run by themselves.
 /** Made by `untracked(where)`. */
 class untracked_place {
@@ -131,6 +133,8 @@ template <class What>
 [[nodiscard]] auto make_task(What&& what) {
   using decayed = std::decay_t<What>;
   using result = result_of_start_t<What>;
+  static_assert(!is_task<decayed> || !std::is_lvalue_reference_v<What>,
+                "a task is started by its owner: go(std::move(task))");
   if constexpr (is_task<decayed>)
     return task<result>(std::forward<What>(what));
   else if constexpr (is_awaitable<decayed>)
@@ -438,6 +442,14 @@ concept function_with_and_token =
     !function_with<F, Args...> && takes_first<given<Args...> - 1, F, Args...> &&
     start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
 
+/// What `go` without a place or a context first cannot start.
+template <class What, class... Rest>
+concept not_to_be_started =
+    !place_to_go<What> && !std::same_as<std::remove_cvref_t<What>, context> &&
+    !function_with<What, Rest...> &&
+    (sizeof...(Rest) != 0 ? !(std::same_as<std::remove_cvref_t<Rest>, std::source_location> || ...)
+                          : !startable<What>);
+
 /// @param prepare Called with the goroutine before it is made ready.
 template <class What, class Token, class Prepare = as_it_is>
 auto start_with_token(start_place place, What&& what, Token&& token,
@@ -610,5 +622,10 @@ requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
                             std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
                             std::forward<A6>(a6));
 }
+
+/// Refuses what cannot be called with these arguments; the compiler shows the line.
+template <class What, class... Rest>
+requires detail::not_to_be_started<What, Rest...>
+void go(What&&, Rest&&...) = delete;  // go(f, arguments...), go(task), after a place or a context.
 
 }  // namespace sluice

@@ -2,6 +2,8 @@
 
 #include <sluice/detail/sync/grant_queue.hpp>
 
+#include <mutex>
+
 namespace sluice {
 
 /// Mutual exclusion between goroutines and handlers. Go's `sync.Mutex`.
@@ -69,3 +71,20 @@ class mutex {
 };
 
 }  // namespace sluice
+
+// Those of the standard wait with their thread.
+template <>
+class std::lock_guard<sluice::mutex> {
+ public:
+  explicit lock_guard(sluice::mutex&) = delete;  // const auto guard = co_await m.lock();
+};
+template <>
+class std::unique_lock<sluice::mutex> {
+ public:
+  explicit unique_lock(sluice::mutex&) = delete;  // auto guard = co_await m.lock();
+};
+template <>
+class std::scoped_lock<sluice::mutex> {
+ public:
+  explicit scoped_lock(sluice::mutex&) = delete;  // const auto guard = co_await m.lock();
+};

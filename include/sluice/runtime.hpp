@@ -194,4 +194,15 @@ detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0) {
   return runtime(threads).run(std::forward<Main>(main));
 }
 
+namespace detail {
+
+template <class Main>
+concept no_main = !startable<Main>;
+
+}  // namespace detail
+
+/// Refuses what is no main; the compiler shows the line.
+template <detail::no_main Main, class... Rest>
+void run(Main&&, Rest&&...) = delete;  // With arguments: run([&] { return f(a, b); }).
+
 }  // namespace sluice

@@ -959,6 +959,10 @@ template <detail::select_operand Operation, class Handler, class OnLost = detail
       std::forward<OnLost>(on_lost));
 }
 
+/// Refuses what is no operation; the compiler shows the line.
+template <class... Arguments>
+void on(Arguments&&...) = delete;  // on(operation, handler): a task is none; go(f), and a channel.
+
 /// The case that happens when no other is ready. Go's `default`.
 /** That none is ready is true at one instant, for all cases together. */
 template <class Handler>
@@ -1035,7 +1039,7 @@ template <detail::select_operand... Cases>
 
 /// Refuses what is no case; the compiler shows the line.
 template <class... Arguments>
-void select(Arguments&&...) = delete;  // A case is an operation: ch.receive(), on(op, handler).
+void select(Arguments&&...) = delete;  // Cases: ch.receive(), on(op, f), async_x(asio::deferred).
 
 /// As `select`, but of the ready operations of this library the first as written is chosen.
 template <detail::select_operand... Cases>

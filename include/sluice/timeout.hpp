@@ -209,6 +209,6 @@ template <detail::case_operand Operation, class Rep, class Period>
 
 /// Refuses what is no operation and a duration; the compiler shows the line.
 template <class... Arguments>
-void timeout(Arguments&&...) = delete;  // A task has a limit by its context: go(ctx, task).
+void timeout(Arguments&&...) = delete;  // timeout(operation, 1s). A task has a context: go(ctx, f).
 
 }  // namespace sluice

@@ -101,6 +101,11 @@ template <class Rep, class Period>
   return sleep_operation(detail::saturate(d));
 }
 
+/// Refuses a number without a unit; the compiler shows the line.
+template <class Number>
+requires std::is_arithmetic_v<Number>
+void sleep_for(Number) = delete;  // A duration has a unit: sleep_for(1s), of std::chrono_literals.
+
 /// Waits until `t`; a time that has passed completes at once, `time_point::max()` never.
 /** As `sleep_for`. */
 template <class Duration>

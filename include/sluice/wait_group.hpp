@@ -100,7 +100,7 @@ class wait_group {
  public:
   /** @throws std::bad_alloc */
   wait_group() : state_(std::make_shared<detail::wait_group_state>()) {}
-  wait_group(const wait_group&) = delete;
+  wait_group(const wait_group&) = delete;  // Others refer to it: go(f, std::ref(wg)).
   wait_group& operator=(const wait_group&) = delete;
   ~wait_group() = default;
 

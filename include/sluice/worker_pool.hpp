@@ -209,6 +209,11 @@ class worker_pool {
 
   template <class Handler>
   static handler_function make_handler(Handler&& handler) {
+    using f = std::decay_t<Handler>;
+    static_assert(
+        std::invocable<f&, Job> || std::invocable<f&, Job, std::size_t>,
+        "the handler of a worker_pool<Job, Result> takes a Job, or a Job and the number of "
+        "the worker");
     // Shared, because std::function copies and handlers may be move-only.
     auto h = std::make_shared<std::decay_t<Handler>>(std::forward<Handler>(handler));
     return [h](Job job, std::size_t worker) { return call(h, std::move(job), worker); };

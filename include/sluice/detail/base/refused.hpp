@@ -9,8 +9,16 @@ namespace sluice::detail {
 template <class...>
 inline constexpr bool never = false;
 
+/// Whatever is asked for, so that the compiler complains no more.
+struct anything {
+  template <class T>
+  operator T() const;
+};
+
 /// What a call gives that was refused by a `static_assert`: awaiting it says nothing more.
-struct refused : std::suspend_never {};
+struct refused : std::suspend_never {
+  anything await_resume() const noexcept { return {}; }
+};
 
 /// Anything that a task cannot await.
 struct not_awaitable {
