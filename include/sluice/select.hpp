@@ -12,6 +12,7 @@
 #include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
+#include <sluice/received.hpp>
 #include <sluice/task.hpp>
 
 #include <algorithm>
@@ -529,6 +530,8 @@ struct token_signature {
     using type = void(failure);
     using arguments = std::tuple<failure>;
   };
+  template <class T>
+  struct signature<received<T>> : signature<std::optional<T>> {};
   using type = typename signature<value>::type;
   using arguments = typename signature<value>::arguments;
 };

@@ -159,9 +159,9 @@ BOOST_AUTO_TEST_CASE(a_send_needs_a_value_and_a_send_of_void_has_none) {
   BOOST_TEST(true);
 }
 
-BOOST_AUTO_TEST_CASE(a_receive_gives_an_optional_or_a_bool_for_void) {
+BOOST_AUTO_TEST_CASE(what_was_received_is_an_optional_or_a_bool_for_void) {
   using received = decltype(std::declval<channel<move_only>&>().try_receive());
-  static_assert(std::same_as<received, std::optional<move_only>>);
+  static_assert(std::same_as<received, sluice::received<move_only>>);
   static_assert(std::same_as<decltype(std::declval<receiver<void>&>().try_receive()), bool>);
   BOOST_TEST(true);
 }
