@@ -95,6 +95,9 @@ class work_guard {
 void run_threads(asio::io_context& context, std::size_t threads,
                  std::function<void(std::exception_ptr)> escaped = {});
 
+template <detail::startable Main>
+detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0);
+
 /// An `io_context` and the threads that run it, for programs that own none.
 /**
  * @par Thread safety
@@ -131,26 +134,13 @@ class runtime {
    */
   template <detail::startable Main>
   detail::result_of_start_t<Main> run(Main&& main) {
-    using result = detail::result_of_start_t<Main>;
-    const auto end = std::make_shared<end_of_main<result>>();
-    go(untracked(context_), [this, end, m = std::forward<Main>(main)]() mutable -> task<> {
-      try {
-        if constexpr (std::is_void_v<result>)
-          co_await detail::make_task(std::move(m));
-        else
-          end->value.emplace(co_await detail::make_task(std::move(m)));
-      } catch (...) {
-        end->failure = std::current_exception();
-      }
-      end->reached = true;
-      stop(end.get());
-    });
-    run_to_end(end.get(), end->reached);
-    if (end->failure) std::rethrow_exception(end->failure);
-    if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
+    return run(std::forward<Main>(main), detail::as_it_is());
   }
 
  private:
+  template <detail::startable Main>
+  friend detail::result_of_start_t<Main> run(Main&& main, std::size_t threads);
+
   template <class Result>
   struct end_of_main {
     using stored = std::conditional_t<
@@ -161,6 +151,39 @@ class runtime {
     std::exception_ptr failure;
     std::optional<stored> value;
   };
+
+  template <class Main, class Prepare>
+  detail::result_of_start_t<Main> run(Main&& main, Prepare prepare) {
+    using result = detail::result_of_start_t<Main>;
+    const auto end = std::make_shared<end_of_main<result>>();
+    detail::start({detail::place_of(context_).where, false},
+                  run_main<std::decay_t<Main>>(*this, end, std::forward<Main>(main)), false,
+                  std::source_location::current(), prepare);
+    run_to_end(end.get(), end->reached);
+    if (end->failure) std::rethrow_exception(end->failure);
+    if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
+  }
+
+  // Awaits main's own task, without another between them: by that `before_main_ends` knows it.
+  template <class Main, class Result = detail::result_of_start_t<Main>>
+  static task<> run_main(runtime& r, std::shared_ptr<end_of_main<Result>> end, Main main) {
+    const auto start = [&] {
+      if constexpr (std::invocable<Main&> && detail::is_task<detail::started_t<Main>>)
+        return std::invoke(main);
+      else
+        return detail::make_task(std::move(main));
+    };
+    try {
+      if constexpr (std::is_void_v<Result>)
+        co_await start();
+      else
+        end->value.emplace(co_await start());
+    } catch (...) {
+      end->failure = std::current_exception();
+    }
+    end->reached = true;
+    r.stop(end.get());
+  }
 
   /// Ends the run whose main it is; the main of an earlier run, which failed, ends nothing.
   void stop(const void* main) noexcept;
@@ -177,6 +200,11 @@ class runtime {
  * As a Go program: it owns an `io_context` and its threads; when main returns, the other goroutines
  * are destroyed and `run` returns what main returned.
  *
+ * They are destroyed before main's local variables, which they may refer to, when a main that is a
+ * coroutine comes to `co_return`: at that point main waits until those that run have suspended, for
+ * a second at most. A main that runs off its end, that throws, or that is a plain function has lost
+ * its locals before.
+ *
  * @param main As the `what` of `go`.
  * @param threads As of `runtime`.
  * @throws deadlock_error, whose text lists who waits on what since where, if everything is parked
@@ -190,8 +218,9 @@ class runtime {
  * @endcode
  */
 template <detail::startable Main>
-detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0) {
-  return runtime(threads).run(std::forward<Main>(main));
+detail::result_of_start_t<Main> run(Main&& main, std::size_t threads) {
+  return runtime(threads).run(std::forward<Main>(main),
+                              [](detail::goroutine& g) { g.become_main(); });
 }
 
 namespace detail {

@@ -187,7 +187,10 @@ struct task_promise_base : promise_base {
 
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
-  void unhandled_exception() noexcept { exception = std::current_exception(); }
+  void unhandled_exception() noexcept {
+    exception = std::current_exception();
+    returns();
+  }
 
   template <class Operation>
   requires awaitable_as_it_is<Operation> operation_awaiter<std::remove_reference_t<Operation>>
@@ -261,6 +264,13 @@ struct task_promise_base : promise_base {
   }
 
   refused await_transform(not_awaitable) const noexcept { return {}; }
+
+ protected:
+  /// Its result is there, its locals still are.
+  void returns() const noexcept {
+    if (g->is_main()) [[unlikely]]
+      before_main_ends(*this);
+  }
 };
 
 template <class T>
@@ -269,7 +279,10 @@ struct task_promise final : task_promise_base {
 
   template <class U>
   requires std::constructible_from<T, U>
-  void return_value(U&& value) { result.emplace(std::forward<U>(value)); }
+  void return_value(U&& value) {
+    result.emplace(std::forward<U>(value));
+    this->returns();
+  }
 
   T take() {
     if (exception) std::rethrow_exception(std::move(exception));
@@ -282,7 +295,10 @@ struct task_promise final : task_promise_base {
 template <class T>
 struct task_promise<T&> final : task_promise_base {
   task<T&> get_return_object() noexcept;
-  void return_value(T& value) noexcept { result = std::addressof(value); }
+  void return_value(T& value) noexcept {
+    result = std::addressof(value);
+    this->returns();
+  }
 
   T& take() {
     if (exception) std::rethrow_exception(std::move(exception));
@@ -295,7 +311,7 @@ struct task_promise<T&> final : task_promise_base {
 template <>
 struct task_promise<void> final : task_promise_base {
   task<void> get_return_object() noexcept;
-  void return_void() const noexcept {}
+  void return_void() const noexcept { returns(); }
 
   void take() {
     if (exception) std::rethrow_exception(std::move(exception));

@@ -258,6 +258,11 @@ void goroutine::throw_if_cancelled() const {
     throw_error(outcome_error(outcome), "sluice: co_await");
 }
 
+void before_main_ends(const promise_base& ending) noexcept {
+  const await_link* const by = ending.awaited_by;
+  if (by && !by->parent->awaited_by) ending.g->home->end_all_but(*ending.g);
+}
+
 goroutine* this_goroutine_or_null() noexcept {
   return innermost ? static_cast<goroutine*>(innermost->current) : nullptr;
 }

@@ -1,5 +1,6 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 
+#include "innermost.hpp"
 #include "native_executor.hpp"
 
 #include <sluice/detail/base/test_point.hpp>
@@ -8,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <utility>
 
 // Who belongs to a scheduler, what it counts as work, and how it ends.
 
@@ -95,6 +97,13 @@ std::size_t scheduler::goroutine_count() const noexcept {
 // Once the pins of those are gone who registered before that, whatever is listed stays listed, and
 // no thread of another context has more of it than a claimed waiter, under a pin.
 void scheduler::shutdown() noexcept {
+  ready_list none;
+  end_registered(none);
+  timers.close();
+  sharing_.close();
+}
+
+void scheduler::end_registered(ready_list& left) noexcept {
   link_->clear();
   wait_for_pins();
   {
@@ -102,7 +111,6 @@ void scheduler::shutdown() noexcept {
     shutting_down_.store(true, std::memory_order_seq_cst);
   }
   wait_for_pins();
-  ready_list left;
   {
     const std::lock_guard guard(shared_lock_);
     while (left_over_.size() != 0) left_over_.pop_front(left);
@@ -118,8 +126,32 @@ void scheduler::shutdown() noexcept {
     h.end(h);
   }
   wait_for_pins();  // of those who have found that a handler is the end's, and are about to go
-  timers.close();
-  sharing_.close();
+}
+
+// As a shutdown, while main runs: what is destroyed finds neither main nor its worker, which would
+// take what is woken; main stays registered. Beneath another goroutine that runs the event loop
+// nothing can be destroyed.
+void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
+  if (!end_of_program_ || shutting_down()) return;
+  for (const worker* w = innermost; w; w = w->outer)
+    if (&w->owner == this && w->current && w->current != &main) return;
+  if (!end_of_program_->others_have_stopped(*end_of_program_)) return;
+  {
+    const std::lock_guard guard(registry_lock_);
+    goroutines_.remove(main);
+  }
+  ready_list ready;
+  for (worker* w = innermost; w; w = w->outer) {
+    if (&w->owner != this) continue;
+    w->gate.lock_as_owner();
+    ready.append(w->local);
+    w->gate.unlock_as_owner();
+  }
+  worker* const hidden = std::exchange(innermost, nullptr);
+  end_registered(ready);
+  innermost = hidden;
+  const std::lock_guard guard(registry_lock_);
+  goroutines_.add(main);
 }
 
 std::string scheduler::describe_goroutines() {

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,6 +36,47 @@ std::size_t default_threads() {
                                 std::string(text) + "\"");
   return n;
 }
+
+/// The threads that run a context.
+class running_threads {
+ public:
+  explicit running_threads(std::size_t n) noexcept : left_(n) {}
+
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+  void one_has_stopped() {
+    const std::lock_guard guard(mutex_);
+    --left_;
+    changed_.notify_all();
+  }
+  /// Waits until one is left; false if that takes too long.
+  [[nodiscard]] bool wait_for_the_others() {
+    std::unique_lock guard(mutex_);
+    return changed_.wait_for(guard, longest, [this] { return left_ == 1; });
+  }
+
+ private:
+  /// One may wait for something that main holds.
+  static constexpr std::chrono::seconds longest{1};
+
+  std::size_t left_;
+  const std::size_t count_ = left_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+struct end_of_run : detail::scheduler::end_of_program {
+  end_of_run(asio::io_context& c, running_threads& t) noexcept
+      : end_of_program{&stop_others}, context(c), threads(t) {}
+
+  static bool stop_others(end_of_program& e) noexcept {
+    auto& self = static_cast<end_of_run&>(e);
+    self.context.stop();
+    return self.threads.wait_for_the_others();
+  }
+
+  asio::io_context& context;
+  running_threads& threads;
+};
 
 // Whether the run of a context that has ended was stopped by somebody, and not out of work: work
 // that comes and goes stops a context that has none besides.
@@ -62,8 +105,10 @@ void runtime::stop(const void* main) noexcept {
   detail::this_worker()->use_up_ticks();
 }
 
-void run_threads(asio::io_context& context, std::size_t threads,
-                 std::function<void(std::exception_ptr)> escaped) {
+namespace {
+
+void run_on(running_threads& threads, asio::io_context& context,
+            const std::function<void(std::exception_ptr)>& escaped) {
   std::mutex mutex;
   std::exception_ptr failure;
   const auto end_with = [&](std::exception_ptr e) {
@@ -82,8 +127,7 @@ void run_threads(asio::io_context& context, std::size_t threads,
   std::atomic<start> go = start::awaited;
   const auto run_one = [&] {
     go.wait(start::awaited);
-    if (go == start::refused) return;
-    for (bool again = true; again;) {
+    for (bool again = go == start::given; again;) {
       again = false;
       try {
         context.run();
@@ -96,12 +140,13 @@ void run_threads(asio::io_context& context, std::size_t threads,
         }
       }
     }
+    threads.one_has_stopped();
   };
   {
     std::vector<std::jthread> others;
     try {
-      others.reserve(threads - 1);
-      while (others.size() < threads - 1) others.emplace_back(run_one);
+      others.reserve(threads.count() - 1);
+      while (others.size() < threads.count() - 1) others.emplace_back(run_one);
       go = start::given;
     } catch (...) {
       end_with(std::current_exception());
@@ -113,12 +158,22 @@ void run_threads(asio::io_context& context, std::size_t threads,
   if (failure) std::rethrow_exception(failure);
 }
 
+}  // namespace
+
+void run_threads(asio::io_context& context, std::size_t threads,
+                 std::function<void(std::exception_ptr)> escaped) {
+  running_threads running(std::max<std::size_t>(threads, 1));
+  run_on(running, context, escaped);
+}
+
 void runtime::run_to_end(const void* main, const bool& finished) {
   main_ = main;
   context_.restart();
   const auto rethrow = [](const std::exception_ptr& e) { std::rethrow_exception(e); };
-  sluice::run_threads(context_, threads_,
-                      escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
+  running_threads running(threads_);
+  end_of_run end(context_, running);
+  detail::scheduler::of(context_).set_end_of_program(end);
+  run_on(running, context_, escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
   if (!finished) {
     if (was_stopped(context_))
       throw system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime");

@@ -12,6 +12,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -19,7 +20,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -162,6 +165,137 @@ BOOST_AUTO_TEST_CASE(destroys_the_other_goroutines_wherever_they_are) {
     BOOST_TEST(result == everywhere::kinds);
     BOOST_TEST(alive == 0);
   }
+}
+
+namespace {
+
+/// Notes how many are alive when it goes.
+class last_look {
+ public:
+  last_look(const std::atomic<int>& alive, int& seen) : alive_(alive), seen_(seen) {}
+  last_look(const last_look&) = delete;
+  last_look& operator=(const last_look&) = delete;
+  ~last_look() { seen_ = alive_; }
+
+ private:
+  const std::atomic<int>& alive_;
+  int& seen_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(destroys_them_before_the_locals_of_main_that_they_refer_to) {
+  for (const std::size_t threads : {1U, 3U}) {
+    const watchdog dog;
+    std::atomic<int> alive = 0;
+    int left = -1;
+    const int result = sluice::run(
+        [&]() -> task<int> {
+          const last_look look(alive, left);
+          std::atomic<int> there = 0;
+          everywhere others(alive, there);
+          others.start();
+          while (there < everywhere::kinds) co_await yield();
+          co_return 7;
+        },
+        threads);
+    BOOST_TEST(result == 7);
+    BOOST_TEST(left == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(destroys_those_that_were_ready_before_its_locals) {
+  std::atomic<int> alive = 0;
+  int left = -1;
+  sluice::run(
+      [&]() -> task<> {
+        const last_look look(alive, left);
+        auto ch = make_channel<int>();
+        for (int i = 0; i < 3; ++i)
+          sluice::go([&]() -> task<> {
+            const witness here(alive);
+            static_cast<void>(co_await ch.receive());
+            ++left;
+          });
+        co_await yield();
+        BOOST_TEST(alive == 3);
+        ch.close();
+        co_return;
+      },
+      1);
+  BOOST_TEST(left == 0);
+}
+
+// Its locals go on being used: they wake, post and start, and none of it runs.
+BOOST_AUTO_TEST_CASE(lets_its_locals_do_what_they_like_when_the_others_are_gone) {
+  std::atomic<int> alive = 0;
+  int ran = 0;
+  struct at_end {
+    std::function<void()> f;
+    ~at_end() { f(); }
+  };
+  sluice::run(
+      [&]() -> task<int> {
+        const auto ex = co_await asio::this_coro::executor;
+        auto ch = make_channel<int>(1);
+        at_end last{[&, ex] {
+          asio::post(ex, [&, here = witness(alive)] { ++ran; });
+          sluice::go(ex, [&, here = witness(alive)]() -> task<> {
+            ++ran;
+            co_return;
+          });
+          static_cast<void>(ch.try_send(1));
+          ch.close();
+        }};
+        sluice::go([&]() -> task<> { static_cast<void>(co_await ch.receive()); });
+        co_await yield();
+        co_return 0;
+      },
+      2);
+  BOOST_TEST(ran == 0);
+  BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(does_not_wait_for_ever_for_one_that_wants_what_it_holds) {
+  const watchdog dog;
+  std::mutex mutex;
+  std::atomic<bool> wants = false;
+  const int result = sluice::run(
+      [&]() -> task<int> {
+        const std::lock_guard guard(mutex);
+        sluice::go([&]() -> task<> {
+          wants = true;
+          const std::lock_guard also(mutex);
+          co_return;
+        });
+        while (!wants) std::this_thread::yield();
+        co_return 1;
+      },
+      2);
+  BOOST_TEST(result == 1);
+}
+
+BOOST_AUTO_TEST_CASE(leaves_those_alone_beneath_which_it_ends) {
+  std::atomic<int> alive = 0;
+  bool went_on = false;
+  const int result = sluice::run(
+      [&]() -> task<int> {
+        const auto ex = co_await asio::this_coro::executor;
+        auto& io = static_cast<asio::io_context&>(ex.context());
+        sluice::go([&]() -> task<> {
+          const witness here(alive);
+          while (!io.stopped()) io.poll_one();
+          went_on = alive == 1;
+          co_return;
+        });
+        co_await yield();
+        co_await yield();
+        co_return 1;
+      },
+      1);
+  BOOST_TEST(result == 1);
+  BOOST_TEST(went_on);
+  BOOST_TEST(alive == 0);
 }
 
 BOOST_AUTO_TEST_CASE(destroys_goroutines_that_never_ran_with_their_captures) {

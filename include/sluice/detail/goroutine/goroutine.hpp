@@ -56,6 +56,7 @@ class goroutine final : public scheduled_goroutine {
   /// It may be running somewhere else than on its executor: it has been moved, or has had a strand
   /// made for it and has not come to it yet.
   bool moved_ : 1 = false;
+  bool is_main_ : 1 = false;
   std::atomic<std::uint32_t> tickets_{1};
 
  public:
@@ -135,6 +136,10 @@ class goroutine final : public scheduled_goroutine {
   [[nodiscard]] bool counts_as_work() const noexcept { return work != counted::nowhere; }
   [[nodiscard]] bool home_shutting_down() const noexcept;
 
+  /// It is the main of a program: when that returns the others are ended before its locals go.
+  void become_main() noexcept { is_main_ = true; }
+  [[nodiscard]] bool is_main() const noexcept { return is_main_; }
+
   /// Whether its frames are gone.
   [[nodiscard]] bool ended() const noexcept { return at == nullptr; }
 
@@ -188,6 +193,10 @@ class goroutine final : public scheduled_goroutine {
 
   static void end_registered(scheduled_goroutine& r) noexcept;
 };
+
+/// A task of a program's main is about to return, or has ended by an exception: if it is the first,
+/// which main is, ends all other goroutines of the program.
+void before_main_ends(const promise_base& ending) noexcept;
 
 /// The goroutine that this thread is running, or null.
 [[nodiscard]] goroutine* this_goroutine_or_null() noexcept;

@@ -64,6 +64,15 @@ class scheduler final : public asio::execution_context::service, public target {
 
   /// The first exception that leaves a goroutine ends the run of its context.
   void end_with_first_failure(asio::io_context& context) noexcept { ends_with_failure_ = &context; }
+  /// What a program does when its main is about to end: stops its context, and waits until no other
+  /// thread runs that. False if one goes on.
+  struct end_of_program {
+    bool (*others_have_stopped)(end_of_program&) noexcept;
+  };
+  void set_end_of_program(end_of_program& e) noexcept { end_of_program_ = &e; }
+  /// Ends the program but for `main`, on the thread that runs it: destroys the other goroutines.
+  void end_all_but(scheduled_goroutine& main) noexcept;
+
   /// An exception is about to leave a goroutine.
   void one_fails() noexcept;
 
@@ -134,6 +143,7 @@ class scheduler final : public asio::execution_context::service, public target {
   }
 
   void shutdown() noexcept override;
+  void end_registered(ready_list& ready) noexcept;
   [[nodiscard]] registered* take_youngest(registered_list& list) noexcept;
 
   void run_posted_drain(bool kept);
@@ -157,6 +167,7 @@ class scheduler final : public asio::execution_context::service, public target {
   std::atomic<native_executor*> native_{nullptr};
   std::unique_ptr<native_executor> native_storage_;
   asio::io_context* ends_with_failure_ = nullptr;
+  end_of_program* end_of_program_ = nullptr;
   const std::shared_ptr<scheduler_link> link_;
   std::atomic<bool> shutting_down_{false};
   pin_count pins_;
