@@ -51,7 +51,7 @@ int main() {
   sluice::run([]() -> sluice::task<> {
     auto jobs = sluice::make_channel<job>(5);
     auto results = sluice::make_channel<result>(5);
-    for (int id = 1; id <= 3; ++id) sluice::go(worker(id, jobs, results));
+    for (int id = 1; id <= 3; ++id) sluice::go(worker, id, jobs, results);
     for (int id = 1; id <= 5; ++id) {
       const job j{id, id * 10};
       co_await jobs.send(j);

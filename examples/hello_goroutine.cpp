@@ -23,7 +23,7 @@ sluice::task<> dire_bonjour() {
 
 int main() {
   sluice::run([]() -> sluice::task<> {
-    sluice::go(dire_bonjour());
+    sluice::go(dire_bonjour);
     std::puts("Programme principal");
     co_await sluice::sleep_for(1s);
   });

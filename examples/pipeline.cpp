@@ -49,7 +49,7 @@ sluice::task<> square(sluice::receiver<int> in, sluice::sender<int> out) {
 
 sluice::task<> square_all(sluice::receiver<int> in, sluice::sender<int> out) {
   sluice::wait_group wg;
-  for (int i = 0; i < 3; ++i) wg.go(square(in, out));
+  for (int i = 0; i < 3; ++i) wg.go(square, in, out);
   co_await wg.wait();
   out.close();  // by the one who knows that nobody sends any more
 }
@@ -58,8 +58,8 @@ int main() {
   sluice::run([]() -> sluice::task<> {
     auto numbers = sluice::make_channel<int>();
     auto squares = sluice::make_channel<int>();
-    sluice::go(generate(1000, numbers));
-    sluice::go(square_all(numbers, squares));
+    sluice::go(generate, 1000, numbers);
+    sluice::go(square_all, numbers, squares);
     int sum = 0;
     while (const auto s = co_await squares.receive()) sum += *s;
     std::printf("the squares of 1 to 1000 add up to %d\n", sum);

@@ -50,12 +50,12 @@ int main(int argc, char* argv[]) {
   const int count = argc > 1 ? std::atoi(argv[1]) : 10;
   sluice::run([count]() -> sluice::task<> {
     auto ch = sluice::make_channel<int>();
-    sluice::go(generate(ch));
+    sluice::go(generate, ch);
     for (int i = 0; i < count; ++i) {
       const int prime = *co_await ch.receive();
       std::printf("%d\n", prime);
       auto next = sluice::make_channel<int>();
-      sluice::go(filter(ch, next, prime));
+      sluice::go(filter, ch, next, prime);
       ch = next;
     }
   });  // main has returned: all of the chain is destroyed

@@ -91,8 +91,8 @@ int main() {
     auto leaving = sluice::make_channel<std::string>(10);
     auto slow = sluice::make_channel<std::string>(3);
     for (const auto& s : {faithful, leaving, slow}) co_await news.subscribe.send(s);
-    all.go(print("faithful", faithful));
-    all.go(print("leaving", leaving));
+    all.go(print, "faithful", faithful);
+    all.go(print, "leaving", leaving);
 
     for (int i = 1; i <= 2; ++i) co_await news.publish.send("message " + std::to_string(i));
     co_await news.unsubscribe.send(leaving);

@@ -43,8 +43,8 @@ int main() {
   sluice::run([]() -> sluice::task<> {
     auto ch1 = sluice::make_channel<std::string>();
     auto ch2 = sluice::make_channel<std::string>();
-    sluice::go(send_later(1s, "Message de ch1", ch1));
-    sluice::go(send_later(2s, "Message de ch2", ch2));
+    sluice::go(send_later, 1s, "Message de ch1", ch1);
+    sluice::go(send_later, 2s, "Message de ch2", ch2);
     for (int i = 0; i < 2; ++i)
       co_await sluice::select(sluice::on(ch1.receive(), print), sluice::on(ch2.receive(), print));
   });

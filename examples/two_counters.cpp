@@ -32,8 +32,8 @@ sluice::task<> count(const char* name) {
 int main() {
   sluice::run([]() -> sluice::task<> {
     sluice::wait_group wg;
-    wg.go(count("A"));  // counts it until it has ended
-    wg.go(count("B"));
+    wg.go(count, "A");  // counts it until it has ended
+    wg.go(count, "B");
     co_await wg.wait();
   });
 }

@@ -119,6 +119,17 @@ BOOST_AUTO_TEST_CASE(becomes_an_optional_where_one_is_wanted) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(is_compared_as_an_optional) {
+  const received<int> none, other_none, one(std::in_place, 1), two(std::in_place, 2);
+  const std::optional<int> no_number;
+  BOOST_TEST((none == other_none));
+  BOOST_TEST((none == no_number && no_number == none));
+  BOOST_TEST((none == std::nullopt && one != std::nullopt));
+  BOOST_TEST((none != one && one != two && one == one));
+  BOOST_TEST((one == 1 && 1 == one && one != 2 && none != 0));
+  BOOST_TEST((one == std::optional(1) && std::optional(2) != one));
+}
+
 BOOST_AUTO_TEST_CASE(is_a_plain_optional_for_a_token_and_for_elements_made_from_anything) {
   asio::io_context io;
   auto ch = make_channel<int>(io, 1);

@@ -2,6 +2,7 @@
 
 #include <sluice/error.hpp>
 
+#include <concepts>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -70,6 +71,25 @@ class received : public std::optional<T> {
   }
 };
 
+namespace detail {
+
+template <class T>
+[[nodiscard]] constexpr const std::optional<T>& plain(const std::optional<T>& o) noexcept {
+  return o;
+}
+
+}  // namespace detail
+
+/// Compares as `std::optional`s do, whose own operators would take one side for a value. What is to
+/// be ordered is read first.
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator==(const received<T>& a, const received<U>& b) {
+  return detail::plain(a) == detail::plain(b);
+}
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator==(const received<T>& a, const std::optional<U>& b) {
+  return detail::plain(a) == b;
+}
 namespace detail {
 
 /// What a receive of `T` gives.
