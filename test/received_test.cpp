@@ -124,6 +124,7 @@ BOOST_AUTO_TEST_CASE(is_compared_as_an_optional) {
   const std::optional<int> no_number;
   BOOST_TEST((none == other_none));
   BOOST_TEST((none == no_number && no_number == none));
+  BOOST_TEST((!(none != no_number) && !(no_number != none) && !(none != other_none)));
   BOOST_TEST((none == std::nullopt && one != std::nullopt));
   BOOST_TEST((none != one && one != two && one == one));
   BOOST_TEST((one == 1 && 1 == one && one != 2 && none != 0));

@@ -90,6 +90,24 @@ template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator==(const received<T>& a, const std::optional<U>& b) {
   return detail::plain(a) == b;
 }
+// Written out: a rewritten one would be left for an operator of `std::optional`.
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator==(const std::optional<T>& a, const received<U>& b) {
+  return a == detail::plain(b);
+}
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator!=(const received<T>& a, const received<U>& b) {
+  return detail::plain(a) != detail::plain(b);
+}
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator!=(const received<T>& a, const std::optional<U>& b) {
+  return detail::plain(a) != b;
+}
+template <class T, std::equality_comparable_with<T> U>
+[[nodiscard]] constexpr bool operator!=(const std::optional<T>& a, const received<U>& b) {
+  return a != detail::plain(b);
+}
+
 namespace detail {
 
 /// What a receive of `T` gives.
