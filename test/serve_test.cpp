@@ -330,6 +330,12 @@ BOOST_AUTO_TEST_CASE(the_limit_of_connections_leaves_descriptors_for_others) {
   BOOST_TEST(sluice::connections_by_descriptors() == 1u);
 }
 
+bool is_caught() {
+  struct ::sigaction now;
+  BOOST_REQUIRE(::sigaction(SIGUSR1, nullptr, &now) == 0);
+  return now.sa_handler != SIG_DFL;
+}
+
 // A connection that ignores that it is cut off holds the server up: there is a way out.
 BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
   for (const auto grace : {sluice::clock::duration::zero(), sluice::clock::duration(1h)}) {
@@ -340,11 +346,6 @@ BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
     s.serve([&](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
     auto a = s.connect();
     s.run_until([&] { return kept.has_value(); });
-    const auto is_caught = [] {
-      struct ::sigaction now;
-      BOOST_REQUIRE(::sigaction(SIGUSR1, nullptr, &now) == 0);
-      return now.sa_handler != SIG_DFL;
-    };
     std::raise(SIGUSR1);
     s.run_until([&] { return !!kept->stopping().err(); });
     s.io.run_for(20ms);
@@ -353,6 +354,30 @@ BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
     s.run_until([&] { return !is_caught(); });
     BOOST_TEST(!!kept->ctx().err());
     BOOST_TEST(!s.end.complete);
+    kept.reset();
+    s.run_to_the_end();
+    BOOST_TEST(s.end.result.cut_off == 1u);
+  }
+}
+
+// The end of the grace time and the signal are found by the same turn of the loop: whichever comes
+// first, the signal counts, and a third one is free to end the program.
+BOOST_AUTO_TEST_CASE(a_second_signal_counts_also_as_the_grace_time_ends) {
+  for (int round = 0; round < 20; ++round) {
+    server_on_loopback s;
+    s.options.signals = {SIGUSR1};
+    s.options.grace = 5ms;
+    std::optional<sluice::server_connection> kept;
+    s.serve([&](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
+    auto a = s.connect();
+    s.run_until([&] { return kept.has_value(); });
+    std::raise(SIGUSR1);
+    s.run_until([&] { return !!kept->stopping().err(); });
+    const auto end_of_grace = sluice::clock::now() + s.options.grace;
+    while (sluice::clock::now() < end_of_grace) continue;
+    std::raise(SIGUSR1);
+    s.run_until([&] { return !is_caught(); });
+    BOOST_TEST(!!kept->ctx().err());
     kept.reset();
     s.run_to_the_end();
     BOOST_TEST(s.end.result.cut_off == 1u);
