@@ -100,6 +100,12 @@ detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0);
 
 /// An `io_context` and the threads that run it, for programs that own none.
 /**
+ * If the environment variable SLUICE_WATCHDOG holds a duration such as `100ms`, a thread reports on
+ * standard error each goroutine of the process, of whatever context, that holds its thread for
+ * longer: its name, where it was started or last waited, and where the platform has it the stack.
+ * It sends that thread a real-time signal. The first use of a context throws std::invalid_argument
+ * if the variable is no duration.
+ *
  * @par Thread safety
  * Distinct objects: safe. `run` is not called twice at the same time.
  */

@@ -87,6 +87,12 @@ void scheduler::set_name(scheduled_goroutine& g, std::string name) {
   g.has_name = true;
 }
 
+std::string scheduler::name_of(const scheduled_goroutine& g) const {
+  const std::lock_guard guard(registry_lock_);
+  const auto found = names_.find(&g);
+  return found == names_.end() ? std::string() : found->second;
+}
+
 std::size_t scheduler::goroutine_count() const noexcept {
   const std::lock_guard guard(registry_lock_);
   return count_;

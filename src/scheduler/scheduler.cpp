@@ -2,6 +2,7 @@
 
 #include "innermost.hpp"
 #include "native_executor.hpp"
+#include "watchdog.hpp"
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
@@ -51,9 +52,15 @@ worker::worker(scheduler& s, place p) noexcept
   innermost = this;
   if (s.careful_looks_ > 0) [[unlikely]]
     ticks = interval = 1, more_ticks = 0;
+  if (watchdog::is_on.load(std::memory_order_acquire)) [[unlikely]] {
+    watchdog::enter(*this);
+    watched = true;
+  }
 }
 
 worker::~worker() {
+  if (watched) [[unlikely]]
+    watchdog::leave(*this);
   if (listed) owner.sharing_.leave(*this);
   innermost = outer;
   owner.end_drain(*this);
@@ -81,7 +88,9 @@ scheduler::scheduler(asio::execution_context& context)
           [this] { return has_native_executor() && native().running_here(); },
           [this] { post_alarm(); }),
       link_(std::make_shared<scheduler_link>(*this)),
-      sharing_(*this) {}
+      sharing_(*this) {
+  watchdog::start_if_asked();
+}
 
 scheduler::~scheduler() = default;
 

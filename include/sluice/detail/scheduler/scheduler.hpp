@@ -99,6 +99,8 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] bool remove(parked_handler& h) noexcept;
   /// Gives it the name that `describe_goroutines` calls it by.
   void set_name(scheduled_goroutine& g, std::string name);
+  /// That name, or an empty one. The goroutine may have ended.
+  [[nodiscard]] std::string name_of(const scheduled_goroutine& g) const;
   [[nodiscard]] std::size_t goroutine_count() const noexcept;
   /// One line for each kind of wait: how many, on what, since where.
   [[nodiscard]] std::string describe_goroutines();

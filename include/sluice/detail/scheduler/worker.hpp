@@ -97,6 +97,8 @@ class worker {
   bool may_resume = false;
   /// Whether other threads can see it.
   bool listed = false;
+  /// Whether the watchdog looks at it.
+  bool watched = false;
   /// Resumptions and operations left until the clock is looked at, and others have their turn.
   int ticks = first_ticks;
   /// What is added to them at first: operations of one step are no reason to give others a turn

@@ -1,0 +1,232 @@
+// One thread of the process looks at the workers four times in the limit that was asked for. A
+// worker exists while a thread runs goroutines, so one whose steps have not changed for that long
+// has a goroutine that holds its thread. The thread says itself where it is, in the handler of a
+// signal; it cannot leave meanwhile, because `leave` takes the lock.
+#include "watchdog.hpp"
+
+#include "innermost.hpp"
+
+#include <sluice/detail/scheduler/scheduled_goroutine.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <source_location>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#if __has_include(<pthread.h>) && __has_include(<semaphore.h>)
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#define SLUICE_CAN_ASK_THREADS 1
+#endif
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#endif
+
+namespace sluice::detail::watchdog {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+/// What a thread says about itself.
+struct statement {
+  static constexpr int most_frames = 64;
+
+  const scheduled_goroutine* goroutine = nullptr;
+  std::source_location location;
+  int frames = 0;
+  void* stack[most_frames];
+};
+
+#if defined(SLUICE_CAN_ASK_THREADS)
+
+statement told;
+sem_t has_told;
+
+void tell(int) {
+  const int outer_errno = errno;
+  told.goroutine = innermost ? innermost->current : nullptr;
+  if (told.goroutine) told.location = told.goroutine->location;
+#if __has_include(<execinfo.h>)
+  told.frames = ::backtrace(told.stack, statement::most_frames);
+#endif
+  ::sem_post(&has_told);
+  errno = outer_errno;
+}
+
+/// A signal that programs have no use for.
+int asking_signal() {
+#if defined(SIGRTMAX)
+  return SIGRTMAX - 3;
+#else
+  return SIGINFO;
+#endif
+}
+
+void prepare_to_ask() {
+  ::sem_init(&has_told, 0, 0);
+#if __has_include(<execinfo.h>)
+  void* first[1];
+  static_cast<void>(::backtrace(first, 1));  // the first call allocates
+#endif
+  struct sigaction action = {};
+  action.sa_handler = &tell;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(asking_signal(), &action, nullptr);
+}
+
+const statement* ask(pthread_t thread) {
+  if (::pthread_kill(thread, asking_signal()) != 0) return nullptr;
+  while (::sem_wait(&has_told) != 0) continue;
+  return &told;
+}
+
+using thread_handle = pthread_t;
+thread_handle this_thread() {
+  return ::pthread_self();
+}
+
+#else
+
+void prepare_to_ask() {}
+using thread_handle = int;
+thread_handle this_thread() {
+  return 0;
+}
+const statement* ask(thread_handle) {
+  return nullptr;
+}
+
+#endif
+
+struct watched {
+  worker* w;
+  thread_handle thread;
+  std::uint64_t steps;
+  steady_clock::time_point since;
+  bool reported;
+};
+
+class watching {
+ public:
+  explicit watching(std::chrono::milliseconds limit)
+      : limit_(limit), thread_([this](const std::stop_token& stop) { watch(stop); }) {}
+
+  void enter(worker& w) {
+    const std::lock_guard guard(mutex_);
+    workers_.push_back(
+        {&w, this_thread(), w.steps.load(std::memory_order_relaxed), steady_clock::now(), false});
+  }
+  void leave(const worker& w) noexcept {
+    const std::lock_guard guard(mutex_);
+    std::erase_if(workers_, [&](const watched& x) { return x.w == &w; });
+  }
+
+ private:
+  void watch(const std::stop_token& stop) {
+    std::unique_lock guard(mutex_);
+    const auto pause =
+        std::max<std::chrono::milliseconds>(limit_ / 4, std::chrono::milliseconds(1));
+    while (!changed_.wait_for(guard, stop, pause, [&] { return stop.stop_requested(); })) {
+      const auto now = steady_clock::now();
+      for (std::size_t i = 0; i < workers_.size(); ++i)
+        if (is_innermost(i)) look_at(workers_[i], now);
+    }
+  }
+
+  /// Whether no other stands on it: a goroutine that runs the event loop may wait for long.
+  [[nodiscard]] bool is_innermost(std::size_t i) const {
+    const auto later = workers_.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+    return std::none_of(later, workers_.end(),
+                        [&](const watched& x) { return x.w->outer == workers_[i].w; });
+  }
+
+  void look_at(watched& x, steady_clock::time_point now) {
+    const auto steps = x.w->steps.load(std::memory_order_relaxed);
+    if (steps != x.steps) {
+      x.steps = steps;
+      x.since = now;
+      x.reported = false;
+    } else if (!x.reported && now - x.since >= limit_) {
+      x.reported = true;
+      if (const statement* const s = ask(x.thread); s && s->goroutine) report(*x.w, *s);
+    }
+  }
+
+  void report(worker& w, const statement& s) const {
+    const std::string name = w.owner.name_of(*s.goroutine);
+    std::fprintf(
+        stderr,
+        "sluice: a goroutine%s%s%s has held its thread for %lld ms; it was started, or last "
+        "waited, at %s:%u\n",
+        name.empty() ? "" : " \"", name.c_str(), name.empty() ? "" : "\"",
+        static_cast<long long>(limit_.count()), s.location.file_name(),
+        static_cast<unsigned>(s.location.line()));
+#if __has_include(<execinfo.h>)
+    ::backtrace_symbols_fd(s.stack, s.frames, 2);
+#endif
+    std::fflush(stderr);
+  }
+
+  const std::chrono::milliseconds limit_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<watched> workers_;
+  std::jthread thread_;  // the last, so that it ends first
+};
+
+std::optional<std::chrono::milliseconds> limit_from_environment() {
+  const char* const text = std::getenv("SLUICE_WATCHDOG");
+  if (!text || !*text) return {};
+  long long n = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [rest, failure] = std::from_chars(text, end, n);
+  const std::string unit(rest, end);
+  if (failure != std::errc() || n <= 0 || (unit != "ms" && unit != "s"))
+    throw std::invalid_argument("SLUICE_WATCHDOG must be a duration such as 100ms or 2s, not \"" +
+                                std::string(text) + "\"");
+  return std::chrono::milliseconds(unit == "s" ? n * 1000 : n);
+}
+
+watching* instance = nullptr;
+
+}  // namespace
+
+// Never destroyed: threads may run goroutines while the process ends.
+void start_if_asked() {
+  static const bool asked = [] {
+    const auto limit = limit_from_environment();
+    if (!limit) return false;
+    prepare_to_ask();
+    instance = new watching(*limit);
+    is_on.store(true, std::memory_order_release);
+    return true;
+  }();
+  static_cast<void>(asked);
+}
+
+void enter(worker& w) {
+  instance->enter(w);
+}
+
+void leave(worker& w) noexcept {
+  instance->leave(w);
+}
+
+}  // namespace sluice::detail::watchdog

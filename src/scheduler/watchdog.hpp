@@ -1,0 +1,25 @@
+#pragma once
+
+#include <atomic>
+
+namespace sluice::detail {
+
+class worker;
+
+/// Reports goroutines that hold their thread for long, if the environment variable SLUICE_WATCHDOG
+/// asks for it.
+namespace watchdog {
+
+/// Looks at the environment, once in the process.
+/** @throws std::invalid_argument if the variable is no duration. */
+void start_if_asked();
+
+/// A worker begins and ends. Called on its thread.
+void enter(worker& w);
+void leave(worker& w) noexcept;
+
+inline std::atomic<bool> is_on = false;
+
+}  // namespace watchdog
+
+}  // namespace sluice::detail
