@@ -99,6 +99,11 @@ BOOST_AUTO_TEST_CASE(becomes_an_optional_where_one_is_wanted) {
     co_await numbers.send(8);
     plain = co_await numbers.receive();
     BOOST_TEST((plain == 8));
+    received<int> changed;
+    changed = 5;
+    BOOST_TEST(*changed == 5);
+    changed = std::nullopt;
+    BOOST_TEST(!changed);
     co_await numbers.send(9);
     co_await sluice::select(
         on(numbers.receive(), [](std::optional<int> v) { BOOST_TEST((v == 9)); }));

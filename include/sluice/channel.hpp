@@ -452,8 +452,7 @@ class sending {
   /** The value of a send that fails is destroyed with the operation. */
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
-  auto async_send(parameter<element> value,
-                  Token&& token = asio::default_completion_token_t<executor>()) const
+  auto async_send(element value, Token&& token = asio::default_completion_token_t<executor>()) const
       requires(!std::is_void_v<T>) {
     return send(std::move(value))(std::forward<Token>(token));
   }

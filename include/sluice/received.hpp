@@ -45,6 +45,8 @@ class received : public std::optional<T> {
   constexpr explicit received(std::in_place_t in_place, Args&&... args)
       : base(in_place, std::forward<Args>(args)...) {}
 
+  using base::operator=;
+
   constexpr T& value() & { return *checked(); }
   constexpr const T& value() const& { return *checked(); }
   constexpr T&& value() && { return std::move(*checked()); }

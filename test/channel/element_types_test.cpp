@@ -365,14 +365,13 @@ BOOST_AUTO_TEST_CASE(that_is_an_aggregate_is_made_of_its_parts_inside_a_wait) {
     in_parts named{owned, 3};
     co_await ch.send(named);
     co_await ch.send(std::move(named));
-    co_await ch.async_send({owned, 4}, asio::deferred);
   });
   io.run();
-  BOOST_TEST(owned.use_count() == 7);
+  BOOST_TEST(owned.use_count() == 6);
   std::vector<int> numbers;
   error_code e;
   while (auto v = ch.try_receive(e)) numbers.push_back(v->number);
-  BOOST_TEST(numbers == std::vector({1, 5, 5, 2, 3, 3, 4}));
+  BOOST_TEST(numbers == std::vector({1, 5, 5, 2, 3, 3}));
   BOOST_TEST(owned.use_count() == 1);
 }
 
