@@ -44,7 +44,7 @@ const measure::workload timeout_asio("timeout_asio", [](const measure::setting& 
 });
 
 task<> echo_on_a_strand(channel<std::int64_t> from, channel<std::int64_t> to, std::size_t n) {
-  static_cast<void>(co_await boost::asio::this_coro::executor);
+  const auto kept = co_await boost::asio::this_coro::executor;
   for (std::size_t i = 0; i < n; ++i) co_await to.send(*co_await from.receive());
 }
 
@@ -54,7 +54,7 @@ const measure::workload on_strands("ping_pong_on_strands", [](const measure::set
     const auto there = sluice::make_channel<std::int64_t>();
     const auto back = sluice::make_channel<std::int64_t>();
     sluice::go(echo_on_a_strand(there, back, s.size));
-    static_cast<void>(co_await boost::asio::this_coro::executor);
+    const auto kept = co_await boost::asio::this_coro::executor;
     for (std::size_t i = 0; i < s.size; ++i) {
       co_await there.send(static_cast<std::int64_t>(i));
       sum += *co_await back.receive();
