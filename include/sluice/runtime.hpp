@@ -209,9 +209,10 @@ class runtime {
  * They are destroyed before main's local variables, which they may refer to, when a main that is a
  * coroutine comes to `co_return`: at that point main waits until those that run have suspended, for
  * a second at most. A main that runs off its end, that throws, or that is a plain function has lost
- * its locals before; one that has moved to another executor ends before the others. Nothing runs in
- * the destructors of its locals: one that waits there for a goroutine or a handler, as a
- * `std::jthread` that is joined may, waits for ever.
+ * its locals before. One that has moved to another executor waits once more before it returns,
+ * which brings it back: its context ends with it. Nothing runs in the destructors of main's locals:
+ * one that waits there for a goroutine or a handler, as a `std::jthread` that is joined may, waits
+ * for ever.
  *
  * @param main As the `what` of `go`.
  * @param threads As of `runtime`.

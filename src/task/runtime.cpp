@@ -70,7 +70,8 @@ struct end_of_run : detail::scheduler::end_of_program {
 
   static bool stop_others(end_of_program& e) noexcept {
     auto& self = static_cast<end_of_run&>(e);
-    // A main that has moved to another executor holds up none of these threads.
+    // A main that has moved to another executor, and should have come back, is none of these
+    // threads.
     if (!self.context.get_executor().running_in_this_thread()) return false;
     self.context.stop();
     return self.threads.wait_for_the_others();

@@ -10,13 +10,11 @@
 #include "goroutine/helpers.hpp"
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -275,37 +273,6 @@ BOOST_AUTO_TEST_CASE(does_not_wait_for_ever_for_one_that_wants_what_it_holds) {
       },
       2);
   BOOST_TEST(result == 1);
-}
-
-BOOST_AUTO_TEST_CASE(destroys_nobody_in_a_step_when_it_has_moved_elsewhere) {
-  const watchdog dog;
-  for (const std::size_t threads : {1U, 2U}) {
-    asio::thread_pool elsewhere(1);
-    std::atomic<bool> in_step = false, main_waits = false, destroyed_in_step = false;
-    struct last_word {
-      std::atomic<bool>&in_step, &wrong;
-      ~last_word() { wrong = wrong || in_step; }
-    };
-    const int result = sluice::run(
-        [&]() -> task<int> {
-          sluice::go([&]() -> task<> {
-            const last_word last{in_step, destroyed_in_step};
-            while (!main_waits) co_await yield();
-            in_step = true;
-            std::this_thread::sleep_for(20ms);
-            in_step = false;
-            static_cast<void>(co_await sluice::channel<int>().receive());
-          });
-          co_await yield();
-          co_await asio::post(asio::bind_executor(elsewhere.get_executor(), asio::deferred));
-          main_waits = true;
-          while (!in_step) std::this_thread::yield();
-          co_return 3;
-        },
-        threads);
-    BOOST_TEST(result == 3);
-    BOOST_TEST(!destroyed_in_step);
-  }
 }
 
 BOOST_AUTO_TEST_CASE(leaves_those_alone_beneath_which_it_ends) {
