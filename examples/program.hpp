@@ -21,9 +21,6 @@
 #include <utility>
 #include <vector>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 /// The arguments of a program, how they are explained, and what is wrong with those given.
 class command_line {
@@ -230,10 +227,6 @@ class server_loop {
 /// Runs the rest of `main`. @return What the program ends with.
 template <class F>
 int run_program(const char* name, F f) {
-#if defined(__GLIBC__)
-  // A fixed threshold: large buffers go back to the system when they are freed, always.
-  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-#endif
   try {
     f();
     return 0;
