@@ -21,7 +21,6 @@
 #include <utility>
 #include <vector>
 
-
 /// The arguments of a program, how they are explained, and what is wrong with those given.
 class command_line {
  public:
