@@ -336,27 +336,44 @@ bool is_caught() {
   return now.sa_handler != SIG_DFL;
 }
 
+/// A server that has been told by a signal to stop, and whose connection ignores it.
+struct server_after_a_signal : server_on_loopback {
+  explicit server_after_a_signal(sluice::clock::duration grace) {
+    options.signals = {SIGUSR1};
+    options.grace = grace;
+    serve([this](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
+    client.emplace(connect());
+    run_until([&] { return kept.has_value(); });
+    std::raise(SIGUSR1);
+    run_until([&] { return !!kept->stopping().err(); });
+  }
+
+  /// A second one cuts the connection off, and a third would have its default effect.
+  void is_told_again() {
+    std::raise(SIGUSR1);
+    run_until([] { return !is_caught(); });
+    BOOST_TEST(!!kept->ctx().err());
+  }
+
+  void ends_with_its_connection() {
+    kept.reset();
+    run_to_the_end();
+    BOOST_TEST(end.result.cut_off == 1u);
+  }
+
+  std::optional<sluice::server_connection> kept;
+  std::optional<tcp::socket> client;
+};
+
 // A connection that ignores that it is cut off holds the server up: there is a way out.
 BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
   for (const auto grace : {sluice::clock::duration::zero(), sluice::clock::duration(1h)}) {
-    server_on_loopback s;
-    s.options.signals = {SIGUSR1};
-    s.options.grace = grace;
-    std::optional<sluice::server_connection> kept;
-    s.serve([&](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
-    auto a = s.connect();
-    s.run_until([&] { return kept.has_value(); });
-    std::raise(SIGUSR1);
-    s.run_until([&] { return !!kept->stopping().err(); });
+    server_after_a_signal s(grace);
     s.io.run_for(20ms);
     BOOST_REQUIRE(is_caught());
-    std::raise(SIGUSR1);
-    s.run_until([&] { return !is_caught(); });
-    BOOST_TEST(!!kept->ctx().err());
+    s.is_told_again();
     BOOST_TEST(!s.end.complete);
-    kept.reset();
-    s.run_to_the_end();
-    BOOST_TEST(s.end.result.cut_off == 1u);
+    s.ends_with_its_connection();
   }
 }
 
@@ -364,23 +381,11 @@ BOOST_AUTO_TEST_CASE(a_third_signal_has_its_default_effect) {
 // first, the signal counts, and a third one is free to end the program.
 BOOST_AUTO_TEST_CASE(a_second_signal_counts_also_as_the_grace_time_ends) {
   for (int round = 0; round < 20; ++round) {
-    server_on_loopback s;
-    s.options.signals = {SIGUSR1};
-    s.options.grace = 5ms;
-    std::optional<sluice::server_connection> kept;
-    s.serve([&](tcp::socket, sluice::server_connection c) { kept.emplace(std::move(c)); });
-    auto a = s.connect();
-    s.run_until([&] { return kept.has_value(); });
-    std::raise(SIGUSR1);
-    s.run_until([&] { return !!kept->stopping().err(); });
+    server_after_a_signal s(5ms);
     const auto end_of_grace = sluice::clock::now() + s.options.grace;
     while (sluice::clock::now() < end_of_grace) continue;
-    std::raise(SIGUSR1);
-    s.run_until([&] { return !is_caught(); });
-    BOOST_TEST(!!kept->ctx().err());
-    kept.reset();
-    s.run_to_the_end();
-    BOOST_TEST(s.end.result.cut_off == 1u);
+    s.is_told_again();
+    s.ends_with_its_connection();
   }
 }
 

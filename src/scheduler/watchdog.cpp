@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +22,6 @@
 #include <optional>
 #include <source_location>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -123,10 +121,12 @@ struct watched {
   bool reported;
 };
 
+/// Once it has begun it goes on until the process ends.
 class watching {
  public:
-  explicit watching(std::chrono::milliseconds limit)
-      : limit_(limit), thread_([this](const std::stop_token& stop) { watch(stop); }) {}
+  explicit watching(std::chrono::milliseconds limit) : limit_(limit) {
+    std::thread([this] { watch(); }).detach();
+  }
 
   void enter(worker& w) {
     const std::lock_guard guard(mutex_);
@@ -139,11 +139,12 @@ class watching {
   }
 
  private:
-  void watch(const std::stop_token& stop) {
-    std::unique_lock guard(mutex_);
+  [[noreturn]] void watch() {
     const auto pause =
         std::max<std::chrono::milliseconds>(limit_ / 4, std::chrono::milliseconds(1));
-    while (!changed_.wait_for(guard, stop, pause, [&] { return stop.stop_requested(); })) {
+    for (;;) {
+      std::this_thread::sleep_for(pause);
+      const std::lock_guard guard(mutex_);
       const auto now = steady_clock::now();
       for (std::size_t i = 0; i < workers_.size(); ++i)
         if (is_innermost(i)) look_at(workers_[i], now);
@@ -186,9 +187,7 @@ class watching {
 
   const std::chrono::milliseconds limit_;
   std::mutex mutex_;
-  std::condition_variable_any changed_;
   std::vector<watched> workers_;
-  std::jthread thread_;  // the last, so that it ends first
 };
 
 std::optional<std::chrono::milliseconds> limit_from_environment() {
