@@ -64,9 +64,15 @@ class running_threads {
   std::condition_variable changed_;
 };
 
+/// Known to the scheduler as long as it lives.
 struct end_of_run : detail::scheduler::end_of_program {
-  end_of_run(asio::io_context& c, running_threads& t) noexcept
-      : end_of_program{&stop_others}, context(c), threads(t) {}
+  end_of_run(asio::io_context& c, running_threads& t)
+      : end_of_program{&stop_others}, context(c), threads(t) {
+    detail::scheduler::of(context).set_end_of_program(this);
+  }
+  end_of_run(const end_of_run&) = delete;
+  end_of_run& operator=(const end_of_run&) = delete;
+  ~end_of_run() { detail::scheduler::of(context).set_end_of_program(nullptr); }
 
   static bool stop_others(end_of_program& e) noexcept {
     auto& self = static_cast<end_of_run&>(e);
@@ -174,8 +180,7 @@ void runtime::run_to_end(const void* main, const bool& finished) {
   context_.restart();
   const auto rethrow = [](const std::exception_ptr& e) { std::rethrow_exception(e); };
   running_threads running(threads_);
-  end_of_run end(context_, running);
-  detail::scheduler::of(context_).set_end_of_program(end);
+  const end_of_run end(context_, running);
   run_on(running, context_, escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
   if (!finished) {
     if (was_stopped(context_))

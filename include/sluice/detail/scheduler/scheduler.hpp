@@ -69,7 +69,8 @@ class scheduler final : public asio::execution_context::service, public target {
   struct end_of_program {
     bool (*others_have_stopped)(end_of_program&) noexcept;
   };
-  void set_end_of_program(end_of_program& e) noexcept { end_of_program_ = &e; }
+  /// @param e Null when the run is over.
+  void set_end_of_program(end_of_program* e) noexcept { end_of_program_ = e; }
   /// Ends the program but for `main`, on the thread that runs it: destroys the other goroutines.
   void end_all_but(scheduled_goroutine& main) noexcept;
 
