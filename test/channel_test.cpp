@@ -13,6 +13,7 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -364,6 +365,29 @@ BOOST_AUTO_TEST_CASE(closing_twice_is_an_error) {
   ch.close();
   BOOST_CHECK_EXCEPTION(ch.close(), sluice::system_error, has_code(closed));
   BOOST_CHECK_EXCEPTION(sender<int>(ch).close(), sluice::system_error, has_code(closed));
+}
+
+BOOST_AUTO_TEST_CASE(the_error_says_where_the_channel_was_made_and_closed) {
+  using std::source_location;
+  const unsigned made = source_location::current().line() + 1;
+  auto ch = make_channel<int>();
+  const unsigned at = source_location::current().line() + 1;
+  ch.close();
+  const auto says_both = [&](const sluice::system_error& x) {
+    return x.code() == closed && contains(x.what(), "the channel that was made at ") &&
+           contains(x.what(), "channel_test.cpp:" + std::to_string(made) + " was closed at ") &&
+           contains(x.what(), "channel_test.cpp:" + std::to_string(at) + ": ");
+  };
+  BOOST_CHECK_EXCEPTION(ch.close(), sluice::system_error, says_both);
+  BOOST_CHECK_EXCEPTION(ch.try_send(1), sluice::system_error, says_both);
+}
+
+BOOST_AUTO_TEST_CASE(try_close_says_whether_it_has_closed) {
+  auto ch = make_channel<int>();
+  BOOST_TEST(sender<int>(ch).try_close());
+  BOOST_TEST(!ch.is_open());
+  BOOST_TEST(!ch.try_close());
+  BOOST_TEST(!channel<int>().try_close());
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_was_wrong) {

@@ -46,6 +46,10 @@ inline std::size_t rounds(std::size_t n) {
   return std::max<std::size_t>(1, static_cast<std::size_t>(static_cast<double>(n) * factor));
 }
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 /// What an exception says; "none" if there is none.
 inline std::string text_of(const std::exception_ptr& failure) {
   if (!failure) return "none";

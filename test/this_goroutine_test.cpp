@@ -41,10 +41,6 @@ using sluice::make_channel;
 using sluice::this_goroutine::set_name;
 using sluice::this_goroutine::yield;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// For `BOOST_CHECK_EXCEPTION`: whether an error says that `function` needs a goroutine.
 auto needs_goroutine(std::string function) {
   return [f = std::move(function)](const sluice::system_error& e) {
@@ -157,6 +153,7 @@ BOOST_AUTO_TEST_CASE(is_shown_in_the_report_of_a_deadlock) {
   BOOST_TEST(contains(text, "main"), text);
   BOOST_TEST(contains(text, "waiting on receive at "), text);
   BOOST_TEST(contains(text, "waiting on send at "), text);
+  BOOST_TEST(contains(text, ", started at "), text);
 }
 
 BOOST_AUTO_TEST_CASE(that_was_given_last_counts_whatever_task_gave_it) {

@@ -20,6 +20,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <tuple>
 #include <type_traits>
@@ -141,7 +142,10 @@ inline constexpr element_type element_type_of{
 
 [[nodiscard]] error_code channel_error(channel_core::result r) noexcept;
 /// Closes a channel. @return `error::nil_channel` or `error::closed` if that cannot be.
-[[nodiscard]] error_code close_channel(channel_core* core) noexcept;
+[[nodiscard]] error_code close_channel(channel_core* core, const std::source_location& at) noexcept;
+/// Throws what a call of a handle ends with; for a closed channel with where it was made and
+/// closed.
+[[noreturn]] void throw_channel_error(error_code e, const char* caller, const channel_core* core);
 
 template <class T>
 using receiving_waiter =
@@ -502,11 +506,12 @@ class sending {
   template <gives_element<element> U = element>
   void try_send(U&& value) const requires(!std::is_void_v<T>) {
     error_code e;
-    if (!try_send(std::forward<U>(value), e)) throw_error(e, "sluice: try_send");
+    if (!try_send(std::forward<U>(value), e))
+      throw_channel_error(e, "sluice: try_send", handle().get());
   }
   void try_send() const requires(std::is_void_v<T>) {
     error_code e;
-    if (!try_send(e)) throw_error(e, "sluice: try_send");
+    if (!try_send(e)) throw_channel_error(e, "sluice: try_send", handle().get());
   }
 
   /// Closes the channel: no more values will be sent.
@@ -514,14 +519,23 @@ class sending {
    * Go's `close(ch)`. Receivers get what is buffered and then "closed"; parked and later senders
    * fail with `error::closed`. Thread safe; of two threads that close, one gets the error.
    *
-   * @throws system_error `error::closed` if it is closed already, `error::nil_channel` if it is
-   * nil.
+   * @throws system_error `error::closed` if it is closed already, with a text that says where it
+   * was made and closed; `error::nil_channel` if it is nil.
    */
-  void close() const {
-    if (const error_code e = detail::close_channel(handle().get())) throw_error(e, "sluice: close");
+  void close(std::source_location here = std::source_location::current()) const {
+    const error_code e = detail::close_channel(handle().get(), here);
+    if (e) detail::throw_channel_error(e, "sluice: close", handle().get());
   }
   /// The same; `e` is the error, if there is one.
-  void close(error_code& e) const noexcept { e = detail::close_channel(handle().get()); }
+  void close(error_code& e,
+             std::source_location here = std::source_location::current()) const noexcept {
+    e = detail::close_channel(handle().get(), here);
+  }
+  /// Closes the channel unless it is closed already: for several who may each come to its end.
+  /** Thread safe. @return Whether this call has closed it; false for a nil channel too. */
+  bool try_close(std::source_location here = std::source_location::current()) const noexcept {
+    return !detail::close_channel(handle().get(), here);
+  }
 
  private:
   [[nodiscard]] const channel_ref& handle() const noexcept {
@@ -779,19 +793,21 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
  * std::bad_alloc
  */
 template <class T>
-[[nodiscard]] channel<T> make_channel(std::size_t capacity = 0) {
+[[nodiscard]] channel<T> make_channel(std::size_t capacity = 0,
+                                      std::source_location here = std::source_location::current()) {
   return channel<T>(detail::channel_ref(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
-                                 capacity, detail::current_target_or_none())));
+                                 capacity, detail::current_target_or_none(), here)));
 }
 
 /// The same, with an executor for handlers that have none of their own.
 /** @param where An executor or an execution context. */
 template <class T, detail::place_to_start Where>
-[[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0) {
+[[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0,
+                                      std::source_location here = std::source_location::current()) {
   return channel<T>(detail::channel_ref(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
-                                 capacity, detail::place_of(where).where)));
+                                 capacity, detail::place_of(where).where, here)));
 }
 
 /// A channel is no range, for each of its values is waited for; the compiler shows the line.

@@ -524,7 +524,8 @@ template <detail::place_to_start Where>
  * callables and awaitables run on an explicit strand.
  *
  * An exception that leaves the goroutine leaves the context's `run()`, which may be called again;
- * other goroutines are unharmed. It ends there if it is only what the end of the `sluice::context`
+ * other goroutines are unharmed. If it is one of the standard library's or a `system_error`, it has
+ * then the same type and a text that says which goroutine's it was and where that was started. It ends there if it is only what the end of the `sluice::context`
  * that the goroutine is bound to gave its waits: that error or `operation_aborted`, once it is
  * done.
  *

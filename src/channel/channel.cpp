@@ -1,7 +1,10 @@
 #include <sluice/channel.hpp>
 
+#include "base/location_text.hpp"
+
 #include <boost/asio/error.hpp>
 
+#include <string>
 #include <utility>
 
 namespace sluice::detail {
@@ -18,10 +21,18 @@ error_code channel_error(channel_core::result r) noexcept {
   return {};
 }
 
-error_code close_channel(channel_core* core) noexcept {
+error_code close_channel(channel_core* core, const std::source_location& at) noexcept {
   if (!core) return error::nil_channel;
-  if (!core->close()) return error::closed;
+  if (!core->close(at)) return error::closed;
   return {};
+}
+
+void throw_channel_error(error_code e, const char* caller, const channel_core* core) {
+  std::string text = caller;
+  if (core && e == error::closed)
+    text += ": the channel that was made at " + text_of(core->made_at()) + " was closed at " +
+            text_of(core->closed_at());
+  throw system_error(e, text);
 }
 
 executor channel_handle::get_executor() const {

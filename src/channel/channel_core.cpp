@@ -103,7 +103,7 @@ class withdrawal {
 }  // namespace
 
 const waiter_functions send_functions{
-    "send",
+    wait_reason::send,
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_send(); },
     [](waiter& w, wake_list& woken) noexcept {
@@ -114,7 +114,7 @@ const waiter_functions send_functions{
 };
 
 const waiter_functions receive_functions{
-    "receive",
+    wait_reason::receive,
     &lock_of,
     [](const waiter& w) noexcept { return core_of(w) && core_of(w)->may_receive(); },
     [](waiter& w, wake_list& woken) noexcept {
@@ -125,7 +125,7 @@ const waiter_functions receive_functions{
 };
 
 channel_core& channel_core::make(const element_type& element, std::size_t capacity,
-                                 const target_ptr& where) {
+                                 const target_ptr& where, const std::source_location& made_at) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
   const auto offset = offset_of_ring(element.alignment);
   const bool too_long =
@@ -134,7 +134,7 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
   lasting_target lasting(where);
   void* const memory =
       ::operator new (offset + capacity * element.size, std::align_val_t{alignment_of(element)});
-  return *::new (memory) channel_core(element, capacity, std::move(lasting));
+  return *::new (memory) channel_core(element, capacity, std::move(lasting), made_at);
 }
 
 channel_core::~channel_core() {
@@ -286,7 +286,7 @@ bool channel_core::wait_for(goroutine& g, channel_waiter& w, const waiter_functi
   if (g.cancel) [[unlikely]]
     return await_waiter(g, w, f);
   w.begin(g);
-  g.waiting_on = f.name;
+  g.waiting_on = f.reason;
   {
     wake_list woken;
     const std::lock_guard guard(lock_);
@@ -349,11 +349,12 @@ channel_core::result channel_core::try_receive(void* to) noexcept {
   return attempt_receive(w, woken) ? result_of(w) : result::would_block;
 }
 
-bool channel_core::close() noexcept {
+bool channel_core::close(const std::source_location& at) noexcept {
   wake_list woken;
   {
     const std::lock_guard guard(lock_);
     if (closed_.load(std::memory_order_relaxed)) return false;
+    closed_at_ = at;
     closed_.store(true, std::memory_order_release);
     end_waits(receivers_, waiter::state::closed, woken);
     end_waits(senders_, waiter::state::closed, woken);

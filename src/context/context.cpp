@@ -17,7 +17,7 @@ const context_ref& state_of(const waiter& w) noexcept {
 }  // namespace
 
 const waiter_functions context_functions{
-    "context",
+    wait_reason::context,
     [](waiter& w) noexcept -> byte_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
     [](const waiter& w) noexcept { return state_of(w) && state_of(w)->done(); },
     [](waiter& w, wake_list&) noexcept {

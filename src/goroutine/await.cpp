@@ -10,7 +10,7 @@ namespace {
 
 // The cancellation is locked until the waiter is enlisted, so no request falls between.
 bool await_cancellable_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
-  g.waiting_on = f.name;
+  g.waiting_on = f.reason;
   byte_lock* const lock = f.lock(w);
   wake_list woken;
   {
@@ -39,7 +39,7 @@ bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
 
 bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f) {
   w.begin(g);
-  g.waiting_on = f.name;
+  g.waiting_on = f.reason;
   byte_lock* const lock = f.lock(w);
   if (!lock) return true;
   wake_list woken;

@@ -1,5 +1,6 @@
 #include <sluice/detail/goroutine/goroutine.hpp>
 
+#include "goroutine/escaped_exception.hpp"
 #include "scheduler/innermost.hpp"
 
 #include <sluice/detail/base/recycling.hpp>
@@ -25,12 +26,12 @@ constexpr std::uint8_t steps_before_leaving = 16;
 }  // namespace
 
 goroutine::goroutine(target_ptr t, promise_base* root, bool counts,
-                     std::source_location started_at) noexcept
+                     std::source_location start) noexcept
     : scheduled_goroutine(&run_node, &wake_party, t->owner(),
                           !counts          ? counted::nowhere
                           : t->is_native() ? counted::by_scheduler
                                            : counted::by_target,
-                          started_at),
+                          start),
       at(root),
       where(std::move(t)) {}
 
@@ -177,6 +178,7 @@ void goroutine::finish() {
   std::exception_ptr escaped = std::move(at->exception);
   if (escaped && cancel && says_that_it_stopped(escaped, cancel->context_outcome()))
     escaped = nullptr;
+  if (escaped) escaped = with_origin(escaped, *this);
   destroy_frames();
   leave();
   release();

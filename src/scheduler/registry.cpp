@@ -1,5 +1,6 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 
+#include "base/location_text.hpp"
 #include "innermost.hpp"
 #include "native_executor.hpp"
 
@@ -161,21 +162,21 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
 }
 
 std::string scheduler::describe_goroutines() {
-  std::map<std::tuple<std::string, std::string, unsigned, std::string>, std::size_t> kinds;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::size_t> kinds;
   {
     const std::lock_guard guard(registry_lock_);
     for (const registered* r = goroutines_.youngest(); r; r = r->older) {
       const auto* const g = static_cast<const scheduled_goroutine*>(r);
-      ++kinds[{g->waiting_on, g->location.file_name(), g->location.line(),
+      ++kinds[{text_of(g->waiting_on), text_of(g->location), text_of(g->started_at),
                g->has_name ? names_[g] : std::string()}];
     }
   }
   std::string text;
   for (const auto& [wait, count] : kinds) {
-    const auto& [what, file, line, name] = wait;
+    const auto& [what, place, start, name] = wait;
     text += "\n  " + std::to_string(count) + (count == 1 ? " goroutine" : " goroutines") +
-            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + file +
-            ":" + std::to_string(line);
+            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + place +
+            (start == place ? "" : ", started at " + start);
   }
   return text;
 }

@@ -4,6 +4,7 @@
 // signal; it cannot leave meanwhile, because `leave` takes the lock.
 #include "watchdog.hpp"
 
+#include "base/location_text.hpp"
 #include "innermost.hpp"
 
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
@@ -47,6 +48,7 @@ struct statement {
   static constexpr int most_frames = 64;
 
   const scheduled_goroutine* goroutine = nullptr;
+  std::source_location started_at;
   std::source_location location;
   int frames = 0;
   void* stack[most_frames];
@@ -60,7 +62,10 @@ sem_t has_told;
 void tell(int) {
   const int outer_errno = errno;
   told.goroutine = innermost ? innermost->current : nullptr;
-  if (told.goroutine) told.location = told.goroutine->location;
+  if (told.goroutine) {
+    told.started_at = told.goroutine->started_at;
+    told.location = told.goroutine->location;
+  }
 #if __has_include(<execinfo.h>)
   told.frames = ::backtrace(told.stack, statement::most_frames);
 #endif
@@ -172,13 +177,13 @@ class watching {
 
   void report(worker& w, const statement& s) const {
     const std::string name = w.owner.name_of(*s.goroutine);
-    std::fprintf(
-        stderr,
-        "sluice: a goroutine%s%s%s has held its thread for %lld ms; it was started, or last "
-        "waited, at %s:%u\n",
-        name.empty() ? "" : " \"", name.c_str(), name.empty() ? "" : "\"",
-        static_cast<long long>(limit_.count()), s.location.file_name(),
-        static_cast<unsigned>(s.location.line()));
+    const std::string start = text_of(s.started_at);
+    const std::string wait = text_of(s.location);
+    const std::string text = "sluice: a goroutine" + (name.empty() ? "" : " \"" + name + '"') +
+                             " has held its thread for " + std::to_string(limit_.count()) +
+                             " ms; it was started at " + start +
+                             (wait == start ? "" : " and has last waited at " + wait) + '\n';
+    std::fputs(text.c_str(), stderr);
 #if __has_include(<execinfo.h>)
     ::backtrace_symbols_fd(s.stack, s.frames, 2);
 #endif

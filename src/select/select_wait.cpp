@@ -221,7 +221,7 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
                         std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign) {
   who_ = goroutine_ = &g;
   in_goroutine_ = true;
-  g.waiting_on = "select";
+  g.waiting_on = wait_reason::select;
   entries_ = entries;
   candidates_ = candidates;
   foreign_ = foreign;

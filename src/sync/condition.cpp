@@ -44,7 +44,7 @@ class relock : public operation<relock, grant_waiter> {
 
   bool start(goroutine& g) {
     begin(g);
-    g.waiting_on = functions.name;
+    g.waiting_on = functions.reason;
     {
       const std::lock_guard lock(queue->lock());
       if (!queue->attempt(*this)) {

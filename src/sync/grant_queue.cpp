@@ -48,9 +48,9 @@ const grant_waiter& of(const waiter& w) noexcept {
   return static_cast<const grant_waiter&>(w);
 }
 
-constexpr waiter_functions functions_of(const char* name) noexcept {
+constexpr waiter_functions functions_of(wait_reason reason) noexcept {
   return {
-      name,
+      reason,
       [](waiter& w) noexcept { return of(w).queue ? &of(w).queue->lock() : nullptr; },
       [](const waiter& w) noexcept { return of(w).queue && of(w).queue->ready(of(w).weight); },
       [](waiter& w, wake_list&) noexcept { return of(w).queue->attempt(of(w)); },
@@ -62,10 +62,10 @@ constexpr waiter_functions functions_of(const char* name) noexcept {
 
 }  // namespace
 
-constinit const waiter_functions mutex_functions = functions_of("mutex");
-constinit const waiter_functions shared_mutex_functions = functions_of("shared_mutex");
-constinit const waiter_functions semaphore_functions = functions_of("semaphore");
-constinit const waiter_functions condition_functions = functions_of("condition");
+constinit const waiter_functions mutex_functions = functions_of(wait_reason::mutex);
+constinit const waiter_functions shared_mutex_functions = functions_of(wait_reason::shared_mutex);
+constinit const waiter_functions semaphore_functions = functions_of(wait_reason::semaphore);
+constinit const waiter_functions condition_functions = functions_of(wait_reason::condition);
 
 // The first waiter that is not a losing case of a select. Losers leave the list here and their tie
 // when their select goes on.
@@ -223,7 +223,7 @@ void grant::detach(const char* otherwise) {
 }
 
 void throw_not_granted(waiter::state outcome, const waiter_functions& f) {
-  throw system_error(outcome_error(outcome), std::string("sluice: ") + f.name);
+  throw system_error(outcome_error(outcome), std::string("sluice: ") + text_of(f.reason));
 }
 
 }  // namespace sluice::detail

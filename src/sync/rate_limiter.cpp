@@ -35,7 +35,7 @@ clock::time_point to_clock(rate_time t) noexcept {
 }  // namespace
 
 const waiter_functions rate_functions{
-    "rate_limiter",
+    wait_reason::rate_limiter,
     [](waiter& w) noexcept {
       return rate_of(w).state->possible(rate_of(w).weight) ? &rate_of(w).state->lock() : nullptr;
     },

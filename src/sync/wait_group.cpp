@@ -18,7 +18,7 @@ wait_group_state& group_of(const waiter& w) noexcept {
 }  // namespace
 
 const waiter_functions wait_group_functions{
-    "wait_group",
+    wait_reason::wait_group,
     [](waiter& w) noexcept { return &group_of(w).lock(); },
     [](const waiter& w) noexcept { return group_of(w).ready(); },
     [](waiter& w, wake_list&) noexcept {

@@ -113,7 +113,7 @@ channel<clock::time_point> channel_timer::make(const target_ptr& where, clock::d
     ~owner() { state->detach(); }
   };
   auto state = std::make_shared<channel_timer>(where);
-  auto& core = channel_core::make(element_type_of<clock::time_point>, 1, where);
+  auto& core = channel_core::make(element_type_of<clock::time_point>, 1, where, std::source_location());
   channel<clock::time_point> values{channel_ref(core)};
   auto owned = std::make_shared<owner>();
   owned->state = state;

@@ -37,7 +37,7 @@ const timer_node::kind sleep_waiter::wakes{
 };
 
 const waiter_functions sleep_functions{
-    "sleep",
+    wait_reason::sleep,
     [](waiter& w) noexcept { return &w.who->home->timers.lock; },
     [](const waiter& w) noexcept { return over(sleeper(w)); },
     [](waiter& w, wake_list&) noexcept {

@@ -53,10 +53,6 @@ std::string report_of(Main&& main, std::size_t threads = 1) {
   return {};
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string at_line(int line) {
   return "deadlock_test.cpp:" + std::to_string(line);
 }

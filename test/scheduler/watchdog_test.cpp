@@ -22,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 using sluice::task;
 using sluice_test::child_process;
+using sluice_test::contains;
 
 /// What this program says when it runs the case below that is only for children.
 std::string output_of_child(const char* what, const char* limit) {
@@ -35,10 +36,6 @@ std::string output_of_child(const char* what, const char* limit) {
   std::string text = child.read_all();
   BOOST_TEST(child.wait() == 0);
   return text;
-}
-
-bool contains(const std::string& text, const std::string& what) {
-  return text.find(what) != text.npos;
 }
 
 task<> hold_the_thread(std::chrono::milliseconds time) {
@@ -76,6 +73,7 @@ BOOST_AUTO_TEST_CASE(a_child_of_the_watchdogs_test) {
 BOOST_AUTO_TEST_CASE(the_watchdog_names_a_goroutine_that_holds_its_thread) {
   const std::string text = output_of_child("hog", "50ms");
   BOOST_TEST(contains(text, "a goroutine \"hog\" has held its thread for 50 ms"), text);
+  BOOST_TEST(contains(text, "it was started at "), text);
   BOOST_TEST(contains(text, "watchdog_test.cpp:"), text);
 }
 

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <source_location>
 #include <utility>
 
 namespace sluice::detail {
@@ -59,7 +60,7 @@ class channel_core {
  public:
   /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
   static channel_core& make(const element_type& element, std::size_t capacity,
-                            const target_ptr& where);
+                            const target_ptr& where, const std::source_location& made_at);
 
   /// Has the channel own something until it ends, and look unbuffered.
   /** For the channels of timers; called before the channel is used. */
@@ -160,11 +161,15 @@ class channel_core {
   }
 
   /// @return False if it was closed already.
-  [[nodiscard]] bool close() noexcept;
+  [[nodiscard]] bool close(const std::source_location& at) noexcept;
   [[nodiscard]] bool closed() const noexcept {
     fence_before_look();
     return closed_.load(std::memory_order_acquire);
   }
+
+  [[nodiscard]] const std::source_location& made_at() const noexcept { return made_at_; }
+  /// Where it was closed; for those who have seen that it is.
+  [[nodiscard]] const std::source_location& closed_at() const noexcept { return closed_at_; }
 
   /// Ends the waits to send, or to receive, as cancelled. @return How many.
   std::size_t cancel_senders() noexcept { return cancel(senders_); }
@@ -204,8 +209,9 @@ class channel_core {
   static bool withdraw(channel_waiter& w) noexcept;
 
  private:
-  channel_core(const element_type& element, std::size_t capacity, lasting_target where) noexcept
-      : element_(element), capacity_(capacity), where_(std::move(where)) {}
+  channel_core(const element_type& element, std::size_t capacity, lasting_target where,
+               const std::source_location& made_at) noexcept
+      : element_(element), capacity_(capacity), where_(std::move(where)), made_at_(made_at) {}
   ~channel_core();
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
@@ -272,6 +278,9 @@ class channel_core {
   std::atomic<std::size_t> references_{1};
   /// No reference is left, but waiters are.
   bool orphaned_ = false;
+  const std::source_location made_at_;
+  /// Written under the lock before `closed_` is.
+  std::source_location closed_at_;
 };
 
 }  // namespace sluice::detail

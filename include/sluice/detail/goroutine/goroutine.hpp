@@ -176,8 +176,7 @@ class goroutine final : public scheduled_goroutine {
   cancellation_ref cancel;
 
  private:
-  goroutine(target_ptr t, promise_base* root, bool counts,
-            std::source_location started_at) noexcept;
+  goroutine(target_ptr t, promise_base* root, bool counts, std::source_location start) noexcept;
 
   [[nodiscard]] bool came_back() noexcept;
   /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.

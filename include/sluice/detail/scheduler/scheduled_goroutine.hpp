@@ -3,6 +3,7 @@
 #include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
+#include <sluice/detail/scheduler/wait_reason.hpp>
 
 #include <source_location>
 
@@ -17,12 +18,14 @@ struct scheduled_goroutine : ready_node, party, registered {
   using end_function = void(scheduled_goroutine&) noexcept;
 
   scheduled_goroutine(ready_node::function* step, party::function* woken, scheduler& s, counted c,
-                      std::source_location started_at) noexcept
-      : ready_node(step), party(woken, &s), location(started_at), work(c) {}
+                      std::source_location start) noexcept
+      : ready_node(step), party(woken, &s), started_at(start), location(start), work(c) {}
 
-  const char* waiting_on = "its start";
+  const std::source_location started_at;
+  /// Where it waits, or last has; where it was started, if it never has.
   std::source_location location;
   const counted work;
+  wait_reason waiting_on = wait_reason::start;
   /// Under the registry's lock: that knows a name of it.
   bool has_name = false;
 };

@@ -4,6 +4,7 @@
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/party.hpp>
+#include <sluice/detail/scheduler/wait_reason.hpp>
 #include <sluice/error.hpp>
 
 #include <atomic>
@@ -199,7 +200,7 @@ class wake_list {
  * `wake_list` that was declared before the lock's guard, and nowhere else. */
 struct waiter_functions {
   /// What it waits on, for reports.
-  const char* name;
+  wait_reason reason;
   /// The lock of its waiting place; null if it can never happen, as with a nil channel.
   byte_lock* (*lock)(waiter&) noexcept;
   /// Whether an attempt may succeed: without the lock a hint; a no under it is an answer.
