@@ -1,0 +1,344 @@
+#pragma once
+
+#include <sluice/detail/select/case_binding.hpp>
+#include <sluice/detail/select/select_token.hpp>
+#include <sluice/detail/select/select_wait.hpp>
+
+#include <algorithm>
+#include <array>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+// A select whose cases stand in its call.
+
+namespace sluice {
+
+template <class... Cases>
+class select_result;
+
+}  // namespace sluice
+
+namespace sluice::detail {
+
+/// A select whose cases are known when it is compiled.
+template <class... Cases>
+class select_cases {
+ public:
+  static constexpr std::size_t count = sizeof...(Cases);
+  static constexpr std::size_t foreign_count =
+      (std::size_t{0} + ... + (Cases::is_foreign ? 1U : 0U));
+  static constexpr std::size_t otherwise_count =
+      (std::size_t{0} + ... + (case_of_otherwise<Cases> ? 1U : 0U));
+  static constexpr std::size_t own_count = count - foreign_count - otherwise_count;
+  static constexpr bool with_handlers = (case_with_handler<Cases> || ...);
+  static constexpr bool with_coroutines = (has_coroutine_handler<Cases> || ...);
+
+  static_assert(otherwise_count <= 1, "a select has at most one otherwise");
+  static_assert(
+      otherwise_count == 0 || foreign_count == 0,
+      "whether an Asio operation is ready is known only by launching it, so it cannot stand "
+      "beside otherwise");
+
+  template <class... Arguments>
+  select_cases(select_wait::order order, std::in_place_t, Arguments&&... arguments)
+      : order_(order),
+        cases_(std::forward<Arguments>(arguments)...),
+        wait_(order, otherwise_count != 0) {}
+  select_cases(select_cases&& other)
+      : order_(other.order_),
+        turn_(other.turn_),
+        cases_(std::move(other.cases_)),
+        wait_(order_, otherwise_count != 0) {}
+
+  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
+    if constexpr ((Cases::can_be_looked_at && ...))
+      return !g.cancel && (foreign_count == 0 || select_wait::passes_over(g)) &&
+             g.did_at_once([&] { return take_at_once(); }) && count_pass(g);
+    else
+      return false;
+  }
+
+  [[nodiscard]] bool start(goroutine& g) {
+    bind_cases();
+    return wait_.start(g, own_, candidates_, foreign_);
+  }
+
+  /// Whether with a token it needs a goroutine behind it.
+  static constexpr bool needs_goroutine = with_coroutines;
+
+  // For a handler.
+  // A result that g++ 12 can see to the end of: of others it warns when they are moved.
+  static constexpr bool often_ready = [] {
+    if constexpr (!with_handlers && (Cases::can_be_looked_at && ...))
+      return std::is_trivially_destructible_v<select_result<Cases...>>;
+    else
+      return false;
+  }();
+  static constexpr bool needs_executor = true;
+  [[nodiscard]] bool done_for_handler() noexcept {
+    if constexpr (foreign_count != 0)
+      if (turn_ == select_wait::turn_of::nobody) turn_ = select_wait::choose_turn();
+    if constexpr ((Cases::can_be_looked_at && ...))
+      return turn_ != select_wait::turn_of::asio && take_at_once();
+    else
+      return false;
+  }
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) noexcept
+      requires(foreign_count == 0) {
+    if (done_for_handler() || !bind_or_fail()) return begun::done;
+    return wait_.start_for_handler(p, h, own_, candidates_);
+  }
+  /// @throws As `select_wait::start_launching`.
+  template <class Place>
+  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+                                        Place place) requires(foreign_count != 0) {
+    if (done_for_handler() || !bind_or_fail() ||
+        wait_.done_before_launch(p, own_, candidates_, foreign_, turn_))
+      return begun::done;
+    return wait_.start_launching(h, place());
+  }
+  [[nodiscard]] bool abandoned() const noexcept requires(foreign_count != 0) {
+    return wait_.abandoned();
+  }
+  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
+  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
+  void forget() noexcept { wait_.forget(); }
+  static void end_for_handler() noexcept {}
+
+  /// The index of the case that happened.
+  [[nodiscard]] std::size_t finish() {
+    if (taken_at_once_ != select_wait::none) return taken_at_once_;
+    const auto winner = wait_.finish();
+    return winner == select_wait::none ? index_of_otherwise() : winner;
+  }
+
+  /// Tells the losers, then the handler of the winner.
+  void call_handlers(std::size_t winner) {
+    tell_losers(winner);
+    for_each([&](auto& c, std::size_t i) {
+      if (i == winner) {
+        if constexpr (case_with_handler<decltype(c)>)
+          static_cast<void>(c.call());
+        else
+          static_cast<void>(c.take());
+      }
+    });
+  }
+
+  void tell_losers(std::size_t winner) {
+    for_each([&](auto& c, std::size_t i) {
+      if constexpr (case_with_handler<decltype(c)>)
+        if (i != winner) c.lose();
+    });
+  }
+
+  template <std::size_t I>
+  static task<> run_handler(select_cases& self) {
+    auto& c = std::get<I>(self.cases_);
+    if constexpr (has_coroutine_handler<std::remove_cvref_t<decltype(c)>>)
+      co_await c.call();
+    else if constexpr (case_with_handler<decltype(c)>)
+      static_cast<void>(c.call());
+    else
+      static_cast<void>(c.take());
+    co_return;
+  }
+
+  [[nodiscard]] task<> handler_of(std::size_t winner) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      using function = task<> (*)(select_cases&);
+      static constexpr function table[] = {&run_handler<I>...};
+      return table[winner](*this);
+    }
+    (std::index_sequence_for<Cases...>());
+  }
+
+  [[nodiscard]] select_result<Cases...> result(std::size_t winner) requires(!with_handlers) {
+    select_result<Cases...> r;
+    take_into(r, winner);
+    return r;
+  }
+  /// Gives what has happened to a result that says "none", or throws and has not.
+  void take_into(select_result<Cases...>& r, std::size_t winner) requires(!with_handlers) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (r.template settle<I>(std::get<I>(cases_), winner), ...);
+    }
+    (std::index_sequence_for<Cases...>());
+    r.set_index(winner);
+  }
+  /// Calls the handlers, and gives the index.
+  void take_into(std::size_t& index, std::size_t winner) requires with_handlers {
+    call_handlers(winner);
+    index = winner;
+  }
+
+  static constexpr bool gives_exceptions = (Cases::gives_exceptions || ...);
+  void keep() noexcept {
+    std::apply([](auto&... c) { (c.keep(), ...); }, cases_);
+  }
+  void wait_for_handler() noexcept { wait_.wait_for_handler(); }
+
+  /// Whether the value of a case could not be moved.
+  [[nodiscard]] bool move_failed() const noexcept {
+    return std::apply([](const auto&... c) { return (c.move_failed() || ...); }, cases_);
+  }
+
+  /// An executor of one of the cases, for handlers without their own.
+  [[nodiscard]] pinned_target handler_target() const { return first_target<0>(); }
+
+ private:
+  template <std::size_t I>
+  [[nodiscard]] pinned_target first_target() const {
+    if constexpr (I == sizeof...(Cases)) {
+      return {};
+    } else {
+      pinned_target found = std::get<I>(cases_).handler_target();
+      if (!found) return first_target<I + 1>();
+      return found;
+    }
+  }
+
+  void bind_cases() {
+    select_entry* own = own_.data();
+    foreign_case** foreign = foreign_.data();
+    std::uint32_t index = 0;
+    std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
+  }
+  [[nodiscard]] bool bind_or_fail() noexcept {
+    try {
+      bind_cases();
+      return true;
+    } catch (...) {
+      wait_.fail();
+      return false;
+    }
+  }
+
+  /// Does one of the cases that can be done at once, each with the same probability or the first as
+  /// written, if a look without locks says which can.
+  // Not in every coroutine that selects: their bodies run faster so.
+  [[nodiscard, gnu::noinline]] bool take_at_once() noexcept {
+    std::size_t found = select_wait::none;
+    std::uint32_t ready = 0;
+    std::uint32_t own = 0;
+    bool sure = true;
+    for_each([&](const auto& c, std::size_t i) {
+      using case_type = std::remove_cvref_t<decltype(c)>;
+      if constexpr (!case_type::is_foreign && !case_of_otherwise<case_type>) ++own;
+      const readiness seen = c.look();
+      sure &= seen != readiness::unknown;
+      if (seen != readiness::at_once) return;
+      ++ready;
+      // That none written before the first is ready takes the locks to say.
+      if (order_ == select_wait::order::written && ready == 1) sure &= own == 1;
+      if (ready == 1 || (order_ == select_wait::order::random && scheduler::choose(ready) == 0))
+        found = i;
+    });
+    if (!sure) return false;
+    bool done = ready == 0 && none_is_ready();
+    if (done) found = index_of_otherwise();
+    for_each([&](auto& c, std::size_t i) {
+      if (!done && i == found) done = c.do_at_once();
+    });
+    if (!done) return false;
+    taken_at_once_ = static_cast<std::uint32_t>(found);
+    return true;
+  }
+
+  static bool count_pass([[maybe_unused]] goroutine& g) noexcept {
+    if constexpr (foreign_count != 0) ++g.passes;
+    return true;
+  }
+
+  /// Whether `otherwise` is to be taken, of what looked so: one look tells for one case only.
+  [[nodiscard]] bool none_is_ready() noexcept {
+    if constexpr (otherwise_count == 0 || own_count != 1) {
+      return false;
+    } else {
+      fence_before_look();
+      bool none = true;
+      for_each([&](const auto& c, std::size_t) { none &= c.look() == readiness::not_ready; });
+      return none;
+    }
+  }
+
+  template <class F>
+  void for_each(F f) {
+    std::size_t i = 0;
+    std::apply([&](auto&... c) { (f(c, i++), ...); }, cases_);
+  }
+
+  static constexpr std::size_t index_of_otherwise() noexcept {
+    std::size_t i = 0;
+    static_cast<void>(((case_of_otherwise<Cases> ? true : (++i, false)) || ...));
+    return i;
+  }
+
+  const select_wait::order order_;
+  select_wait::turn_of turn_ = select_wait::turn_of::nobody;  ///< for a handler, once it is chosen
+  std::uint32_t taken_at_once_ = select_wait::none;
+  std::tuple<Cases...> cases_;
+  std::array<select_entry, own_count> own_;
+  std::array<std::uint32_t, own_count> candidates_;
+  std::array<foreign_case*, foreign_count> foreign_;
+  select_wait wait_;
+};
+
+/// A select without handlers, or whose handlers are plain functions.
+template <class... Cases>
+class select_operation : public select_cases<Cases...>,
+                         public select_with_token<select_operation<Cases...>> {
+  using base = select_cases<Cases...>;
+
+  static auto type_of_value() {
+    if constexpr (base::with_handlers)
+      return std::type_identity<std::size_t>();
+    else
+      return std::type_identity<select_result<Cases...>>();
+  }
+
+ public:
+  using sluice_operation = void;
+  using value_type = typename decltype(type_of_value())::type;
+  using base::base;
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return this->start(*h.promise().g);
+  }
+  value_type await_resume() {
+    const std::size_t winner = this->finish();
+    if constexpr (base::with_handlers) {
+      this->call_handlers(winner);
+      return winner;
+    } else {
+      return this->result(winner);
+    }
+  }
+};
+
+/// A select with handlers that are coroutines.
+template <class... Cases>
+requires select_cases<Cases...>::with_coroutines class select_operation<Cases...>
+    : public select_cases<Cases...>, public select_with_token<select_operation<Cases...>> {
+ public:
+  using value_type = std::size_t;
+  using select_cases<Cases...>::select_cases;
+
+  /// What `co_await` awaits.
+  [[nodiscard]] task<std::size_t> into_task() && { return detail::run_select(std::move(*this)); }
+};
+
+template <class... Arguments>
+[[nodiscard]] auto make_select(select_wait::order order, Arguments&&... arguments) {
+  return select_operation<typename select_argument<Arguments>::type...>(
+      order, std::in_place, detail::select_case_of(std::forward<Arguments>(arguments))...);
+}
+
+}  // namespace sluice::detail

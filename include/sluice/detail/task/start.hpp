@@ -1,0 +1,144 @@
+#pragma once
+
+#include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/task/bound_call.hpp>
+#include <sluice/detail/task/boxed_handler.hpp>
+#include <sluice/detail/task/new_goroutine.hpp>
+#include <sluice/detail/task/startable.hpp>
+#include <sluice/executor.hpp>
+#include <sluice/task.hpp>
+
+#include <boost/asio/async_result.hpp>
+
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+// The forms of `go`: with a completion token, and with arguments.
+
+namespace sluice {
+
+class context;
+
+}  // namespace sluice
+
+namespace sluice::detail {
+
+/// Runs `what`, then calls the handler.
+template <class T, class Handler>
+task<> run_for_handler(task<T> what, boxed_handler<Handler> handler) {
+  std::exception_ptr failure;
+  if constexpr (std::is_void_v<T>) {
+    try {
+      co_await std::move(what);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    boxed_handler<Handler>::complete(std::move(handler), failure);
+  } else if constexpr (std::is_reference_v<T>) {
+    std::remove_reference_t<T>* result = nullptr;
+    try {
+      result = std::addressof(co_await std::move(what));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    boxed_handler<Handler>::complete(std::move(handler), failure, result);
+  } else {
+    std::optional<T> result;
+    try {
+      result.emplace(co_await std::move(what));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (result)
+      boxed_handler<Handler>::complete(std::move(handler), failure, *std::move(result));
+    else
+      boxed_handler<Handler>::complete(std::move(handler), failure, T());
+  }
+}
+
+template <class T>
+struct start_signature {
+  using type = void(std::exception_ptr, T);
+};
+template <class T>
+struct start_signature<T&> {
+  using type = void(std::exception_ptr, T*);
+};
+template <>
+struct start_signature<void> {
+  using type = void(std::exception_ptr);
+};
+
+/// What may be told that a goroutine which runs a `What` has ended.
+template <class Token, class What>
+concept start_token =
+    asio::completion_token_for<Token, typename start_signature<result_of_start_t<What>>::type>;
+
+/// A function, arguments for it, and last a completion token: what it cannot be called with.
+template <class F, class... Args>
+concept function_with_and_token =
+    (given<Args...> > 1) &&
+    !function_with<F, Args...> && takes_first<given<Args...> - 1, F, Args...> &&
+    start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
+
+/// What `go` without a place or a context first cannot start.
+template <class What, class... Rest>
+concept not_to_be_started =
+    !place_to_go<What> && !std::same_as<std::remove_cvref_t<What>, context> &&
+    !function_with<What, Rest...> &&
+    (sizeof...(Rest) != 0 ? !(std::same_as<std::remove_cvref_t<Rest>, std::source_location> || ...)
+                          : !startable<What>);
+
+/// @param prepare Called with the goroutine before it is made ready.
+template <class What, class Token, class Prepare = as_it_is>
+auto start_with_token(start_place place, What&& what, Token&& token,
+                      std::source_location where_started, Prepare prepare = {}) {
+  using result = result_of_start_t<What>;
+  static_assert(
+      std::is_void_v<result> || std::is_default_constructible_v<result>,
+      "the result of a goroutine with a completion token is default-constructible, because "
+      "void(exception_ptr, T) carries one beside an exception");
+  return asio::async_initiate<Token, typename start_signature<result>::type>(
+      initiation(place.where,
+                 [where_started, prepare](auto handler, start_place p, auto&& w) {
+                   boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
+                   auto slot = box.slot();
+                   auto body = detail::run_for_handler<result>(
+                       detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
+                   new_goroutine g(std::move(p), std::move(body), starts_serial<What>,
+                                   where_started);
+                   if (!g) return;
+                   if (slot.is_connected())
+                     slot.template emplace<goroutine_canceller>((*g).become_cancellable());
+                   prepare(*g);
+                   g.start();
+                 }),
+      token, std::move(place), std::forward<What>(what));
+}
+
+/// Starts `f` with the arguments that are given, the last of which may be a completion token.
+template <class Prepare, class F, class... Args>
+auto start_call(start_place place, std::source_location where_started, const Prepare& prepare,
+                F&& f, Args&&... args) {
+  if constexpr (function_with<F, Args...>) {
+    auto call = detail::bind_given(std::forward<F>(f), std::forward<Args>(args)...);
+    constexpr bool serial = starts_serial<decltype(call)>;
+    detail::start(std::move(place), detail::make_task(std::move(call)), serial, where_started,
+                  prepare);
+  } else {
+    constexpr auto before = given<Args...> - 1;
+    auto& token = std::get<before>(std::tie(args...));
+    return detail::start_with_token(
+        std::move(place),
+        detail::bind_call<before>(std::forward<F>(f), std::forward<Args>(args)...),
+        std::forward<last_given<Args...>>(token), where_started, prepare);
+  }
+}
+
+}  // namespace sluice::detail
