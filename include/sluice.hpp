@@ -22,6 +22,7 @@
 #include <sluice/server_connection.hpp>
 #include <sluice/shared_mutex.hpp>
 #include <sluice/singleflight.hpp>
+#include <sluice/sleep.hpp>
 #include <sluice/task.hpp>
 #include <sluice/task_group.hpp>
 #include <sluice/this_goroutine.hpp>

@@ -2,198 +2,23 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/detail/executor/rebound.hpp>
-#include <sluice/detail/operation/operation.hpp>
-#include <sluice/detail/scheduler/scheduler.hpp>
-#include <sluice/detail/time/one_shot.hpp>
-#include <sluice/detail/wait/sleep_waiter.hpp>
+#include <sluice/detail/time/timer_state.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
-
-#include <boost/asio/async_result.hpp>
+#include <sluice/sleep.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <ratio>
 #include <source_location>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace sluice {
 
-/// The clock of sleeps and timers: monotonic.
-using clock = std::chrono::steady_clock;
-
 namespace detail {
-
-/// A duration as the clock's, saturated: what does not fit is "for ever" or its negative.
-template <class Rep, class Period>
-[[nodiscard]] constexpr clock::duration saturate(std::chrono::duration<Rep, Period> d) noexcept {
-  using wide = std::chrono::duration<long double, clock::period>;
-  const auto w = std::chrono::duration_cast<wide>(d);
-  if (w != w) return clock::duration::zero();
-  if (w >= wide(clock::duration::max())) return clock::duration::max();
-  if (w <= wide(clock::duration::min())) return clock::duration::min();
-  return std::chrono::ceil<clock::duration>(d);
-}
-
-}  // namespace detail
-
-/// Waiting for an instant: what `sleep_for` and `sleep_until` return.
-/**
- * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. A
- * handler without an executor of its own runs on the scheduler of the goroutine that starts it.
- */
-class sleep_operation : public detail::operation<sleep_operation, detail::sleep_waiter> {
- public:
-  using signature = void(error_code);
-  /// Its timer is that of the handler's context, so a future needs one too.
-  static constexpr bool needs_executor = true;
-  static constexpr const detail::waiter_functions& functions = detail::sleep_functions;
-
-  /// Used by `sleep_for`.
-  explicit sleep_operation(clock::duration d) noexcept {
-    delay = d > clock::duration::zero() ? d : clock::duration::zero();
-  }
-  /// Used by `sleep_until`.
-  explicit sleep_operation(clock::time_point t) noexcept { deadline = t; }
-  sleep_operation(sleep_operation&& other) noexcept {
-    delay = other.delay;
-    deadline = other.deadline;
-  }
-
-  void take() const {
-    if (outcome != detail::waiter::state::done)
-      detail::throw_error(detail::outcome_error(outcome), "sluice: sleep");
-  }
-  [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(outcome)};
-  }
-  [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
-
-  // For select: a sleep that has just begun is not over.
-  [[nodiscard]] detail::readiness look() const noexcept {
-    return delay > clock::duration::zero() ? detail::readiness::not_ready
-                                           : detail::readiness::unknown;
-  }
-  [[nodiscard]] static bool do_at_once() noexcept { return false; }
-};
-
-/// Waits for at least `d`, counted from when the operation is started.
-/**
- * Go's `time.Sleep`. Zero and negative durations complete at once; a duration beyond the clock's
- * range never ends. Awaited: void. With a token: `void(error_code)`.
- *
- * @par Errors
- * `asio::error::operation_aborted` if cancelled; `error::no_executor` for a handler without an
- * executor of its own outside a goroutine.
- *
- * @par Thread safety
- * Safe.
- */
-template <class Rep, class Period>
-[[nodiscard("co_await it, or give it a completion token")]] sleep_operation sleep_for(
-    std::chrono::duration<Rep, Period> d) noexcept {
-  return sleep_operation(detail::saturate(d));
-}
-
-/// Refuses a number without a unit; the compiler shows the line.
-template <class Number>
-requires std::is_arithmetic_v<Number>
-void sleep_for(Number) = delete;  // A duration has a unit: sleep_for(1s), of std::chrono_literals.
-
-/// Waits until `t`; a time that has passed completes at once, `time_point::max()` never.
-/** As `sleep_for`. */
-template <class Duration>
-[[nodiscard("co_await it, or give it a completion token")]] sleep_operation sleep_until(
-    std::chrono::time_point<clock, Duration> t) noexcept {
-  return sleep_operation(clock::time_point(detail::saturate(t.time_since_epoch())));
-}
-
-namespace detail {
-
-/// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
-class timer_state : public std::enable_shared_from_this<timer_state> {
- public:
-  /** @throws std::bad_alloc */
-  explicit timer_state(const target_ptr& where) : where_(where) {}
-  timer_state(const timer_state&) = delete;
-  timer_state& operator=(const timer_state&) = delete;
-  virtual ~timer_state();
-
-  /// Sets it to go off `d` from now and then every `period`, if that is positive.
-  /** Does no more than `stop` if its context has ended.
-   * @return Whether it was set, or what it did last can still be undone and has been. */
-  bool set(clock::duration d, clock::duration period);
-  /// The same without setting it again: afterwards it does nothing.
-  bool stop() noexcept;
-
- protected:
-  /// It goes off. Called under the lock, so that it happens before a `stop` or not at all.
-  virtual void go_off(clock::time_point now, wake_list& woken) = 0;
-  /// Called afterwards, under no lock; again a little later if it throws `std::bad_alloc`.
-  virtual void gone_off() {}
-  /// Its context has ended, so that it never goes off. Called under the lock.
-  virtual void end(wake_list&) noexcept {}
-  /// Whether it lives while it is set, although nobody holds it.
-  [[nodiscard]] virtual bool keeps_itself() const noexcept { return false; }
-  /// Undoes what it did last, under the lock. @return False if that is too late.
-  virtual bool undo() noexcept { return false; }
-
-  byte_lock lock_;
-
- private:
-  [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
-  [[nodiscard]] bool arm(const target_ptr& where, clock::time_point at);
-  void on_shot(std::uint64_t generation);
-  void on_end_of_context() noexcept;
-  void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
-
-  const lasting_target where_;
-  std::shared_ptr<one_shot> shot_;
-  std::uint64_t generation_ = 0;
-  clock::time_point deadline_;
-  clock::duration period_{};
-};
-
-/// A timer that sends the time to a channel, which owns it and looks unbuffered.
-class channel_timer final : public timer_state {
- public:
-  /// The channel of a timer that is set to `d` and `period`; it owns the timer.
-  static channel<clock::time_point> make(const target_ptr& where, clock::duration d,
-                                         clock::duration period,
-                                         std::shared_ptr<channel_timer>* timer = nullptr);
-
-  using timer_state::timer_state;
-
-  /// The channel has ended.
-  void detach() noexcept;
-
- private:
-  void go_off(clock::time_point now, wake_list& woken) override;
-  void end(wake_list& woken) noexcept override;
-  bool undo() noexcept override;
-
-  channel_core* channel_ = nullptr;
-};
-
-/// A timer that starts a goroutine.
-class goroutine_timer final : public timer_state {
- public:
-  goroutine_timer(const target_ptr& where, std::function<void()> start)
-      : timer_state(where), start_(std::move(start)) {}
-
- private:
-  void go_off(clock::time_point, wake_list&) override {}
-  void gone_off() override { start_(); }
-  [[nodiscard]] bool keeps_itself() const noexcept override { return true; }
-
-  const std::function<void()> start_;
-};
 
 /// What `timer` and `ticker` have in common: the time is sent to a channel. An I/O object.
 class sending_timer {

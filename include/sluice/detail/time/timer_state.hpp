@@ -1,0 +1,100 @@
+#pragma once
+
+#include <sluice/channel.hpp>
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/time/one_shot.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+#include <sluice/sleep.hpp>
+#include <sluice/task.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+// What goes off behind timers, tickers and functions that run later.
+
+namespace sluice::detail {
+
+/// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
+class timer_state : public std::enable_shared_from_this<timer_state> {
+ public:
+  /** @throws std::bad_alloc */
+  explicit timer_state(const target_ptr& where) : where_(where) {}
+  timer_state(const timer_state&) = delete;
+  timer_state& operator=(const timer_state&) = delete;
+  virtual ~timer_state();
+
+  /// Sets it to go off `d` from now and then every `period`, if that is positive.
+  /** Does no more than `stop` if its context has ended.
+   * @return Whether it was set, or what it did last can still be undone and has been. */
+  bool set(clock::duration d, clock::duration period);
+  /// The same without setting it again: afterwards it does nothing.
+  bool stop() noexcept;
+
+ protected:
+  /// It goes off. Called under the lock, so that it happens before a `stop` or not at all.
+  virtual void go_off(clock::time_point now, wake_list& woken) = 0;
+  /// Called afterwards, under no lock; again a little later if it throws `std::bad_alloc`.
+  virtual void gone_off() {}
+  /// Its context has ended, so that it never goes off. Called under the lock.
+  virtual void end(wake_list&) noexcept {}
+  /// Whether it lives while it is set, although nobody holds it.
+  [[nodiscard]] virtual bool keeps_itself() const noexcept { return false; }
+  /// Undoes what it did last, under the lock. @return False if that is too late.
+  virtual bool undo() noexcept { return false; }
+
+  byte_lock lock_;
+
+ private:
+  [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
+  [[nodiscard]] bool arm(const target_ptr& where, clock::time_point at);
+  void on_shot(std::uint64_t generation);
+  void on_end_of_context() noexcept;
+  void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
+
+  const lasting_target where_;
+  std::shared_ptr<one_shot> shot_;
+  std::uint64_t generation_ = 0;
+  clock::time_point deadline_;
+  clock::duration period_{};
+};
+
+/// A timer that sends the time to a channel, which owns it and looks unbuffered.
+class channel_timer final : public timer_state {
+ public:
+  /// The channel of a timer that is set to `d` and `period`; it owns the timer.
+  static channel<clock::time_point> make(const target_ptr& where, clock::duration d,
+                                         clock::duration period,
+                                         std::shared_ptr<channel_timer>* timer = nullptr);
+
+  using timer_state::timer_state;
+
+  /// The channel has ended.
+  void detach() noexcept;
+
+ private:
+  void go_off(clock::time_point now, wake_list& woken) override;
+  void end(wake_list& woken) noexcept override;
+  bool undo() noexcept override;
+
+  channel_core* channel_ = nullptr;
+};
+
+/// A timer that starts a goroutine.
+class goroutine_timer final : public timer_state {
+ public:
+  goroutine_timer(const target_ptr& where, std::function<void()> start)
+      : timer_state(where), start_(std::move(start)) {}
+
+ private:
+  void go_off(clock::time_point, wake_list&) override {}
+  void gone_off() override { start_(); }
+  [[nodiscard]] bool keeps_itself() const noexcept override { return true; }
+
+  const std::function<void()> start_;
+};
+
+}  // namespace sluice::detail
