@@ -418,7 +418,7 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 template <class T>
 [[nodiscard]] channel<T> make_channel(std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {
-  return channel<T>(detail::channel_ref(
+  return channel<T>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
                                  capacity, detail::current_target_or_none(), here)));
 }
@@ -428,7 +428,7 @@ template <class T>
 template <class T, detail::place_to_start Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {
-  return channel<T>(detail::channel_ref(
+  return channel<T>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
                                  capacity, detail::place_of(where).where, here)));
 }

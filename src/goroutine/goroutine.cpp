@@ -95,7 +95,7 @@ bool goroutine::resumed_here() {
 }
 
 void goroutine::start_elsewhere(bool& begun) {
-  const ticket held(*this);
+  const goroutine_ref held(*this);
   retain();
   in_flight_ = true;
   begun = true;
@@ -114,7 +114,7 @@ void goroutine::wake_party(party& p) noexcept {
 void goroutine::run_node(ready_node& node, worker* w) {
   auto& g = static_cast<goroutine&>(node);
   if (g.in_flight_) [[unlikely]] {
-    const ticket held = ticket::adopt(g);
+    const goroutine_ref held = goroutine_ref::adopt(g);
     g.in_flight_ = false;
     if (w && ++g.steps_without_need_ > steps_before_leaving) g.leave_unused_strand();
     return run_node(node, w);

@@ -45,7 +45,7 @@ begun select_wait::start_launching(parked_handler& h, target_ptr where) {
   const std::shared_ptr<scheduler_link> home = who_->home->link();
   held_strand strand(std::move(where));
   goroutine_ = &goroutine::make_without_frames(strand.strand());
-  const ticket held(*goroutine_);
+  const goroutine_ref held(*goroutine_);
   strand_party_.home = who_->home;
   strand_party_.owner = this;
   bind(strand_party_);
@@ -61,7 +61,7 @@ begun select_wait::start_launching(parked_handler& h, target_ptr where) {
 }
 
 ready_node& select_wait::make_step(void (select_wait::*step)()) {
-  auto f = [this, step, held = ticket(waiting_goroutine())] {
+  auto f = [this, step, held = goroutine_ref(waiting_goroutine())] {
     if (!held->ended()) (this->*step)();
   };
   return function_node<decltype(f), recycling_allocator<void>>::make(std::move(f), {});
@@ -113,7 +113,7 @@ bool select_wait::launch(foreign_case& c) {
   c.launched = true;
   ++outstanding_;
   launching_ = &c;
-  const ticket held = in_goroutine_ ? ticket() : ticket(waiting_goroutine());
+  const goroutine_ref held = in_goroutine_ ? goroutine_ref() : goroutine_ref(waiting_goroutine());
   const auto has_ended = [&held] { return held && held->ended(); };
   try {
     const on_behalf_of current(waiting_goroutine());

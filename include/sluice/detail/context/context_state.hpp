@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -19,9 +20,9 @@
 namespace sluice::detail {
 
 class context_link;
-class context_ref;
 class context_state;
 class one_shot;
+using context_ref = ref<context_state>;
 
 /// Something that happens when a context is done: once, on the thread that cancels, under no lock.
 class context_callback {
@@ -148,38 +149,6 @@ class context_state {
   std::shared_ptr<context_link> whose_deadline_;
   std::exception_ptr deadline_cause_;
   std::atomic<std::size_t> references_{1};
-};
-
-/// A counted reference to a `context_state`, or none.
-class context_ref {
- public:
-  context_ref() noexcept = default;
-  /// Takes over a reference.
-  [[nodiscard]] static context_ref adopt(context_state& s) noexcept {
-    context_ref r;
-    r.state_ = &s;
-    return r;
-  }
-  context_ref(const context_ref& other) noexcept : state_(other.state_) {
-    if (state_) state_->retain();
-  }
-  context_ref(context_ref&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  context_ref& operator=(context_ref other) noexcept {
-    std::swap(state_, other.state_);
-    return *this;
-  }
-  ~context_ref() {
-    if (state_) state_->release();
-  }
-
-  [[nodiscard]] context_state* get() const noexcept { return state_; }
-  /// Gives up the reference without giving it back.
-  [[nodiscard]] context_state* detach() noexcept { return std::exchange(state_, nullptr); }
-  [[nodiscard]] context_state* operator->() const noexcept { return state_; }
-  explicit operator bool() const noexcept { return state_ != nullptr; }
-
- private:
-  context_state* state_ = nullptr;
 };
 
 }  // namespace sluice::detail

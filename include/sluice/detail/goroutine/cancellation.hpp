@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
@@ -138,34 +139,7 @@ class cancellation {
   std::atomic<std::uint32_t> references_{1};
 };
 
-/// A counted reference to a goroutine's cancellation.
-class cancellation_ref {
- public:
-  cancellation_ref() noexcept = default;
-  /// Takes over the first reference.
-  [[nodiscard]] static cancellation_ref adopt(cancellation& c) noexcept {
-    cancellation_ref r;
-    r.c_ = &c;
-    return r;
-  }
-  cancellation_ref(const cancellation_ref& other) noexcept : c_(other.c_) {
-    if (c_) c_->retain();
-  }
-  cancellation_ref(cancellation_ref&& other) noexcept : c_(std::exchange(other.c_, nullptr)) {}
-  cancellation_ref& operator=(cancellation_ref other) noexcept {
-    std::swap(c_, other.c_);
-    return *this;
-  }
-  ~cancellation_ref() {
-    if (c_) c_->release();
-  }
-
-  [[nodiscard]] cancellation* operator->() const noexcept { return c_; }
-  explicit operator bool() const noexcept { return c_ != nullptr; }
-
- private:
-  cancellation* c_ = nullptr;
-};
+using cancellation_ref = ref<cancellation>;
 
 }  // namespace detail
 

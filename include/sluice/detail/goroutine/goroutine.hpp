@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/scheduler/party.hpp>
@@ -13,7 +14,6 @@
 #include <cstdint>
 #include <exception>
 #include <source_location>
-#include <utility>
 
 namespace sluice::detail {
 
@@ -37,8 +37,9 @@ struct promise_base {
 
 /// A goroutine's control block.
 /**
- * Its scheduler's registry owns the frames; Asio handlers hold tickets, which keep only this block.
- * While it runs, only its own thread touches it; while it is parked, whoever claimed its waiter.
+ * Its scheduler's registry owns the frames; Asio handlers hold references, which keep only this
+ * block. While it runs, only its own thread touches it; while it is parked, whoever claimed its
+ * waiter.
  */
 class goroutine final : public scheduled_goroutine {
  public:
@@ -50,14 +51,14 @@ class goroutine final : public scheduled_goroutine {
  private:
   /// How many steps its strand has queued in a row for which it was not needed.
   std::uint8_t steps_without_need_ = 0;
-  /// It holds a ticket for the function that carries it through somebody else's executor.
+  /// It holds a reference for the function that carries it through somebody else's executor.
   bool in_flight_ = false;
   bool abandoned_ : 1 = false;
   /// It may be running somewhere else than on its executor: it has been moved, or has had a strand
   /// made for it and has not come to it yet.
   bool moved_ : 1 = false;
   bool is_main_ : 1 = false;
-  std::atomic<std::uint32_t> tickets_{1};
+  std::atomic<std::uint32_t> references_{1};
 
  public:
   /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
@@ -66,8 +67,8 @@ class goroutine final : public scheduled_goroutine {
 
   /// Makes one that stands for no coroutine: Asio operations belong to it that are launched for a
   /// handler.
-  /** It has a strand and what their handlers hold tickets to, and neither is registered nor ever
-   * made ready. The caller has the first ticket, and ends it. */
+  /** It has a strand and what their handlers hold references to, and neither is registered nor ever
+   * made ready. The caller has the first reference, and gives it back. */
   [[nodiscard]] static goroutine& make_without_frames(target_ptr where);
   void end_without_frames() noexcept { at = nullptr; }
   [[nodiscard]] bool is_without_frames() const noexcept {
@@ -126,9 +127,9 @@ class goroutine final : public scheduled_goroutine {
     on->after = worker::step::transferred;
   }
 
-  void retain() noexcept { tickets_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    if (tickets_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_block();
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_block();
   }
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
@@ -211,33 +212,7 @@ void before_main_ends(const promise_base& ending) noexcept;
 /// because cancellation is asked for.
 [[nodiscard]] bool handling_own_cancellation() noexcept;
 
-/// Keeps a goroutine's block alive.
-class ticket {
- public:
-  ticket() noexcept = default;
-  explicit ticket(goroutine& g) noexcept : g_(&g) { g.retain(); }
-  ticket(ticket&& other) noexcept : g_(std::exchange(other.g_, nullptr)) {}
-  ticket& operator=(ticket&& other) noexcept {
-    std::swap(g_, other.g_);
-    return *this;
-  }
-  ~ticket() {
-    if (g_) g_->release();
-  }
-
-  /// Takes over a count that is already held.
-  [[nodiscard]] static ticket adopt(goroutine& g) noexcept {
-    ticket t;
-    t.g_ = &g;
-    return t;
-  }
-
-  [[nodiscard]] goroutine* get() const noexcept { return g_; }
-  [[nodiscard]] goroutine* operator->() const noexcept { return g_; }
-  explicit operator bool() const noexcept { return g_ != nullptr; }
-
- private:
-  goroutine* g_ = nullptr;
-};
+/// Keeps a goroutine's block alive, not its frames.
+using goroutine_ref = ref<goroutine>;
 
 }  // namespace sluice::detail

@@ -248,41 +248,42 @@ class resume_handler {
   using cancellation_slot_type = asio::cancellation_slot;
 
   resume_handler(goroutine& g, Operation& op, asio::cancellation_slot slot) noexcept
-      : ticket_(g), operation_(&op), slot_(slot) {}
+      : goroutine_(g), operation_(&op), slot_(slot) {}
   resume_handler(resume_handler&&) noexcept = default;
   resume_handler& operator=(resume_handler&&) = delete;
   ~resume_handler() {
-    if (ticket_ && !ticket_->ended() && !ticket_->home_shutting_down()) operation_->abandoned();
+    if (goroutine_ && !goroutine_->ended() && !goroutine_->home_shutting_down())
+      operation_->abandoned();
   }
 
   [[nodiscard]] executor_type get_executor() const noexcept {
     if constexpr (requires { operation_->executor_wanted(); })
-      if (!ticket_->ended()) operation_->executor_wanted();
-    return executor(ticket_->where);
+      if (!goroutine_->ended()) operation_->executor_wanted();
+    return executor(goroutine_->where);
   }
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 
   /// The goroutine that it resumes.
-  [[nodiscard]] goroutine* waiting_goroutine() const noexcept { return ticket_.get(); }
+  [[nodiscard]] goroutine* waiting_goroutine() const noexcept { return goroutine_.get(); }
 
   template <class... Args>
   void operator()(Args&&... args) {
-    const ticket t = std::move(ticket_);
+    const goroutine_ref t = std::move(goroutine_);
     if (!t->ended()) operation_->complete(std::forward<Args>(args)...);
   }
 
   /// What a goroutine launches continues what it was resumed for: with nothing else to do on this
   /// thread, the completion stays with it and wakes no other. Source: Asio's handler hooks.
   friend bool asio_handler_is_continuation(resume_handler* handler) noexcept {
-    return handler->ticket_ && completion_may_stay(*handler->ticket_.get());
+    return handler->goroutine_ && completion_may_stay(*handler->goroutine_.get());
   }
 
  protected:
   /// Its goroutine has ended with its context.
-  void forget() noexcept { ticket_ = ticket(); }
+  void forget() noexcept { goroutine_ = goroutine_ref(); }
 
  private:
-  ticket ticket_;
+  goroutine_ref goroutine_;
   Operation* operation_;
   asio::cancellation_slot slot_;
 };

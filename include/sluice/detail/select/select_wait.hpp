@@ -130,7 +130,7 @@ class select_wait : private cancellable, public selection {
   void foreign_abandoned(foreign_case& c);
 
   /// The goroutine that waits, or for a handler the block without frames: whose strand, and
-  /// tickets, the Asio operations have.
+  /// references, the Asio operations have.
   [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
   /// Whether an Asio operation has dropped its handler, as nobody but its context should.
   [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
