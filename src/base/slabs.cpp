@@ -14,13 +14,11 @@ constexpr std::size_t most_under_lock = 64;
 }  // namespace
 
 /// Stands at the beginning of its memory; its address, right before each of its blocks.
-struct slabs::slab {
+struct slabs::slab : list_hook<slab> {
   block_list free;
   std::byte* uncut = nullptr;  // memory that has not been touched yet
   std::size_t blocks_uncut = 0;
   std::size_t blocks_taken = 0;
-  slab* previous = nullptr;
-  slab* next = nullptr;
 
   static slab& make(std::size_t stride) {
     constexpr std::size_t first =
@@ -56,52 +54,40 @@ slabs::slab& slabs::slab_of(void* memory) noexcept {
 // In the order of their addresses, if they were given back so: the processor fetches ahead.
 std::size_t slabs::take(std::size_t stride, std::size_t most, block_list& to) {
   std::unique_lock guard(lock_);
-  if (!first_) {
+  if (slabs_.empty()) {
     guard.unlock();
     slab& fresh = slab::make(stride);
     guard.lock();
-    link(fresh);
+    slabs_.push_front(fresh);
   }
   block_appender blocks(to);
   std::size_t taken = 0;
-  for (most = std::min(most, most_under_lock); taken < most && first_; ++taken) {
-    slab& s = *first_;
+  for (most = std::min(most, most_under_lock); taken < most && !slabs_.empty(); ++taken) {
+    slab& s = *slabs_.front();
     blocks.add(s.take(stride));
-    if (s.used_up()) unlink(s);
+    if (s.used_up()) slabs_.remove(s);
   }
   return taken;
 }
 
 void slabs::give(block_list& from) noexcept {
   while (!from.empty()) {
-    slab* unused = nullptr;
+    intrusive_list<slab> unused;
     {
       const std::lock_guard guard(lock_);
       for (std::size_t n = most_under_lock; n != 0 && !from.empty(); --n) {
         void* const b = from.pop();
         slab& s = slab_of(b);
-        if (s.used_up()) link(s);
+        if (s.used_up()) slabs_.push_front(s);
         s.free.push(b);
-        const bool only = first_ == &s && !s.next;
+        const bool only = slabs_.front() == &s && !slabs_.after(s);
         if (--s.blocks_taken != 0 || only) continue;
-        unlink(s);
-        s.next = std::exchange(unused, &s);
+        slabs_.remove(s);
+        unused.push_front(s);
       }
     }
-    while (unused) slab::destroy(*std::exchange(unused, unused->next));
+    while (slab* const s = unused.pop_front()) slab::destroy(*s);
   }
-}
-
-void slabs::link(slab& s) noexcept {
-  s.previous = nullptr;
-  s.next = first_;
-  if (first_) first_->previous = &s;
-  first_ = &s;
-}
-
-void slabs::unlink(slab& s) noexcept {
-  (s.previous ? s.previous->next : first_) = s.next;
-  if (s.next) s.next->previous = s.previous;
 }
 
 }  // namespace sluice::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/intrusive_list.hpp>
 
 #include <cstddef>
 #include <new>
@@ -67,12 +68,10 @@ class alignas(64) slabs {
   struct slab;
 
   [[nodiscard]] static slab& slab_of(void* memory) noexcept;
-  void link(slab& s) noexcept;
-  void unlink(slab& s) noexcept;
 
   byte_lock lock_;
   /// Those that have blocks to give.
-  slab* first_ = nullptr;
+  intrusive_list<slab> slabs_;
 };
 
 }  // namespace sluice::detail

@@ -43,13 +43,11 @@ bool withdraw_from_channel(waiter& w) noexcept {
  * ends a channel has taken out its waiters before it asks. Both under the list's lock: one of them
  * comes first, and the second sees what the first has done.
  */
-class withdrawal {
+class withdrawal : public list_hook<withdrawal> {
  public:
   explicit withdrawal(const channel_core& from) noexcept : from_(from), list_(list_of(from)) {
     const std::lock_guard guard(list_.lock);
-    next_ = list_.first;
-    if (next_) next_->previous_ = this;
-    list_.first = this;
+    list_.withdrawals.push_front(*this);
   }
   withdrawal(const withdrawal&) = delete;
   withdrawal& operator=(const withdrawal&) = delete;
@@ -57,8 +55,7 @@ class withdrawal {
     bool awaited = false;
     {
       const std::lock_guard guard(list_.lock);
-      (previous_ ? previous_->next_ : list_.first) = next_;
-      if (next_) next_->previous_ = previous_;
+      list_.withdrawals.remove(*this);
       list_.ended.fetch_add(1, std::memory_order_release);
       awaited = std::exchange(list_.awaited, false);
     }
@@ -71,8 +68,8 @@ class withdrawal {
       std::uint32_t seen = 0;
       {
         const std::lock_guard guard(l.lock);
-        const withdrawal* w = l.first;
-        while (w && &w->from_ != &core) w = w->next_;
+        const withdrawal* w = l.withdrawals.front();
+        while (w && &w->from_ != &core) w = l.withdrawals.after(*w);
         if (!w) return;
         l.awaited = true;
         seen = l.ended.load(std::memory_order_relaxed);
@@ -86,7 +83,7 @@ class withdrawal {
     byte_lock lock;
     bool awaited = false;
     std::atomic<std::uint32_t> ended{0};
-    withdrawal* first = nullptr;
+    intrusive_list<withdrawal> withdrawals;
   };
 
   static list& list_of(const channel_core& core) noexcept {
@@ -96,8 +93,6 @@ class withdrawal {
 
   const channel_core& from_;
   list& list_;
-  withdrawal* previous_ = nullptr;
-  withdrawal* next_;
 };
 
 }  // namespace

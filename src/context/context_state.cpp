@@ -46,9 +46,7 @@ context_state& context_state::make(context_state* parent) {
     const std::lock_guard guard(parent->lock_);
     child.limit(parent->deadline_, parent->whose_deadline_);
     if (!parent->done_.load(std::memory_order_relaxed)) {
-      child.next_sibling_ = parent->first_child_;
-      if (child.next_sibling_) child.next_sibling_->previous_sibling_ = &child;
-      parent->first_child_ = &child;
+      parent->children_.push_front(child);
       child.linked_ = true;
       return child;
     }
@@ -79,9 +77,7 @@ void context_state::release() noexcept {
 
 void context_state::unlink_child(context_state& c) noexcept {
   const std::lock_guard guard(lock_);
-  if (!std::exchange(c.linked_, false)) return;
-  (c.previous_sibling_ ? c.previous_sibling_->next_sibling_ : first_child_) = c.next_sibling_;
-  if (c.next_sibling_) c.next_sibling_->previous_sibling_ = c.previous_sibling_;
+  if (std::exchange(c.linked_, false)) children_.remove(c);
 }
 
 // Every context is marked before it is linked, so one that several threads or several ways of a
@@ -147,10 +143,8 @@ void context_state::tell(context_state*& last) noexcept {
     std::shared_ptr<context_link> target;
     {
       const std::lock_guard guard(lock_);
-      context_callback* const c = callbacks_;
+      context_callback* const c = callbacks_.pop_front();
       if (!c) break;
-      callbacks_ = c->next_;
-      if (callbacks_) callbacks_->previous_ = nullptr;
       c->registered_ = false;
       f.swap(c->function_);
       target.swap(c->target_);
@@ -165,9 +159,7 @@ void context_state::tell(context_state*& last) noexcept {
 
 context_ref context_state::take_child() noexcept {
   const std::lock_guard guard(lock_);
-  while (context_state* const c = first_child_) {
-    first_child_ = c->next_sibling_;
-    if (first_child_) first_child_->previous_sibling_ = nullptr;
+  while (context_state* const c = children_.pop_front()) {
     c->linked_ = false;
     if (c->try_retain()) return context_ref::adopt(*c);
   }
@@ -184,10 +176,7 @@ void context_state::append_if_marked(context_ref c, context_state*& last) noexce
 bool context_state::add(context_callback& c) noexcept {
   const std::lock_guard guard(lock_);
   if (done_.load(std::memory_order_relaxed)) return false;
-  c.previous_ = nullptr;
-  c.next_ = callbacks_;
-  if (callbacks_) callbacks_->previous_ = &c;
-  callbacks_ = &c;
+  callbacks_.push_front(c);
   c.registered_ = true;
   return true;
 }
@@ -197,8 +186,7 @@ bool context_state::remove(context_callback& c) noexcept {
   const std::lock_guard guard(lock_);
   if (!std::exchange(c.registered_, false)) return false;
   unused.swap(c.function_);
-  (c.previous_ ? c.previous_->next_ : callbacks_) = c.next_;
-  if (c.next_) c.next_->previous_ = c.previous_;
+  callbacks_.remove(c);
   return true;
 }
 
@@ -324,7 +312,7 @@ void context_state::keep(std::shared_ptr<void> what) {
 std::size_t context_state::child_count() const noexcept {
   const std::lock_guard guard(lock_);
   std::size_t n = 0;
-  for (const context_state* c = first_child_; c; c = c->next_sibling_) ++n;
+  for (const context_state* c = children_.front(); c; c = children_.after(*c)) ++n;
   return n;
 }
 

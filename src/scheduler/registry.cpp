@@ -35,7 +35,7 @@ bool scheduler::try_add(scheduled_goroutine& g, scheduled_goroutine::end_functio
   test_point("register");
   const std::lock_guard guard(registry_lock_);
   if (shutting_down()) return false;
-  goroutines_.add(g);
+  goroutines_.push_front(g);
   end_goroutine_ = end;
   ++count_;
   if (g.work == scheduled_goroutine::counted::by_scheduler && work_++ == 0) native().hold_work();
@@ -55,13 +55,13 @@ bool scheduler::try_add(parked_handler& h) noexcept {
   test_point("register");
   const std::lock_guard guard(registry_lock_);
   if (shutting_down()) return false;
-  handlers_.add(h);
+  handlers_.push_front(h);
   return true;
 }
 
 void scheduler::add_pinned(parked_handler& h) noexcept {
   const std::lock_guard guard(registry_lock_);
-  handlers_.add(h);
+  handlers_.push_front(h);
 }
 
 bool scheduler::remove(parked_handler& h) noexcept {
@@ -73,9 +73,7 @@ bool scheduler::remove(parked_handler& h) noexcept {
 
 registered* scheduler::take_youngest(registered_list& list) noexcept {
   const std::lock_guard guard(registry_lock_);
-  registered* const r = list.youngest();
-  if (r) list.remove(*r);
-  return r;
+  return list.pop_front();
 }
 
 void scheduler::one_fails() noexcept {
@@ -158,14 +156,14 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   end_registered(ready);
   innermost = hidden;
   const std::lock_guard guard(registry_lock_);
-  goroutines_.add(main);
+  goroutines_.push_front(main);
 }
 
 std::string scheduler::describe_goroutines() {
   std::map<std::tuple<std::string, std::string, std::string, std::string>, std::size_t> kinds;
   {
     const std::lock_guard guard(registry_lock_);
-    for (const registered* r = goroutines_.youngest(); r; r = r->older) {
+    for (const registered* r = goroutines_.front(); r; r = registered_list::after(*r)) {
       const auto* const g = static_cast<const scheduled_goroutine*>(r);
       ++kinds[{text_of(g->waiting_on), text_of(g->location), text_of(g->started_at),
                g->has_name ? names_[g] : std::string()}];

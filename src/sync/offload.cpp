@@ -40,7 +40,7 @@ class offload_service final : public asio::execution_context::service {
   [[nodiscard]] bool try_add(offloaded_function& f) noexcept {
     const std::lock_guard guard(mutex_);
     if (ending_) return false;
-    functions_.add(f);
+    functions_.push_front(f);
     return true;
   }
 
@@ -48,7 +48,7 @@ class offload_service final : public asio::execution_context::service {
   void remove(offloaded_function& f) noexcept {
     const std::lock_guard guard(mutex_);
     functions_.remove(f);
-    if (!functions_.youngest()) none_left_.notify_all();
+    if (functions_.empty()) none_left_.notify_all();
   }
 
  private:
@@ -77,14 +77,14 @@ class offload_service final : public asio::execution_context::service {
   }
 
   [[nodiscard]] offloaded_function* next_to_tell() const noexcept {
-    for (registered* r = functions_.youngest(); r; r = r->older)
+    for (registered* r = functions_.front(); r; r = registered_list::after(*r))
       if (auto* const f = static_cast<offloaded_function*>(r); !f->told_) return f;
     return nullptr;
   }
 
   void wait_for_functions() noexcept {
     std::unique_lock lock(mutex_);
-    none_left_.wait(lock, [this] { return !functions_.youngest(); });
+    none_left_.wait(lock, [this] { return functions_.empty(); });
   }
 
   std::mutex mutex_;

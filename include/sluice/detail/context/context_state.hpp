@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -25,7 +26,7 @@ class one_shot;
 using context_ref = ref<context_state>;
 
 /// Something that happens when a context is done: once, on the thread that cancels, under no lock.
-class context_callback {
+class context_callback : public list_hook<context_callback> {
  public:
   /// A function is called.
   /** It owns what it uses: it may still be running when it has been removed. It does not throw. */
@@ -38,8 +39,6 @@ class context_callback {
   friend class context_state;
   std::function<void()> function_;
   std::shared_ptr<context_link> target_;
-  context_callback* previous_ = nullptr;
-  context_callback* next_ = nullptr;
   bool registered_ = false;
 };
 
@@ -63,7 +62,7 @@ class context_link {
 };
 
 /// A node of the tree of contexts that can be done. Counted; children keep their parents.
-class context_state {
+class context_state : public list_hook<context_state> {
  public:
   /// A child of `parent`, which may be null. If the parent is done the child is born done.
   static context_state& make(context_state* parent);
@@ -132,14 +131,12 @@ class context_state {
   error_code error_;
   std::exception_ptr cause_;
   context_state* const parent_;
-  context_state* first_child_ = nullptr;
-  context_state* previous_sibling_ = nullptr;
-  context_state* next_sibling_ = nullptr;
+  intrusive_list<context_state> children_;
   bool linked_ = false;
   /// Whoever marked it done links it here, behind what it told before.
   context_state* next_to_tell_ = nullptr;
   waiter_list waiters_;
-  context_callback* callbacks_ = nullptr;
+  intrusive_list<context_callback> callbacks_;
   std::shared_ptr<one_shot> timer_;
   std::shared_ptr<context_link> link_;
   std::vector<std::shared_ptr<void>> kept_;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/intrusive_list.hpp>
+
 namespace sluice::detail {
 
 /// What belongs to a context and ends with it at the latest: a goroutine, a handler that is parked
@@ -12,31 +14,10 @@ namespace sluice::detail {
  * it off the list under the lock, and withdraws and destroys it under none; whoever has claimed its
  * waiter before holds a pin until he is done with it, and the end waits for that.
  */
-struct registered {
-  registered* older = nullptr;
-  registered* younger = nullptr;
-};
+struct registered : list_hook<registered> {};
 
 /// The registered of one kind, youngest first.
-class registered_list {
- public:
-  [[nodiscard]] registered* youngest() const noexcept { return youngest_; }
-
-  void add(registered& r) noexcept {
-    r.older = youngest_;
-    r.younger = nullptr;
-    if (youngest_) youngest_->younger = &r;
-    youngest_ = &r;
-  }
-
-  void remove(registered& r) noexcept {
-    (r.younger ? r.younger->older : youngest_) = r.older;
-    if (r.older) r.older->younger = r.younger;
-  }
-
- private:
-  registered* youngest_ = nullptr;
-};
+using registered_list = intrusive_list<registered>;
 
 /// A registered one outside goroutines: a handler parked in a channel, the function of a timer.
 struct parked_handler : registered {
