@@ -8,50 +8,45 @@ namespace sluice::detail {
 
 namespace {
 
-// The cancellation is locked until the waiter is enlisted, so no request falls between.
-bool await_cancellable_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
-  g.waiting_on = f.reason;
+/// Does what `w` waits for, or has it wait in its place.
+/** @param woken Whom doing it has woken; they go on when no lock is held any more.
+ * @return Whether it waits. Then it may have been resumed by now: nothing of it is touched. */
+bool enlisted_or_done(waiter& w, const waiter_functions& f, wake_list& woken) {
   byte_lock* const lock = f.lock(w);
-  wake_list woken;
+  if (!lock) return true;
+  const std::lock_guard guard(*lock);
+  if (f.attempt(w, woken)) return false;
+  f.enlist(w);
+  return true;
+}
+
+// The cancellation is locked until the waiter is enlisted, so no request falls between.
+bool enlisted_or_ended(goroutine& g, waiter& w, const waiter_functions& f, wake_list& woken) {
+  const std::lock_guard guard(g.cancel->lock());
+  w.outcome = g.cancel->begin(w, f);
+  return w.outcome == waiter::state::waiting && enlisted_or_done(w, f, woken);
+}
+
+template <bool CanBeCancelled>
+bool await_in(goroutine& g, waiter& w, const waiter_functions& f) {
+  w.begin(g);
+  g.waiting_on = f.reason;
   {
-    const std::lock_guard cancellation_guard(g.cancel->lock());
-    w.outcome = g.cancel->begin(w, f);
-    if (w.outcome == waiter::state::waiting) {
-      if (!lock) return true;
-      const std::lock_guard guard(*lock);
-      if (!f.attempt(w, woken)) {
-        f.enlist(w);
-        return true;
-      }
-    }
+    wake_list woken;
+    if (CanBeCancelled ? enlisted_or_ended(g, w, f, woken) : enlisted_or_done(w, f, woken))
+      return true;
   }
-  woken.wake_all();
   return g.must_yield();
 }
 
 }  // namespace
 
 bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
-  if (!g.cancel) return await_waiter_to_its_end(g, w, f);
-  w.begin(g);
-  return await_cancellable_waiter(g, w, f);
+  return g.cancel ? await_in<true>(g, w, f) : await_in<false>(g, w, f);
 }
 
 bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f) {
-  w.begin(g);
-  g.waiting_on = f.reason;
-  byte_lock* const lock = f.lock(w);
-  if (!lock) return true;
-  wake_list woken;
-  {
-    const std::lock_guard guard(*lock);
-    if (!f.attempt(w, woken)) {
-      f.enlist(w);
-      return true;
-    }
-  }
-  woken.wake_all();
-  return g.must_yield();
+  return await_in<false>(g, w, f);
 }
 
 }  // namespace sluice::detail

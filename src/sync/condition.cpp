@@ -1,7 +1,6 @@
 #include <sluice/condition.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 
-#include <mutex>
 #include <stdexcept>
 
 namespace sluice {
@@ -42,18 +41,7 @@ class relock : public operation<relock, grant_waiter> {
     comes_back = true;
   }
 
-  bool start(goroutine& g) {
-    begin(g);
-    g.waiting_on = functions.reason;
-    {
-      const std::lock_guard lock(queue->lock());
-      if (!queue->attempt(*this)) {
-        queue->enlist(*this);
-        return true;
-      }
-    }
-    return g.must_yield();
-  }
+  bool start(goroutine& g) { return await_waiter_to_its_end(g, *this, functions); }
   [[nodiscard]] grant take() noexcept {
     tied = tie::none;
     return grant(*queue, weight);
