@@ -167,11 +167,15 @@ class context_initiation {
 template <class Token>
 class context_binder {
  public:
+  /// Used by `bind_context`.
   template <class T>
   context_binder(const context& ctx, T&& token) : ctx_(ctx), token_(std::forward<T>(token)) {}
 
+  /// The context.
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+  /// The token that it was made from.
   [[nodiscard]] Token& token() noexcept { return token_; }
+  /// The same of a constant one.
   [[nodiscard]] const Token& token() const noexcept { return token_; }
 
  private:

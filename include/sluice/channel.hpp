@@ -59,16 +59,19 @@ class sending {
       parameter<element> value) const& requires(!std::is_void_v<T>) {
     return {handle().get(), false, std::in_place, static_cast<element&&>(std::move(value))};
   }
+  /// The same through a handle that is not kept: the operation keeps the channel's state.
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
       parameter<element> value) &&
       requires(!std::is_void_v<T>) {
     retain();
     return {handle().get(), true, std::in_place, static_cast<element&&>(std::move(value))};
   }
+  /// The same for a `channel<void>`.
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send()
       const& requires(std::is_void_v<T>) {
     return {handle().get(), false, std::in_place};
   }
+  /// The same for a `channel<void>`, through a handle that is not kept.
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send() &&
       requires(std::is_void_v<T>) {
     retain();
@@ -83,6 +86,7 @@ class sending {
       requires(!std::is_void_v<T>) {
     return send(std::move(value))(std::forward<Token>(token));
   }
+  /// `send()(token)`, for a `channel<void>`.
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
   auto async_send(Token&& token = asio::default_completion_token_t<executor>()) const
@@ -94,7 +98,8 @@ class sending {
   /**
    * @param value Moved from if it is sent, untouched otherwise. If it is no `T` it is converted
    * first, as by `send`, and is untouched in any case.
-   * @return Whether it was sent. If not, `e` is `asio::error::would_block` or `error::closed`.
+   * @param e If it was not sent, `asio::error::would_block` or `error::closed`.
+   * @return Whether it was sent.
    * @throws What moving the value throws.
    */
   template <gives_element<element> U = element>
@@ -120,18 +125,21 @@ class sending {
       return sent(handle()->try_send_new(make, std::addressof(value)), e);
     }
   }
+  /// The same for a `channel<void>`.
   bool try_send(error_code& e) const requires(std::is_void_v<T>) {
     if (has_no_room(e)) return false;
     element value;
     return sent(handle()->try_send(&value), e);
   }
-  /// The same; @throws system_error `asio::error::would_block` or `error::closed`.
+  /// The same, but it throws.
+  /** @throws system_error `asio::error::would_block` or `error::closed`. */
   template <gives_element<element> U = element>
   void try_send(U&& value) const requires(!std::is_void_v<T>) {
     error_code e;
     if (!try_send(std::forward<U>(value), e))
       throw_channel_error(e, "sluice: try_send", handle().get());
   }
+  /// The same for a `channel<void>`; throws as well.
   void try_send() const requires(std::is_void_v<T>) {
     error_code e;
     if (!try_send(e)) throw_channel_error(e, "sluice: try_send", handle().get());
@@ -201,6 +209,7 @@ class receiving {
       const& noexcept {
     return {handle().get(), false};
   }
+  /// The same through a handle that is not kept: the operation keeps the channel's state.
   [[nodiscard("co_await it, or give it a completion token")]] receive_operation<T>
   receive() && noexcept {
     if (handle().get()) handle()->retain_state();
@@ -216,8 +225,9 @@ class receiving {
 
   /// Receives a value if there is one.
   /**
-   * @return The value as a `received<T>` (bool for void); empty if there is none. Then `e` is
-   * `asio::error::would_block`, or no error if the channel is closed and drained.
+   * @param e If there is none, `asio::error::would_block`; no error if the channel is closed and
+   * drained.
+   * @return The value as a `received<T>` (bool for void); empty if there is none.
    * @throws What moving the value throws.
    */
   result try_receive(error_code& e) const {
@@ -228,7 +238,8 @@ class receiving {
                                                : error_code();
     return got;
   }
-  /// The same; @throws system_error `asio::error::would_block`.
+  /// The same, but it throws.
+  /** @throws system_error `asio::error::would_block`. */
   result try_receive() const {
     error_code e;
     result r = try_receive(e);
@@ -331,6 +342,7 @@ class channel : public detail::channel_handle,
                 public detail::sending<channel<T>, T>,
                 public detail::receiving<channel<T>, T> {
  public:
+  /// The type of the values.
   using value_type = T;
 
   /// A nil channel.
@@ -349,12 +361,13 @@ class channel : public detail::channel_handle,
     return ref().get() ? ref()->cancel_senders() + ref()->cancel_receivers() : 0;
   }
 
-  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
   struct rebind_executor {
     using other = detail::rebound<channel, Executor>;
   };
 
+  /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
   friend bool operator==(const channel& a, const channel& b) noexcept { return a.ref() == b.ref(); }
 };
 
@@ -362,21 +375,24 @@ class channel : public detail::channel_handle,
 template <class T>
 class sender : public detail::channel_handle, public detail::sending<sender<T>, T> {
  public:
+  /// The type of the values.
   using value_type = T;
 
   /// A nil channel.
   sender() noexcept = default;
+  /// The sending end of `ch`.
   sender(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
 
   /// Cancels all waits to send to its channel, through whatever handle; as `channel::cancel`.
   std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_senders() : 0; }
 
-  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
   struct rebind_executor {
     using other = detail::rebound<sender, Executor>;
   };
 
+  /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
   friend bool operator==(const sender& a, const sender& b) noexcept { return a.ref() == b.ref(); }
 };
 
@@ -384,21 +400,24 @@ class sender : public detail::channel_handle, public detail::sending<sender<T>, 
 template <class T>
 class receiver : public detail::channel_handle, public detail::receiving<receiver<T>, T> {
  public:
+  /// The type of the values.
   using value_type = T;
 
   /// A nil channel.
   receiver() noexcept = default;
+  /// The receiving end of `ch`.
   receiver(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
 
   /// Cancels all waits to receive from its channel, through whatever handle; as `channel::cancel`.
   std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_receivers() : 0; }
 
-  /// The same with an executor of another type: what a token's `as_default_on` asks for.
+  /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
   struct rebind_executor {
     using other = detail::rebound<receiver, Executor>;
   };
 
+  /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
   friend bool operator==(const receiver& a, const receiver& b) noexcept {
     return a.ref() == b.ref();
   }
@@ -424,7 +443,10 @@ template <class T>
 }
 
 /// The same, with an executor for handlers that have none of their own.
-/** @param where An executor or an execution context. */
+/**
+ * @param where An executor or an execution context.
+ * @param capacity How many values it has room for.
+ */
 template <class T, detail::place_to_start Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {

@@ -69,7 +69,10 @@ extern const waiter_functions context_functions;
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
 class done_operation : public detail::operation<done_operation, detail::context_waiter> {
  public:
+  /// What a completion handler takes.
   using signature = void(error_code);
+
+  /// @cond
   static constexpr const detail::waiter_functions& functions = detail::context_functions;
 
   /// Used by `context::done`.
@@ -84,6 +87,7 @@ class done_operation : public detail::operation<done_operation, detail::context_
     return {detail::outcome_error(outcome)};
   }
   [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
+  /// @endcond
 };
 
 /// A key of a context's values: the object is the key, `T` the value's type.
@@ -165,7 +169,9 @@ class context {
   /// Used by the functions that derive contexts.
   context(detail::context_ref s, detail::context_value::pointer v) noexcept
       : state_(std::move(s)), values_(std::move(v)) {}
+  /// Used by the functions that derive contexts.
   [[nodiscard]] const detail::context_ref& state() const noexcept { return state_; }
+  /// Used by the functions that derive contexts.
   [[nodiscard]] const detail::context_value::pointer& values() const noexcept { return values_; }
 
  private:
@@ -180,7 +186,9 @@ class [[nodiscard]] cancel_function {
  public:
   /// Used by the functions that derive contexts.
   explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
+  /// The context is now for this one to cancel.
   cancel_function(cancel_function&& other) noexcept = default;
+  /// Cancels the context that was its own, and takes over that of `other`.
   cancel_function& operator=(cancel_function&& other) noexcept {
     if (this == &other) return *this;
     (*this)();
@@ -202,9 +210,12 @@ class [[nodiscard]] cancel_function {
 
 /// A context and the function that cancels it: `auto [ctx, cancel] = with_cancel(parent);`
 struct cancellable_context {
+  /// Of a context and what cancels it.
   cancellable_context(context c, cancel_function f) noexcept
       : ctx(std::move(c)), cancel(std::move(f)) {}
+  /// The context.
   context ctx;
+  /// Cancels it.
   cancel_function cancel;
 };
 
@@ -214,14 +225,17 @@ struct cancellable_context {
 
 /// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
- * The timer runs on `where`; without one on the running goroutine's scheduler. Should that end
- * before `t`, the context is done then, with `asio::error::operation_aborted`.
+ * The timer runs on the running goroutine's scheduler. Should that end before `t`, the context is
+ * done then, with `asio::error::operation_aborted`.
+ * @param parent When it is done, the context is.
+ * @param t The deadline.
  * @param cause What `cause()` then gives; null means that the error is the cause. Go's
  * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */
 [[nodiscard]] cancellable_context with_deadline(const context& parent, clock::time_point t,
                                                 std::exception_ptr cause = nullptr);
+/// The same with the timer on `where`, an executor or an execution context.
 template <detail::place_to_start Where>
 [[nodiscard]] cancellable_context with_deadline(Where&& where, const context& parent,
                                                 clock::time_point t,
@@ -247,6 +261,7 @@ template <class Rep, class Period>
   return with_deadline(parent, detail::add_saturated(clock::now(), detail::saturate(d)),
                        std::move(cause));
 }
+/// The same with the timer on `where`, an executor or an execution context.
 template <detail::place_to_start Where, class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(Where&& where, const context& parent,
                                                std::chrono::duration<Rep, Period> d,
@@ -321,14 +336,7 @@ class context_after_func {
   std::shared_ptr<detail::context_registration> registration_;
 };
 
-/// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
-/// `context.AfterFunc`.
-/**
- * @param where Where the goroutine runs; without one, on the running goroutine's scheduler. If its
- * context has ended when `ctx` is done, `f` does not run.
- * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
- * when the context is done the process ends.
- */
+/// Used by the two below.
 template <detail::startable F>
 context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
   if (!ctx.state()) return context_after_func(nullptr);
@@ -351,10 +359,20 @@ context_after_func after_func(detail::start_place place, const context& ctx, F&&
   if (!registration->start()) start();
   return context_after_func(std::move(registration));
 }
+/// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
+/// `context.AfterFunc`.
+/**
+ * It runs on the running goroutine's scheduler. If its context has ended when `ctx` is done, `f`
+ * does not run.
+ * @param ctx What is waited for.
+ * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
+ * when the context is done the process ends.
+ */
 template <detail::startable F>
 context_after_func after_func(const context& ctx, F&& f) {
   return after_func(detail::current_place("sluice::after_func"), ctx, std::forward<F>(f));
 }
+/// The same on `where`, an executor or an execution context.
 template <detail::place_to_start Where, detail::startable F>
 context_after_func after_func(Where&& where, const context& ctx, F&& f) {
   return after_func(detail::place_of(where), ctx, std::forward<F>(f));
@@ -392,12 +410,14 @@ void go(const context& ctx, Where&& where, What&& what,
   detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
                 detail::starts_serial<What>, location, detail::bound_to(ctx));
 }
+/// The same beside the running goroutine, as `go(what)`.
 template <detail::startable What>
 void go(const context& ctx, What&& what,
         std::source_location location = std::source_location::current()) {
   detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
                 detail::starts_serial<What>, location, detail::bound_to(ctx));
 }
+/// The same with a completion token, as `go(where, what, token)`.
 template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
 requires(!detail::function_with<What, Token>) auto go(
     const context& ctx, Where&& where, What&& what, Token&& token,
@@ -405,6 +425,7 @@ requires(!detail::function_with<What, Token>) auto go(
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location, detail::bound_to(ctx));
 }
+/// The same with a function and copies of its arguments, as `go(f, args...)`.
 template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
           class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
 requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
@@ -415,6 +436,7 @@ void go(const context& ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 
                      std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
                      std::forward<A6>(a6));
 }
+/// The same with a function and copies of its arguments, and perhaps a completion token.
 template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
           class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
           class A6 = detail::absent>

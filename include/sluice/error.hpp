@@ -50,6 +50,7 @@ inline error_code make_error_code(error e) noexcept {
  */
 class deadlock_error : public std::runtime_error {
  public:
+  /// @param text Who waits on what.
   explicit deadlock_error(const std::string& text) : std::runtime_error(text) {}
 };
 

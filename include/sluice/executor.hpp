@@ -167,6 +167,7 @@ class executor {
   /// Makes an executor that runs functions on `where`. Used by this library's own functions.
   explicit executor(detail::target_ptr where) noexcept : target_(std::move(where)) {}
 
+  /// The copy of one that is outstanding work is work too.
   executor(const executor& other) noexcept
       : target_(other.target_),
         never_blocking_(other.never_blocking_),
@@ -175,12 +176,14 @@ class executor {
     if (tracked_) target_->work_started();
   }
 
+  /// What it is moved from is no outstanding work any more.
   executor(executor&& other) noexcept
       : target_(std::move(other.target_)),
         never_blocking_(other.never_blocking_),
         continuation_(other.continuation_),
         tracked_(std::exchange(other.tracked_, false)) {}
 
+  /// What it was is outstanding work no longer.
   executor& operator=(executor other) noexcept {
     std::swap(target_, other.target_);
     std::swap(never_blocking_, other.never_blocking_);
@@ -219,31 +222,38 @@ class executor {
 
   /// Counts outstanding work, for `asio::strand` and work guards of the older executor model.
   void on_work_started() const noexcept { target_->work_started(); }
+  /// Takes back what `on_work_started` has counted.
   void on_work_finished() const noexcept { target_->work_finished(); }
 
+  /// The property of Asio's executors: its context.
   [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
     return context();
   }
+  /// The property: whether `execute` may run a function inside the call.
   [[nodiscard]] asio::execution::blocking_t query(asio::execution::blocking_t) const noexcept {
     return never_blocking_ ? asio::execution::blocking_t(asio::execution::blocking.never)
                            : asio::execution::blocking_t(asio::execution::blocking.possibly);
   }
+  /// The property: whether it is outstanding work of its context.
   [[nodiscard]] asio::execution::outstanding_work_t query(
       asio::execution::outstanding_work_t) const noexcept {
     return tracked_
                ? asio::execution::outstanding_work_t(asio::execution::outstanding_work.tracked)
                : asio::execution::outstanding_work_t(asio::execution::outstanding_work.untracked);
   }
+  /// The property: whether what it is given continues what runs.
   [[nodiscard]] asio::execution::relationship_t query(
       asio::execution::relationship_t) const noexcept {
     return continuation_
                ? asio::execution::relationship_t(asio::execution::relationship.continuation)
                : asio::execution::relationship_t(asio::execution::relationship.fork);
   }
+  /// The property: functions run on threads.
   [[nodiscard]] static constexpr asio::execution::mapping_t query(
       asio::execution::mapping_t) noexcept {
     return asio::execution::mapping.thread;
   }
+  /// The property: the standard allocator stands for this library's own recycled memory.
   template <class Allocator>
   [[nodiscard]] static constexpr std::allocator<void> query(
       asio::execution::allocator_t<Allocator>) noexcept {
@@ -256,22 +266,26 @@ class executor {
   [[nodiscard]] const executor& require(asio::execution::allocator_t<Allocator>) const& noexcept {
     return *this;
   }
+  /// The same of one that is not kept.
   template <class Allocator>
   requires detail::is_default_allocator<Allocator>
   [[nodiscard]] executor require(asio::execution::allocator_t<Allocator>) && noexcept {
     return std::move(*this);
   }
+  /// The same executor with another property.
   template <detail::executor_property Property>
   [[nodiscard]] executor require(Property p) const& noexcept {
     executor result(*this);
     result.set(p);
     return result;
   }
+  /// The same of one that is not kept.
   template <detail::executor_property Property>
   [[nodiscard]] executor require(Property p) && noexcept {
     set(p);
     return std::move(*this);
   }
+  /// The same executor, which queues functions in an allocator's memory.
   template <class Allocator>
   requires(!detail::is_default_allocator<Allocator>)
       [[nodiscard]] detail::allocating_executor<Allocator> require(
@@ -279,10 +293,12 @@ class executor {
     return {*this, property.value()};
   }
 
+  /// Whether both run functions in the same place and in the same way.
   friend bool operator==(const executor& a, const executor& b) noexcept {
     return a.target_.get() == b.target_.get() && a.never_blocking_ == b.never_blocking_ &&
            a.continuation_ == b.continuation_;
   }
+  /// The opposite.
   friend bool operator!=(const executor& a, const executor& b) noexcept { return !(a == b); }
 
   /// The target, for this library's own functions.

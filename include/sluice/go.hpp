@@ -19,7 +19,9 @@ namespace sluice {
 /** Made by `untracked(where)`. */
 class untracked_place {
  public:
+  /// Used by `untracked`.
   explicit untracked_place(detail::target_ptr where) noexcept : where_(std::move(where)) {}
+  /// Used by `go`.
   [[nodiscard]] const detail::target_ptr& where() const noexcept { return where_; }
 
  private:
@@ -101,6 +103,8 @@ void go(What&& what, std::source_location location = std::source_location::curre
 
 /// Starts a goroutine and tells a completion token when it has ended.
 /**
+ * @param where As of `go(where, what)`.
+ * @param what As of `go(where, what)`.
  * @param token Any completion token; its signature is `void(std::exception_ptr)` or, for a result
  * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
  * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.

@@ -32,12 +32,14 @@ class mutex {
    public:
     using grant::grant;
 
+    /// Whether it owns the lock.
     [[nodiscard]] bool owns_lock() const noexcept { return static_cast<bool>(*this); }
 
     /// Unlocks early. @throws std::logic_error if it does not own the lock.
     void unlock() { give_back("sluice: unlock of unlocked mutex"); }
   };
 
+  /// What `lock` returns.
   using lock_operation = detail::grant_operation<guard, detail::mutex_functions>;
 
   /// @throws std::bad_alloc

@@ -50,6 +50,7 @@ class offload_pool {
 
   /// One unit for each thread; whoever has none waits in line.
   [[nodiscard]] semaphore& free_threads() noexcept { return free_; }
+  /// The executor of its threads; what runs there takes no unit.
   [[nodiscard]] asio::thread_pool::executor_type get_executor() noexcept {
     return threads_->get_executor();
   }
@@ -218,6 +219,7 @@ requires detail::offloadable<std::decay_t<F>>
   using T = std::decay_t<typename detail::offloaded<std::decay_t<F>>::type>;
   return detail::offload_here<T, std::decay_t<F>>(std::forward<F>(f));
 }
+/// The same on the threads of `pool`.
 template <class F>
 requires detail::offloadable<std::decay_t<F>>
 [[nodiscard]] auto offload(offload_pool& pool, F&& f) {

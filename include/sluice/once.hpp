@@ -114,8 +114,10 @@ class once {
 template <class F>
 class once_value {
  public:
+  /// The type of the value.
   using value_type = detail::result_of_start_t<F>;
 
+  /// @param f What computes it.
   explicit once_value(F f) : state_(std::make_shared<state>(std::move(f))) {}
   once_value(const once_value&) = delete;
   once_value& operator=(const once_value&) = delete;

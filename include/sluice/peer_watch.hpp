@@ -29,6 +29,7 @@ class peer_watch {
  public:
   /// @param strand Where the socket is used: the goroutine's `this_coro::executor`.
   /// @param parent When it is done, the context is.
+  /// @param socket A stream socket of Asio's.
   /// @param after How long a peer may go on listening when it has ended its stream.
   /// @throws std::bad_alloc
   template <class Executor, class Socket>
@@ -43,6 +44,7 @@ class peer_watch {
   peer_watch& operator=(const peer_watch&) = delete;
   ~peer_watch() { state_->end(); }
 
+  /// The context.
   [[nodiscard]] const context& ctx() const noexcept { return state_->ctx(); }
 
  private:

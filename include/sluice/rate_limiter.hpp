@@ -75,7 +75,10 @@ extern const waiter_functions rate_functions;
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
 class rate_operation : public detail::operation<rate_operation, detail::rate_waiter> {
  public:
+  /// What a completion handler takes.
   using signature = void(error_code);
+
+  /// @cond
   static constexpr const detail::waiter_functions& functions = detail::rate_functions;
 
   /// Used by `rate_limiter::acquire`.
@@ -96,6 +99,7 @@ class rate_operation : public detail::operation<rate_operation, detail::rate_wai
     return {detail::outcome_error(outcome)};
   }
   [[nodiscard]] const detail::target_ptr& handler_target() const noexcept { return state->where(); }
+  /// @endcond
 };
 
 /// Lets things happen at a rate: a token bucket. Go's `golang.org/x/time/rate`.
@@ -115,14 +119,15 @@ class rate_operation : public detail::operation<rate_operation, detail::rate_wai
  */
 class rate_limiter {
  public:
-  /// @param where An executor or an execution context whose timers it uses; without one the running
-  /// goroutine's.
+  /// It uses the timers of the running goroutine's scheduler.
   /// @param interval The time in which one unit comes back.
+  /// @param burst How many units the bucket holds.
   /// @throws std::invalid_argument if `interval` is not positive or `burst` is 0; system_error
-  /// `error::not_in_goroutine` without `where` outside a goroutine
+  /// `error::not_in_goroutine` outside a goroutine
   template <class Rep, class Period>
   explicit rate_limiter(std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
       : rate_limiter(detail::current_place("sluice::rate_limiter").where, interval, burst) {}
+  /// The same with the timers of `where`, an executor or an execution context.
   template <detail::place_to_start Where, class Rep, class Period>
   rate_limiter(Where&& where, std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
       : rate_limiter(detail::place_of(where).where, interval, burst) {}

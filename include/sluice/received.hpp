@@ -37,7 +37,9 @@ class received : public std::optional<T> {
  public:
   /// Nothing.
   constexpr received() noexcept = default;
+  /// Nothing.
   constexpr received(std::nullopt_t) noexcept {}
+  /// What the optional holds.
   constexpr received(base value) noexcept(std::is_nothrow_move_constructible_v<T>)
       : base(std::move(value)) {}
   /// A value made from `args`.
@@ -47,17 +49,27 @@ class received : public std::optional<T> {
 
   using base::operator=;
 
+  /// The value.
   constexpr T& value() & { return *checked(); }
+  /// The value.
   constexpr const T& value() const& { return *checked(); }
+  /// The value.
   constexpr T&& value() && { return std::move(*checked()); }
+  /// The value.
   constexpr const T&& value() const&& { return std::move(*checked()); }
 
+  /// The value.
   constexpr T& operator*() & { return *checked(); }
+  /// The value.
   constexpr const T& operator*() const& { return *checked(); }
+  /// The value.
   constexpr T&& operator*() && { return std::move(*checked()); }
+  /// The value.
   constexpr const T&& operator*() const&& { return std::move(*checked()); }
 
+  /// A member of the value.
   constexpr T* operator->() { return checked(); }
+  /// A member of the value.
   constexpr const T* operator->() const { return checked(); }
 
  private:
@@ -88,23 +100,28 @@ template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator==(const received<T>& a, const received<U>& b) {
   return detail::plain(a) == detail::plain(b);
 }
+/// The same with an optional.
 template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator==(const received<T>& a, const std::optional<U>& b) {
   return detail::plain(a) == b;
 }
 // Written out: a rewritten one would be left for an operator of `std::optional`.
+/// The same with an optional.
 template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator==(const std::optional<T>& a, const received<U>& b) {
   return a == detail::plain(b);
 }
+/// The same negated.
 template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator!=(const received<T>& a, const received<U>& b) {
   return detail::plain(a) != detail::plain(b);
 }
+/// The same negated.
 template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator!=(const received<T>& a, const std::optional<U>& b) {
   return detail::plain(a) != b;
 }
+/// The same negated.
 template <class T, std::equality_comparable_with<T> U>
 [[nodiscard]] constexpr bool operator!=(const std::optional<T>& a, const received<U>& b) {
   return a != detail::plain(b);

@@ -55,7 +55,9 @@ class work_guard {
   template <detail::place_to_start Where>
   explicit work_guard(Where&& where) : work_guard(detail::place_of(where).where) {}
 
+  /// What it is moved from holds none any more.
   work_guard(work_guard&&) noexcept = default;
+  /// Gives up the work that it held.
   work_guard& operator=(work_guard&& other) noexcept {
     if (this == &other) return *this;
     reset();
@@ -84,6 +86,7 @@ class work_guard {
  * context has run out of work or has been stopped; what escapes is given to `escaped`, and the
  * thread goes on.
  *
+ * @param context What is run.
  * @param threads 0 counts as 1.
  * @param escaped Called with what has left a completion handler, or a goroutine that was started
  * without a token, on the thread that ran it; by several threads at the same time perhaps. What it
@@ -115,6 +118,7 @@ class runtime {
   /// as many as the machine has processors.
   /// @throws std::invalid_argument if SLUICE_THREADS is not a positive number.
   explicit runtime(std::size_t threads = 0) : runtime(threads, {}) {}
+  /// @param threads As above.
   /// @param escaped Told of what leaves a completion handler, or a goroutine other than main that
   /// was started without a token, as of `run_threads`: the program goes on. Without one, it leaves
   /// `run`.
@@ -124,7 +128,9 @@ class runtime {
   /// Destroys the goroutines that are left.
   ~runtime();
 
+  /// The context that its threads run.
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
+  /// How many threads run goroutines.
   [[nodiscard]] std::size_t threads() const noexcept { return threads_; }
 
   /// Runs `main` as a goroutine, on this thread and `threads() - 1` others, and returns its result.

@@ -44,6 +44,7 @@ class select_result {
   [[nodiscard]] auto& get() {
     return std::get<I>(values_).value().value;
   }
+  /// The same of a constant result.
   template <std::size_t I>
   [[nodiscard]] const auto& get() const {
     return std::get<I>(values_).value().value;
@@ -78,6 +79,7 @@ class select_result {
     else if constexpr (Case::has_lost)
       std::get<I>(lost_).take_from(c);
   }
+  /// Used by `select`.
   void set_index(std::size_t i) noexcept { index_ = i; }
 
  private:
@@ -99,10 +101,12 @@ template <std::size_t I, class... Cases>
 [[nodiscard]] auto& get(select_result<Cases...>& result) {
   return result.template get<I>();
 }
+/// The same of a constant result.
 template <std::size_t I, class... Cases>
 [[nodiscard]] const auto& get(const select_result<Cases...>& result) {
   return result.template get<I>();
 }
+/// The same of a result that is not kept: the value may be moved out.
 template <std::size_t I, class... Cases>
 [[nodiscard]] auto&& get(select_result<Cases...>&& result) {
   return std::move(result.template get<I>());
@@ -111,9 +115,11 @@ template <std::size_t I, class... Cases>
 /// Says, as the third argument of `on`, that what a losing Asio operation did all the same may be
 /// dropped.
 struct drop_lost_t {
+  /// Takes the completion arguments and does nothing.
   template <class... Args>
   void operator()(Args&&...) const noexcept {}
 };
+/// The object to be given to `on`.
 inline constexpr drop_lost_t drop_lost{};
 
 namespace detail {
@@ -265,16 +271,20 @@ template <detail::select_operand... Cases>
  *
  * @code
  * std::vector<sluice::select_case> cases;
- * for (auto& ch : channels) cases.emplace_back(sluice::on(ch.receive(), [&](std::optional<int> v) {
- * use(v); })); const std::size_t i = co_await sluice::select(cases);
+ * for (auto& ch : channels)
+ *   cases.emplace_back(sluice::on(ch.receive(), [&](std::optional<int> v) { use(v); }));
+ * const std::size_t i = co_await sluice::select(cases);
  * @endcode
  */
 class select_case {
  public:
+  /// @cond
   static constexpr bool has_handler = true;
   static constexpr bool gives_exceptions = true;
   using handler_result = void;
+  /// @endcond
 
+  /// Of what `on` or `otherwise` returns, or of an operation.
   template <class Case>
   requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case> &&
            (detail::case_with_handler<Case> || !detail::loses_more_than_an_error<Case>))
@@ -282,6 +292,7 @@ class select_case {
       : case_(std::make_unique<detail::any_case_of<typename detail::select_argument<Case>::type>>(
             std::in_place, detail::select_case_of(std::forward<Case>(c)))) {}
 
+  /// @cond
   // For select.
   void bind_any(detail::range_select_wait& wait, std::uint32_t index) { case_->bind(wait, index); }
   [[nodiscard]] bool has_coroutine() const noexcept { return case_->has_coroutine(); }
@@ -291,6 +302,7 @@ class select_case {
   [[nodiscard]] bool move_failed() const noexcept { return case_->move_failed(); }
   [[nodiscard]] detail::pinned_target handler_target() const { return case_->handler_target(); }
   void keep() noexcept { case_->keep(); }
+  /// @endcond
 
  private:
   std::unique_ptr<detail::any_case> case_;

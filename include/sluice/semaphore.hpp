@@ -41,6 +41,7 @@ class semaphore {
     void detach() { grant::detach("sluice: detach of a semaphore that was not acquired"); }
   };
 
+  /// What `acquire` returns.
   using acquire_operation = detail::grant_operation<permit, detail::semaphore_functions>;
 
   /// @throws std::bad_alloc
@@ -77,6 +78,7 @@ class semaphore {
       throw std::logic_error("sluice: semaphore released more than was detached from permits");
   }
 
+  /// How many units there are altogether.
   [[nodiscard]] std::size_t capacity() const noexcept { return queue_->capacity(); }
 
  private:

@@ -23,6 +23,7 @@ namespace sluice {
  * @param acceptor An `asio::ip::tcp::acceptor`, a local one, one with an executor of one's own:
  * listening, and used by nobody else until the operation has completed. It is closed when the
  * server stops.
+ * @param options How it goes about it.
  * @param handler Called for every connection, with its socket and, if it takes one, a
  * `server_connection`, or else a `context` (that one's `ctx()`). It gives a `task` or an
  * `asio::awaitable`, and the connection has ended when that has; or nothing, and the connection
@@ -30,7 +31,6 @@ namespace sluice {
  * by several threads at the same time if several run the context. A goroutine is a strand; a
  * connection of callbacks has one of its own then, `asio::make_strand(socket.get_executor())`, for
  * all its handlers.
- * @param refuse Called with the socket of a connection that is one too many; it does not block.
  *
  * When nobody can be accepted, because descriptors or memory have run out, it tries again ten times
  * a second. An exception that leaves `handler` is reported and ends that connection only.
@@ -72,6 +72,8 @@ typename Acceptor::protocol_type::socket::template rebind_executor<
   return detail::serve(acceptor, std::move(options), std::forward<Handler>(handler),
                        detail::no_refusal(), location);
 }
+/// The same, and `refuse` is called with the socket of a connection that is one too many; it does
+/// not block.
 template <class Acceptor, class Handler, class Refuse>
 requires detail::connection_handler < std::decay_t<Handler>,
 typename Acceptor::protocol_type::socket::template rebind_executor<

@@ -38,6 +38,7 @@ class shared_mutex {
    public:
     using grant::grant;
 
+    /// Whether it owns the lock.
     [[nodiscard]] bool owns_lock() const noexcept { return static_cast<bool>(*this); }
 
     /// Unlocks early. @throws std::logic_error if it does not own the lock.
@@ -49,13 +50,16 @@ class shared_mutex {
    public:
     using grant::grant;
 
+    /// Whether it owns the lock.
     [[nodiscard]] bool owns_lock() const noexcept { return static_cast<bool>(*this); }
 
     /// Unlocks early. @throws std::logic_error if it does not own the lock.
     void unlock() { give_back("sluice: unlock of unlocked shared_mutex (shared)"); }
   };
 
+  /// What `lock` returns.
   using lock_operation = detail::grant_operation<guard, detail::shared_mutex_functions>;
+  /// What `lock_shared` returns.
   using lock_shared_operation =
       detail::grant_operation<shared_guard, detail::shared_mutex_functions>;
 

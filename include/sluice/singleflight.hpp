@@ -35,6 +35,7 @@ class singleflight_result {
     if (failure_) std::rethrow_exception(failure_);
     return *value_;
   }
+  /// The value, moved out. @throws What the function threw.
   [[nodiscard]] Value value() && {
     if (failure_) std::rethrow_exception(failure_);
     return *std::move(value_);
@@ -42,6 +43,7 @@ class singleflight_result {
 
   /// Whether several callers were given it.
   [[nodiscard]] bool shared() const noexcept { return shared_; }
+  /// Whether it has a value.
   [[nodiscard]] explicit operator bool() const noexcept { return !failure_; }
 
  private:
@@ -70,6 +72,7 @@ class singleflight_result {
 template <class Key, class Value, class Hash = std::hash<Key>>
 class singleflight {
  public:
+  /// What a call gives.
   using result = singleflight_result<Value>;
 
   singleflight() : calls_(std::make_shared<table>()) {}

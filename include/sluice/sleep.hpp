@@ -36,7 +36,10 @@ template <class Rep, class Period>
  */
 class sleep_operation : public detail::operation<sleep_operation, detail::sleep_waiter> {
  public:
+  /// What a completion handler takes.
   using signature = void(error_code);
+
+  /// @cond
   /// Its timer is that of the handler's context, so a future needs one too.
   static constexpr bool needs_executor = true;
   static constexpr const detail::waiter_functions& functions = detail::sleep_functions;
@@ -67,6 +70,7 @@ class sleep_operation : public detail::operation<sleep_operation, detail::sleep_
                                            : detail::readiness::unknown;
   }
   [[nodiscard]] static bool do_at_once() noexcept { return false; }
+  /// @endcond
 };
 
 /// Waits for at least `d`, counted from when the operation is started.

@@ -360,14 +360,18 @@ struct task_promise<void> final : task_promise_base {
 template <class T>
 class [[nodiscard("co_await it, or start it: go(what())")]] task {
  public:
+  /// Used by the compiler.
   using promise_type = detail::task_promise<T>;
+  /// The type of the result.
   using value_type = T;
   /// What `co_await asio::this_coro::executor` gives, and what the executor of a handler that a
   /// task gives to an Asio operation converts to; the two then compare equal. As in
   /// `asio::awaitable`.
   using executor_type = asio::any_io_executor;
 
+  /// What it is moved from holds no coroutine any more.
   task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  /// Destroys the coroutine that it held.
   task& operator=(task other) noexcept {
     std::swap(frame_, other.frame_);
     return *this;

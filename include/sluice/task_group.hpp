@@ -31,6 +31,7 @@ class task_group_error : public std::runtime_error {
   /// @param errors At least one, in the order in which they came.
   explicit task_group_error(std::vector<std::exception_ptr> errors);
 
+  /// The errors, in the order in which they came.
   [[nodiscard]] const std::vector<std::exception_ptr>& errors() const noexcept { return *errors_; }
 
  private:
@@ -261,6 +262,8 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
  * that takes a `task_group&` and returns a task, whose result this gives. It is kept until the end.
  *
  * @param parent When it is done the goroutines are cancelled.
+ * @param body Does the work; `task_group::go` starts goroutines that do it with it.
+ * @param policy Which errors are thrown.
  *
  * @par Errors
  * The first exception that left the body or one of the goroutines, when all have ended; or, with
@@ -294,6 +297,7 @@ template <detail::group_body Body>
  * @endcode
  *
  * @param where An executor or an execution context, which outlives the group.
+ * @param parent, body, policy As above.
  */
 template <detail::place_to_start Where, detail::group_body Body>
 [[nodiscard]] auto with_task_group(Where&& where, const context& parent, Body&& body,

@@ -181,6 +181,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
  * @param op An operation of this library (an lvalue stays the caller's: a send that timed out keeps
  * its value), an Asio operation given `asio::deferred`, `use_task` or `asio::as_tuple` of these, or
  * what else `asio::is_async_operation` holds for.
+ * @param d How long it may take, counted from when it is started.
  *
  * Awaited: what `op` gives. With a token: `void(error_code[, value])`, or
  * `void(std::exception_ptr[, value])` if that is how `op` completes; the handler runs by default on
@@ -196,8 +197,8 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
  *
  * @code
  * const auto v = co_await sluice::timeout(ch.receive(), 50ms);
- * const std::size_t n = co_await sluice::timeout(socket.async_read_some(buffer, asio::deferred),
- * 5s);
+ * const std::size_t n =
+ *     co_await sluice::timeout(socket.async_read_some(buffer, asio::deferred), 5s);
  * @endcode
  */
 template <detail::case_operand Operation, class Rep, class Period>

@@ -50,6 +50,7 @@ class sending_timer {
     return values_.async_receive(std::forward<Token>(token));
   }
 
+  /// The type of its executor, as Asio's I/O objects have one.
   using executor_type = executor;
   /// Where it was set. @throws system_error `error::no_executor` if that context has ended
   [[nodiscard]] executor_type get_executor() const { return values_.get_executor(); }
@@ -83,11 +84,12 @@ class sending_timer {
  */
 class timer : public detail::sending_timer {
  public:
-  /// Sets it on the running goroutine's scheduler, or on `where`.
+  /// Sets it on the running goroutine's scheduler.
   /** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
   template <class Rep, class Period>
   explicit timer(std::chrono::duration<Rep, Period> d)
       : timer(detail::current_place("sluice::timer").where, detail::saturate(d)) {}
+  /// Sets it on `where`, an executor or an execution context. @throws std::bad_alloc
   template <detail::place_to_start Where, class Rep, class Period>
   timer(Where&& where, std::chrono::duration<Rep, Period> d)
       : timer(detail::place_of(where).where, detail::saturate(d)) {}
@@ -100,6 +102,7 @@ class timer : public detail::sending_timer {
     return state().set(detail::saturate(d), clock::duration::zero());
   }
 
+  /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
   struct rebind_executor {
     using other = detail::rebound<timer, Executor>;
@@ -121,6 +124,7 @@ class ticker : public detail::sending_timer {
   template <class Rep, class Period>
   explicit ticker(std::chrono::duration<Rep, Period> period)
       : ticker(detail::current_place("sluice::ticker").where, detail::saturate(period)) {}
+  /// The same on `where`, an executor or an execution context.
   template <detail::place_to_start Where, class Rep, class Period>
   ticker(Where&& where, std::chrono::duration<Rep, Period> period)
       : ticker(detail::place_of(where).where, detail::saturate(period)) {}
@@ -135,6 +139,7 @@ class ticker : public detail::sending_timer {
     state().set(p, p);
   }
 
+  /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
   struct rebind_executor {
     using other = detail::rebound<ticker, Executor>;
@@ -209,6 +214,7 @@ receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Peri
 
 /// Runs `f` in a goroutine of its own after `d`. Go's `time.AfterFunc`.
 /**
+ * @param d How long from now.
  * @param f A callable without arguments, as for `go`; kept, and called again after a `reset`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */

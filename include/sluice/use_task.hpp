@@ -28,8 +28,10 @@ struct use_task_t {
   /// An executor whose I/O objects use `use_task` where no token is given.
   template <class InnerExecutor>
   struct executor_with_default : InnerExecutor {
+    /// What Asio looks for.
     using default_completion_token_type = use_task_t;
 
+    /// Made from the executor itself.
     template <class OtherExecutor>
     requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
              std::is_convertible_v<OtherExecutor, InnerExecutor>)

@@ -53,7 +53,10 @@ extern const waiter_functions wait_group_functions;
 class wait_group_operation
     : public detail::operation<wait_group_operation, detail::wait_group_waiter> {
  public:
+  /// What a completion handler takes.
   using signature = void(error_code);
+
+  /// @cond
   static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
 
   /// Used by `wait_group::wait`.
@@ -76,6 +79,7 @@ class wait_group_operation
   [[nodiscard]] detail::pinned_target handler_target() const noexcept {
     return detail::pinned_target(detail::lasting_target(where_));
   }
+  /// @endcond
 
  private:
   detail::lasting_target where_;
@@ -98,7 +102,7 @@ class wait_group_operation
  */
 class wait_group {
  public:
-  /** @throws std::bad_alloc */
+  /// @throws std::bad_alloc
   wait_group() : state_(std::make_shared<detail::wait_group_state>()) {}
   wait_group(const wait_group&) = delete;  // Others refer to it: go(f, std::ref(wg)).
   wait_group& operator=(const wait_group&) = delete;
@@ -159,6 +163,7 @@ class wait_group {
                           std::forward<A6>(a6)),
        location);
   }
+  /// The same on an executor or execution context.
   template <detail::place_to_start Where, class F, class A1, class A2 = detail::absent,
             class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
             class A6 = detail::absent>

@@ -86,6 +86,7 @@ class worker_pool {
   /// Starts a pool.
   /**
    * @param where An executor or an execution context, as for `go`.
+   * @param options How many workers, jobs and how much time.
    * @param handler Called with a `Job`, or with a `Job` and the number of the worker, from 1; gives
    * a `Result`, a `task` or an `asio::awaitable` of one.
    *
@@ -110,7 +111,7 @@ class worker_pool {
    * others of the same pool, in a task or an `asio::awaitable` of its own, lends its worker to one
    * of them at a time meanwhile.
    *
-   * @param timeout How long it may run, counted from when a worker begins it.
+   * @param job What is to be done; taken by this call.
    *
    * @par Errors
    * What the handler throws; as a `system_error`: `error::closed` if the pool is stopped,
@@ -126,6 +127,7 @@ class worker_pool {
       detail::parameter<Job> job) {
     return submit(std::move(job), jobs_->job_timeout());
   }
+  /// The same with a limit of its own: how long it may run, counted from when a worker begins it.
   template <class Rep, class Period>
   [[nodiscard("co_await it, or give it a completion token")]] auto submit(
       detail::parameter<Job> job, std::chrono::duration<Rep, Period> timeout) {
