@@ -4,24 +4,9 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")"
-commands=$SLUICE_EXAMPLES_DIR/../compile_commands.json
+. ./compiler_of_tree
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# The command that compiles an example, without its output and its source.
-command=$(sed -n 's/^ *"command": "\(.* -c [^"]*examples\/message\.cpp\)".*/\1/p' "$commands" | head -n 1)
-command=${command//\\\"/\"}
-read -r -a words <<<"$command"
-compiler=()
-for ((i = 0; i < ${#words[@]}; ++i)); do
-  case ${words[i]} in
-    */ccache) ;;
-    -o | -MT | -MF | -c) i=$((i + 1)) ;;
-    -MD | -W* | -fsanitize=*) ;;
-    *) compiler+=("${words[i]}") ;;
-  esac
-done
-compiler+=(-Werror=unused-result)
 
 cat >"$work/prelude.hpp" <<'END'
 #include <sluice.hpp>

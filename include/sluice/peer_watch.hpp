@@ -22,7 +22,7 @@ namespace sluice {
  *
  * @code
  * sluice::peer_watch peer(co_await asio::this_coro::executor, c.ctx(), socket, 500ms);
- * const auto v = co_await sluice::select(work(), peer.ctx().done());
+ * const auto v = co_await sluice::select(answers.receive(), peer.ctx().done());
  * @endcode
  */
 class peer_watch {
