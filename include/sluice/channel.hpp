@@ -53,7 +53,7 @@ class sending {
    * @par Errors
    * `error::closed` if the channel is closed, on entry or while waiting;
    * `asio::error::operation_aborted` if cancelled; what moving the value throws. The value has then
-   * not been sent.
+   * not been sent, and an operation that was kept still holds it: `op.value()`.
    */
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
       parameter<element> value) const& requires(!std::is_void_v<T>) {
