@@ -7,6 +7,7 @@
 #include <sluice/detail/channel/element.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
 #include <sluice/detail/executor/rebound.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/received.hpp>
@@ -35,6 +36,52 @@ template <class T>
 class sender;
 template <class T>
 class receiver;
+
+/// Sending one value: what `send` returns.
+/**
+ * In a task it is awaited, gives nothing, and throws. With a token its signature is
+ * `void(error_code)`. An operation that ended in an error still holds its value.
+ *
+ * @par Cancellation
+ * A cancelled send has not sent its value; one that was taken is a success even if cancelled a
+ * moment later.
+ */
+template <class T>
+class send_operation : public detail::public_operation<detail::send_wait<T>> {
+ public:
+  /// Used by `send`.
+  using detail::public_operation<detail::send_wait<T>>::public_operation;
+
+  /// The type of what is sent; for void one without a value.
+  using element = detail::element_of<T>;
+  /// What is to be sent; after an error, what was not.
+  /** Not to be asked for after a success if moving an element may throw: it has gone as a whole. */
+  [[nodiscard]] element& value() noexcept { return detail::access::wait_of(*this).value(); }
+};
+
+/// Receiving one value: what `receive` returns.
+/**
+ * In a task it is awaited and gives a `received<T>`, a bool for `channel<void>`: empty or false
+ * once the channel is closed and drained. With a token its signature is `void(error_code,
+ * std::optional<T>)` or `void(error_code, bool)`.
+ *
+ * @par Cancellation
+ * A cancelled receive has taken nothing; one that has taken a value completes with it even if
+ * cancelled a moment later.
+ */
+template <class T>
+class receive_operation : public detail::public_operation<detail::receive_wait<T>> {
+ public:
+  /// Used by `receive`.
+  using detail::public_operation<detail::receive_wait<T>>::public_operation;
+
+  /// The type of what is received; for void one without a value.
+  using element = detail::element_of<T>;
+  /// What a receive gives.
+  using value_type = typename detail::what_is_received<T>::type;
+  /// What it gives a token.
+  using argument_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
+};
 
 namespace detail {
 
@@ -170,7 +217,7 @@ class sending {
 
  private:
   [[nodiscard]] const channel_ref& handle() const noexcept {
-    return static_cast<const Handle&>(*this).ref();
+    return access::ref_of(static_cast<const Handle&>(*this));
   }
   void retain() const noexcept {
     if (handle().get()) handle()->retain_state();
@@ -266,7 +313,7 @@ class receiving {
     return r;
   }
   [[nodiscard]] const channel_ref& handle() const noexcept {
-    return static_cast<const Handle&>(*this).ref();
+    return access::ref_of(static_cast<const Handle&>(*this));
   }
 };
 
@@ -292,9 +339,6 @@ class channel_handle {
    * or its context has ended. */
   [[nodiscard]] executor_type get_executor() const;
 
-  /// Used by this library's own functions.
-  [[nodiscard]] const channel_ref& ref() const noexcept { return ref_; }
-
   /// For `std::hash`: the same of all handles of one channel.
   [[nodiscard]] std::size_t hash() const noexcept { return std::hash<const void*>()(ref_.get()); }
 
@@ -302,7 +346,13 @@ class channel_handle {
   channel_handle() noexcept = default;
   explicit channel_handle(channel_ref ref) noexcept : ref_(std::move(ref)) {}
 
+  std::size_t cancel_senders() const noexcept { return ref_.get() ? ref_->cancel_senders() : 0; }
+  std::size_t cancel_receivers() const noexcept {
+    return ref_.get() ? ref_->cancel_receivers() : 0;
+  }
+
  private:
+  friend struct access;
   channel_ref ref_;
 };
 
@@ -357,9 +407,7 @@ class channel : public detail::channel_handle,
    * Thread safe.
    * @return How many it has ended.
    */
-  std::size_t cancel() const noexcept {
-    return ref().get() ? ref()->cancel_senders() + ref()->cancel_receivers() : 0;
-  }
+  std::size_t cancel() const noexcept { return cancel_senders() + cancel_receivers(); }
 
   /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
@@ -368,7 +416,9 @@ class channel : public detail::channel_handle,
   };
 
   /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
-  friend bool operator==(const channel& a, const channel& b) noexcept { return a.ref() == b.ref(); }
+  friend bool operator==(const channel& a, const channel& b) noexcept {
+    return detail::access::ref_of(a) == detail::access::ref_of(b);
+  }
 };
 
 /// The sending end of a channel. Go's `chan<- T`.
@@ -381,10 +431,10 @@ class sender : public detail::channel_handle, public detail::sending<sender<T>, 
   /// A nil channel.
   sender() noexcept = default;
   /// The sending end of `ch`.
-  sender(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
+  sender(const channel<T>& ch) noexcept : channel_handle(detail::access::ref_of(ch)) {}
 
   /// Cancels all waits to send to its channel, through whatever handle; as `channel::cancel`.
-  std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_senders() : 0; }
+  std::size_t cancel() const noexcept { return cancel_senders(); }
 
   /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
@@ -393,7 +443,9 @@ class sender : public detail::channel_handle, public detail::sending<sender<T>, 
   };
 
   /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
-  friend bool operator==(const sender& a, const sender& b) noexcept { return a.ref() == b.ref(); }
+  friend bool operator==(const sender& a, const sender& b) noexcept {
+    return detail::access::ref_of(a) == detail::access::ref_of(b);
+  }
 };
 
 /// The receiving end of a channel. Go's `<-chan T`.
@@ -406,10 +458,10 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
   /// A nil channel.
   receiver() noexcept = default;
   /// The receiving end of `ch`.
-  receiver(const channel<T>& ch) noexcept : channel_handle(ch.ref()) {}
+  receiver(const channel<T>& ch) noexcept : channel_handle(detail::access::ref_of(ch)) {}
 
   /// Cancels all waits to receive from its channel, through whatever handle; as `channel::cancel`.
-  std::size_t cancel() const noexcept { return ref().get() ? ref()->cancel_receivers() : 0; }
+  std::size_t cancel() const noexcept { return cancel_receivers(); }
 
   /// Used by a token's `as_default_on`: the same with an executor of another type.
   template <class Executor>
@@ -419,7 +471,7 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 
   /// Whether both are handles of one channel, or nil; `std::hash` takes them too.
   friend bool operator==(const receiver& a, const receiver& b) noexcept {
-    return a.ref() == b.ref();
+    return detail::access::ref_of(a) == detail::access::ref_of(b);
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/context/context_state.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
@@ -20,7 +21,6 @@
 #include <optional>
 #include <source_location>
 #include <stop_token>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -63,31 +63,23 @@ struct context_waiter : waiter {
 
 extern const waiter_functions context_functions;
 
+/// Waiting for a context to be done.
+class done_wait : public operation<done_wait, context_waiter> {
+ public:
+  static constexpr const waiter_functions& functions = context_functions;
+
+  explicit done_wait(context_ref s) noexcept { state = std::move(s); }
+  done_wait(done_wait&& other) noexcept { state = other.state; }
+};
+
 }  // namespace detail
 
 /// Waiting for a context to be done: what `context::done` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class done_operation : public detail::operation<done_operation, detail::context_waiter> {
+class done_operation : public detail::public_operation<detail::done_wait> {
  public:
-  /// What a completion handler takes.
-  using signature = void(error_code);
-
-  /// @cond
-  static constexpr const detail::waiter_functions& functions = detail::context_functions;
-
   /// Used by `context::done`.
-  explicit done_operation(detail::context_ref s) noexcept { state = std::move(s); }
-  done_operation(done_operation&& other) noexcept { state = other.state; }
-
-  void take() const {
-    if (outcome != detail::waiter::state::done)
-      detail::throw_error(detail::outcome_error(outcome), "sluice: context");
-  }
-  [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(outcome)};
-  }
-  [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
-  /// @endcond
+  using public_operation::public_operation;
 };
 
 /// A key of a context's values: the object is the key, `T` the value's type.
@@ -169,12 +161,10 @@ class context {
   /// Used by the functions that derive contexts.
   context(detail::context_ref s, detail::context_value::pointer v) noexcept
       : state_(std::move(s)), values_(std::move(v)) {}
-  /// Used by the functions that derive contexts.
-  [[nodiscard]] const detail::context_ref& state() const noexcept { return state_; }
-  /// Used by the functions that derive contexts.
-  [[nodiscard]] const detail::context_value::pointer& values() const noexcept { return values_; }
 
  private:
+  friend struct detail::access;
+
   detail::context_ref state_;
   detail::context_value::pointer values_;
 };
@@ -275,12 +265,14 @@ template <class T, class U>
 requires std::constructible_from<T, U>
 [[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
-  return context(parent.state(), new detail::context_value(&key, std::move(held), parent.values()));
+  return context(
+      detail::access::state_of(parent),
+      new detail::context_value(&key, std::move(held), detail::access::values_of(parent)));
 }
 
 /// A context with the parent's values that is not done when the parent is.
 [[nodiscard]] inline context without_cancel(const context& parent) noexcept {
-  return context({}, parent.values());
+  return context({}, detail::access::values_of(parent));
 }
 
 namespace detail {
@@ -289,7 +281,7 @@ namespace detail {
 class context_registration {
  public:
   context_registration(const context& ctx, std::function<void()> f)
-      : state_(ctx.state()), callback_(std::move(f)) {}
+      : state_(detail::access::state_of(ctx)), callback_(std::move(f)) {}
   context_registration(const context_registration&) = delete;
   context_registration& operator=(const context_registration&) = delete;
   ~context_registration() { stop(); }
@@ -336,29 +328,33 @@ class context_after_func {
   std::shared_ptr<detail::context_registration> registration_;
 };
 
-/// Used by the two below.
-template <detail::startable F>
-context_after_func after_func(detail::start_place place, const context& ctx, F&& f) {
-  if (!ctx.state()) return context_after_func(nullptr);
+namespace detail {
+
+template <startable F>
+context_after_func after_func_at(start_place place, const context& ctx, F&& f) {
+  if (!detail::access::state_of(ctx)) return context_after_func(nullptr);
   struct shared {
-    explicit shared(const detail::target_ptr& t) : where(t) {}
-    std::shared_ptr<detail::context_registration> self;
-    detail::lasting_target where;
+    explicit shared(const target_ptr& t) : where(t) {}
+    std::shared_ptr<context_registration> self;
+    lasting_target where;
   };
   auto keep = std::make_shared<shared>(place.where);
   using body = decltype(detail::make_task(std::forward<F>(f)));
   auto start = [counts = place.counts_as_work, keep,
                 what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
     keep->self.reset();
-    if (const detail::pinned_target where{keep->where})
-      detail::start({*where, counts}, std::move(*what), detail::starts_serial<F>,
+    if (const pinned_target where{keep->where})
+      detail::start({*where, counts}, std::move(*what), starts_serial<F>,
                     std::source_location::current());
   };
-  auto registration = std::make_shared<detail::context_registration>(ctx, start);
+  auto registration = std::make_shared<context_registration>(ctx, start);
   keep->self = registration;
   if (!registration->start()) start();
   return context_after_func(std::move(registration));
 }
+
+}  // namespace detail
+
 /// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
 /// `context.AfterFunc`.
 /**
@@ -370,12 +366,13 @@ context_after_func after_func(detail::start_place place, const context& ctx, F&&
  */
 template <detail::startable F>
 context_after_func after_func(const context& ctx, F&& f) {
-  return after_func(detail::current_place("sluice::after_func"), ctx, std::forward<F>(f));
+  return detail::after_func_at(detail::current_place("sluice::after_func"), ctx,
+                               std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::place_to_start Where, detail::startable F>
 context_after_func after_func(Where&& where, const context& ctx, F&& f) {
-  return after_func(detail::place_of(where), ctx, std::forward<F>(f));
+  return detail::after_func_at(detail::place_of(where), ctx, std::forward<F>(f));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
@@ -457,7 +454,8 @@ template <detail::place_to_start Where>
 cancellable_context with_deadline(Where&& where, const context& parent, clock::time_point t,
                                   std::exception_ptr cause) {
   auto result = with_cancel(parent);
-  result.ctx.state()->set_deadline(detail::place_of(where).where, t, std::move(cause));
+  detail::access::state_of(result.ctx)
+      ->set_deadline(detail::place_of(where).where, t, std::move(cause));
   return result;
 }
 

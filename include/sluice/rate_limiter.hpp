@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -10,7 +11,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <tuple>
 #include <utility>
 
 namespace sluice {
@@ -69,37 +69,31 @@ struct rate_waiter : waiter, timer_node {
 
 extern const waiter_functions rate_functions;
 
-}  // namespace detail
-
-/// Waiting for units of a rate limiter: what `rate_limiter::acquire` returns.
-/** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class rate_operation : public detail::operation<rate_operation, detail::rate_waiter> {
+/// Waiting for units of a rate limiter.
+class rate_wait : public operation<rate_wait, rate_waiter> {
  public:
-  /// What a completion handler takes.
-  using signature = void(error_code);
+  static constexpr const waiter_functions& functions = rate_functions;
 
-  /// @cond
-  static constexpr const detail::waiter_functions& functions = detail::rate_functions;
-
-  /// Used by `rate_limiter::acquire`.
-  rate_operation(std::shared_ptr<detail::rate_state> s, std::size_t n) noexcept {
+  rate_wait(std::shared_ptr<rate_state> s, std::size_t n) noexcept {
     state = std::move(s);
     weight = n;
   }
-  rate_operation(rate_operation&& other) noexcept {
+  rate_wait(rate_wait&& other) noexcept {
     state = other.state;
     weight = other.weight;
   }
 
-  void take() const {
-    if (outcome != detail::waiter::state::done)
-      detail::throw_error(detail::outcome_error(outcome), "sluice: rate_limiter");
-  }
-  [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(outcome)};
-  }
-  [[nodiscard]] const detail::target_ptr& handler_target() const noexcept { return state->where(); }
-  /// @endcond
+  [[nodiscard]] const target_ptr& handler_target() const noexcept { return state->where(); }
+};
+
+}  // namespace detail
+
+/// Waiting for units of a rate limiter: what `rate_limiter::acquire` returns.
+/** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
+class rate_operation : public detail::public_operation<detail::rate_wait> {
+ public:
+  /// Used by `rate_limiter::acquire`.
+  using public_operation::public_operation;
 };
 
 /// Lets things happen at a rate: a token bucket. Go's `golang.org/x/time/rate`.

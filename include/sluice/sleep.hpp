@@ -1,12 +1,12 @@
 #pragma once
 
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/sleep_waiter.hpp>
 #include <sluice/error.hpp>
 
 #include <chrono>
 #include <ratio>
-#include <tuple>
 #include <type_traits>
 
 namespace sluice {
@@ -27,6 +27,29 @@ template <class Rep, class Period>
   return std::chrono::ceil<clock::duration>(d);
 }
 
+/// Waiting for an instant.
+class sleep_wait : public operation<sleep_wait, sleep_waiter> {
+ public:
+  /// Its timer is that of the handler's context, so a future needs one too.
+  static constexpr bool needs_executor = true;
+  static constexpr const waiter_functions& functions = sleep_functions;
+
+  explicit sleep_wait(clock::duration d) noexcept {
+    delay = d > clock::duration::zero() ? d : clock::duration::zero();
+  }
+  explicit sleep_wait(clock::time_point t) noexcept { deadline = t; }
+  sleep_wait(sleep_wait&& other) noexcept {
+    delay = other.delay;
+    deadline = other.deadline;
+  }
+
+  // A sleep that has just begun is not over.
+  [[nodiscard]] readiness look() const noexcept {
+    return delay > clock::duration::zero() ? readiness::not_ready : readiness::unknown;
+  }
+  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+};
+
 }  // namespace detail
 
 /// Waiting for an instant: what `sleep_for` and `sleep_until` return.
@@ -34,43 +57,10 @@ template <class Rep, class Period>
  * In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. A
  * handler without an executor of its own runs on the scheduler of the goroutine that starts it.
  */
-class sleep_operation : public detail::operation<sleep_operation, detail::sleep_waiter> {
+class sleep_operation : public detail::public_operation<detail::sleep_wait> {
  public:
-  /// What a completion handler takes.
-  using signature = void(error_code);
-
-  /// @cond
-  /// Its timer is that of the handler's context, so a future needs one too.
-  static constexpr bool needs_executor = true;
-  static constexpr const detail::waiter_functions& functions = detail::sleep_functions;
-
-  /// Used by `sleep_for`.
-  explicit sleep_operation(clock::duration d) noexcept {
-    delay = d > clock::duration::zero() ? d : clock::duration::zero();
-  }
-  /// Used by `sleep_until`.
-  explicit sleep_operation(clock::time_point t) noexcept { deadline = t; }
-  sleep_operation(sleep_operation&& other) noexcept {
-    delay = other.delay;
-    deadline = other.deadline;
-  }
-
-  void take() const {
-    if (outcome != detail::waiter::state::done)
-      detail::throw_error(detail::outcome_error(outcome), "sluice: sleep");
-  }
-  [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(outcome)};
-  }
-  [[nodiscard]] static detail::pinned_target handler_target() noexcept { return {}; }
-
-  // For select: a sleep that has just begun is not over.
-  [[nodiscard]] detail::readiness look() const noexcept {
-    return delay > clock::duration::zero() ? detail::readiness::not_ready
-                                           : detail::readiness::unknown;
-  }
-  [[nodiscard]] static bool do_at_once() noexcept { return false; }
-  /// @endcond
+  /// Used by `sleep_for` and `sleep_until`.
+  using public_operation::public_operation;
 };
 
 /// Waits for at least `d`, counted from when the operation is started.

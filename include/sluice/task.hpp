@@ -3,6 +3,7 @@
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/use_task.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -193,11 +194,11 @@ struct task_promise_base : promise_base {
   }
 
   template <class Operation>
-  requires awaitable_as_it_is<Operation> operation_awaiter<std::remove_reference_t<Operation>>
-  await_transform(Operation&& op, std::source_location where = std::source_location::current())
+  requires awaitable_as_it_is<Operation> operation_awaiter<wait_of_t<Operation>> await_transform(
+      Operation&& op, std::source_location where = std::source_location::current())
   noexcept {
     g->location = where;
-    return operation_awaiter<std::remove_reference_t<Operation>>(op, *g);
+    return operation_awaiter<wait_of_t<Operation>>(access::wait_of(op), *g);
   }
 
   template <class U>

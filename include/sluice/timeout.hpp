@@ -31,7 +31,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
 
   timeout_operation(Case&& c, clock::duration d)
       : case_(std::move(c)),
-        sleep_(sleep_operation(d)),
+        sleep_(sleep_wait(d)),
         wait_(select_wait::order::written, false, true) {}
   timeout_operation(timeout_operation&& other)
       : case_(std::move(other.case_)),
@@ -162,7 +162,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
 
   bool taken_at_once_ = false;
   Case case_;
-  own_case<sleep_operation> sleep_;
+  own_case<sleep_wait> sleep_;
   std::array<select_entry, own_count> own_;
   std::array<std::uint32_t, own_count> candidates_;
   std::array<foreign_case*, 2 - own_count> foreign_;

@@ -3,6 +3,7 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -12,7 +13,6 @@
 #include <memory>
 #include <source_location>
 #include <stdexcept>
-#include <tuple>
 #include <utility>
 
 namespace sluice {
@@ -46,43 +46,36 @@ struct wait_group_waiter : waiter {
 
 extern const waiter_functions wait_group_functions;
 
+/// Waiting for a group's counter to be zero.
+class wait_group_wait : public operation<wait_group_wait, wait_group_waiter> {
+ public:
+  static constexpr const waiter_functions& functions = wait_group_functions;
+
+  /// @param where For handlers that have no executor of their own.
+  explicit wait_group_wait(std::shared_ptr<wait_group_state> g, lasting_target where = {}) noexcept
+      : where_(std::move(where)) {
+    group = std::move(g);
+  }
+  wait_group_wait(wait_group_wait&& other) noexcept : where_(std::move(other.where_)) {
+    group = other.group;
+  }
+
+  [[nodiscard]] pinned_target handler_target() const noexcept {
+    return pinned_target(lasting_target(where_));
+  }
+
+ private:
+  lasting_target where_;
+};
+
 }  // namespace detail
 
 /// Waiting for a group's counter to be zero: what `wait_group::wait` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
-class wait_group_operation
-    : public detail::operation<wait_group_operation, detail::wait_group_waiter> {
+class wait_group_operation : public detail::public_operation<detail::wait_group_wait> {
  public:
-  /// What a completion handler takes.
-  using signature = void(error_code);
-
-  /// @cond
-  static constexpr const detail::waiter_functions& functions = detail::wait_group_functions;
-
   /// Used by `wait_group::wait`.
-  explicit wait_group_operation(std::shared_ptr<detail::wait_group_state> g,
-                                detail::lasting_target where = {}) noexcept
-      : where_(std::move(where)) {
-    group = std::move(g);
-  }
-  wait_group_operation(wait_group_operation&& other) noexcept : where_(std::move(other.where_)) {
-    group = other.group;
-  }
-
-  void take() const {
-    if (outcome != detail::waiter::state::done)
-      detail::throw_error(detail::outcome_error(outcome), "sluice: wait_group");
-  }
-  [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(outcome)};
-  }
-  [[nodiscard]] detail::pinned_target handler_target() const noexcept {
-    return detail::pinned_target(detail::lasting_target(where_));
-  }
-  /// @endcond
-
- private:
-  detail::lasting_target where_;
+  using public_operation::public_operation;
 };
 
 /// Waits for a number of goroutines to finish. Go's `sync.WaitGroup`.
@@ -122,12 +115,6 @@ class wait_group {
   [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait() noexcept {
     return wait_group_operation(state_);
   }
-  /// The same with an executor for handlers that have none. Used by this library's own functions.
-  [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait(
-      detail::lasting_target where) noexcept {
-    return wait_group_operation(state_, std::move(where));
-  }
-
   /// The counter now. Thread safe, but it may have changed when this returns.
   [[nodiscard]] std::ptrdiff_t count() const noexcept { return state_->count(); }
 
@@ -178,6 +165,8 @@ class wait_group {
   }
 
  private:
+  friend struct detail::access;
+
   /// Calls `done` when the goroutine's frame is destroyed.
   class member {
    public:

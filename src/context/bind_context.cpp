@@ -14,7 +14,7 @@ context_binding::context_binding(const context& ctx, asio::any_io_executor where
       link_(scheduler::of(asio::query(where_, asio::execution::context)).link()) {}
 
 void context_binding::prepare() {
-  if (!ctx_.state()) return;
+  if (!access::state_of(ctx_)) return;
   registration_ = std::make_unique<context_registration>(ctx_, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->request();
   });

@@ -30,9 +30,9 @@ const waiter_functions context_functions{
 };
 
 void bind_to_context(goroutine& g, const context& ctx) {
-  if (!ctx.state()) return;
+  if (!detail::access::state_of(ctx)) return;
   const auto cancel = g.become_cancellable();
-  const auto request = [cancel, state = ctx.state()] {
+  const auto request = [cancel, state = detail::access::state_of(ctx)] {
     cancel->context_done(state->err() == error::deadline_exceeded ? waiter::state::timed_out
                                                                   : waiter::state::aborted);
   };
@@ -46,47 +46,51 @@ void bind_to_context(goroutine& g, const context& ctx) {
 }  // namespace detail
 
 cancellable_context with_cancel(const context& parent) {
-  const auto state = detail::context_ref::adopt(detail::context_state::make(parent.state().get()));
-  return {context(state, parent.values()), cancel_function(state)};
+  const auto state = detail::context_ref::adopt(
+      detail::context_state::make(detail::access::state_of(parent).get()));
+  return {context(state, detail::access::values_of(parent)), cancel_function(state)};
 }
 
 cancellable_context with_deadline(const context& parent, clock::time_point t,
                                   std::exception_ptr cause) {
   const auto place = detail::current_place("sluice::with_deadline");
   auto result = with_cancel(parent);
-  result.ctx.state()->set_deadline(place.where, t, std::move(cause));
+  detail::access::state_of(result.ctx)->set_deadline(place.where, t, std::move(cause));
   return result;
 }
 
 cancellable_context merge(const std::vector<context>& parents) {
   auto result = with_cancel(parents.empty() ? context::background() : parents.front());
   for (std::size_t i = 1; i < parents.size(); ++i)
-    if (const auto& other = parents[i].state()) result.ctx.state()->join(*other.get());
+    if (const auto& other = detail::access::state_of(parents[i]))
+      detail::access::state_of(result.ctx)->join(*other.get());
   return result;
 }
 
 cancellable_context with_slot(const context& parent, asio::cancellation_slot slot) {
   auto result = with_cancel(parent);
   if (slot.is_connected())
-    slot.assign([link = result.ctx.state()->link()](asio::cancellation_type type) {
-      if (type != asio::cancellation_type::none)
-        link->cancel(asio::error::operation_aborted, nullptr);
-    });
+    slot.assign(
+        [link = detail::access::state_of(result.ctx)->link()](asio::cancellation_type type) {
+          if (type != asio::cancellation_type::none)
+            link->cancel(asio::error::operation_aborted, nullptr);
+        });
   return result;
 }
 
 cancellable_context with_stop_token(const context& parent, std::stop_token token) {
   auto result = with_cancel(parent);
-  const auto cancel = [link = result.ctx.state()->link()] {
+  const auto cancel = [link = detail::access::state_of(result.ctx)->link()] {
     link->cancel(asio::error::operation_aborted, nullptr);
   };
-  result.ctx.state()->keep(
-      std::make_shared<std::stop_callback<decltype(cancel)>>(std::move(token), cancel));
+  detail::access::state_of(result.ctx)
+      ->keep(std::make_shared<std::stop_callback<decltype(cancel)>>(std::move(token), cancel));
   return result;
 }
 
 std::stop_token stop_token_of(const context& ctx) {
-  return ctx.state() ? ctx.state()->stop_token() : std::stop_source().get_token();
+  return detail::access::state_of(ctx) ? detail::access::state_of(ctx)->stop_token()
+                                       : std::stop_source().get_token();
 }
 
 }  // namespace sluice

@@ -315,8 +315,9 @@ void job_queue::start_goroutine(const std::shared_ptr<job>& j) {
     j->timeout_ = std::move(timeout);
     cancelled = j->told_ || j->cancel_requested_;
   }
-  if (limited) ctx.state()->set_deadline(*where, add_saturated(clock::now(), j->limit_), nullptr);
-  if (cancelled) ctx.state()->cancel(asio::error::operation_aborted, nullptr);
+  if (limited)
+    access::state_of(ctx)->set_deadline(*where, add_saturated(clock::now(), j->limit_), nullptr);
+  if (cancelled) access::state_of(ctx)->cancel(asio::error::operation_aborted, nullptr);
   j->begun_ = true;
   g.start();
 }
@@ -398,8 +399,8 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
   }
   if (tell_it) tell(*j, failures::all().cancelled);
   if (!never_begun.empty()) accepted_.done();
-  if (!running.state()) return;
-  running.state()->cancel(asio::error::operation_aborted, nullptr);
+  if (!access::state_of(running)) return;
+  access::state_of(running)->cancel(asio::error::operation_aborted, nullptr);
   replace_if_slow(j);
 }
 
@@ -482,7 +483,8 @@ void job_queue::cancel() noexcept {
       const std::lock_guard guard(mutex_);
       if (j->tree_) running = j->tree_->ctx;
     }
-    if (running.state()) running.state()->cancel(asio::error::operation_aborted, nullptr);
+    if (access::state_of(running))
+      access::state_of(running)->cancel(asio::error::operation_aborted, nullptr);
   }
   for (; left != 0; --left) accepted_.done();
 }
@@ -507,7 +509,7 @@ wait_group_operation job_queue::stop() {
     throw system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
                        "sluice::worker_pool: stop by one of its own jobs");
   stopped_ = true;
-  return accepted_.wait(where_);
+  return wait_group_operation(access::state_of(accepted_), where_);
 }
 
 }  // namespace sluice::detail

@@ -222,8 +222,4 @@ void grant::detach(const char* otherwise) {
   std::exchange(queue_, nullptr)->detach(weight_);
 }
 
-void throw_not_granted(waiter::state outcome, const waiter_functions& f) {
-  throw system_error(outcome_error(outcome), std::string("sluice: ") + text_of(f.reason));
-}
-
 }  // namespace sluice::detail

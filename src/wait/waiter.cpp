@@ -7,6 +7,7 @@
 #include <boost/asio/error.hpp>
 
 #include <mutex>
+#include <string>
 
 namespace sluice::detail {
 
@@ -26,6 +27,10 @@ error_code outcome_error(waiter::state outcome) noexcept {
       break;
   }
   return {};
+}
+
+void throw_wait_error(waiter::state outcome, wait_reason reason) {
+  throw system_error(outcome_error(outcome), std::string("sluice: ") + text_of(reason));
 }
 
 // Registered under the lock of its place: whoever takes it from there finds it registered.

@@ -17,11 +17,9 @@
 #include <type_traits>
 #include <utility>
 
-// What `send` and `receive` return.
+// What sending and receiving are to the library.
 
-namespace sluice {
-
-namespace detail {
+namespace sluice::detail {
 
 template <class T>
 using receiving_waiter =
@@ -66,11 +64,9 @@ class channel_operation : public operation<Derived, Waiter> {
 
   [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-  void throw_unless_done(const char* where) {
-    if (this->outcome == waiter::state::done) return;
+  void rethrow_failure() {
     if constexpr (std::is_base_of_v<failing_channel_waiter, Waiter>)
       if (this->outcome == waiter::state::failed) std::rethrow_exception(this->failure);
-    detail::throw_error(detail::outcome_error(this->outcome), where);
   }
 
  private:
@@ -80,55 +76,42 @@ class channel_operation : public operation<Derived, Waiter> {
   }
 };
 
-}  // namespace detail
-
-/// Sending one value: what `send` returns.
-/**
- * In a task it is awaited, gives nothing, and throws. With a token its signature is
- * `void(error_code)`. An operation that ended in an error still holds its value.
- *
- * @par Cancellation
- * A cancelled send has not sent its value; one that was taken is a success even if cancelled a
- * moment later.
- */
+/// Sending one value.
 template <class T>
-class send_operation : public detail::channel_operation<send_operation<T>, detail::channel_waiter> {
-  using base = detail::channel_operation<send_operation<T>, detail::channel_waiter>;
+class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
+  using base = channel_operation<send_wait<T>, channel_waiter>;
 
  public:
-  using element = detail::element_of<T>;
+  using element = element_of<T>;
   using signature = void(error_code);
-  static constexpr const detail::waiter_functions& functions = detail::send_functions;
+  static constexpr const waiter_functions& functions = send_functions;
 
-  /// Used by the channel's own functions.
   template <class... Args>
-  send_operation(detail::channel_core* c, bool owns, std::in_place_t, Args&&... args)
+  send_wait(channel_core* c, bool owns, std::in_place_t, Args&&... args)
       : base(c, owns), value_(carry(std::forward<Args>(args)...)) {}
 
-  send_operation(send_operation&& other) noexcept
-      : base(std::move(other)), value_(std::move(other.value_)) {}
+  send_wait(send_wait&& other) noexcept : base(std::move(other)), value_(std::move(other.value_)) {}
 
   // Before the value goes: a receiver may be about to take it.
-  ~send_operation() { this->forget(); }
+  ~send_wait() { this->forget(); }
 
   /// What is to be sent; after an error, what was not.
   /** Not to be asked for after a success if moving an element may throw: it has gone as a whole. */
   [[nodiscard]] element& value() noexcept {
     if constexpr (in_box)
-      return detail::unboxed<element>(value_);
+      return unboxed<element>(value_);
     else
       return value_;
   }
 
-  bool start(detail::goroutine& g) {
+  bool start(goroutine& g) {
     prepare();
-    return this->core ? this->core->send_for(g, *this) : detail::await_waiter(g, *this, functions);
+    return this->core ? this->core->send_for(g, *this) : await_waiter(g, *this, functions);
   }
-  void take() { this->throw_unless_done("sluice: send"); }
 
   // For select.
-  [[nodiscard]] detail::readiness look() const noexcept {
-    return this->core ? this->core->look_to_send(copies_bytes) : detail::readiness::not_ready;
+  [[nodiscard]] readiness look() const noexcept {
+    return this->core ? this->core->look_to_send(copies_bytes) : readiness::not_ready;
   }
   [[nodiscard]] bool looks_plain() const noexcept {
     return copies_bytes && this->core->has_plain_room();
@@ -138,7 +121,7 @@ class send_operation : public detail::channel_operation<send_operation<T>, detai
       return false;
     else if (!this->core->put_into_buffer(value_))
       return false;
-    this->outcome = detail::waiter::state::done;
+    this->outcome = waiter::state::done;
     return true;
   }
 
@@ -149,69 +132,60 @@ class send_operation : public detail::channel_operation<send_operation<T>, detai
     this->slot = std::addressof(value_);
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
-    return {detail::outcome_error(this->outcome)};
+    return {outcome_error(this->outcome)};
   }
 
  private:
-  static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
-  static constexpr bool in_box = detail::travels_in_box<element>;
+  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
+  static constexpr bool in_box = travels_in_box<element>;
 
   template <class... Args>
-  [[nodiscard]] static detail::carried<element> carry(Args&&... args) {
+  [[nodiscard]] static carried<element> carry(Args&&... args) {
     if constexpr (in_box)
-      return detail::make_box<element>(std::forward<Args>(args)...);
+      return make_box<element>(std::forward<Args>(args)...);
     else
       return element(std::forward<Args>(args)...);
   }
 
-  detail::carried<element> value_;
+  carried<element> value_;
 };
 
-/// Receiving one value: what `receive` returns.
-/**
- * In a task it is awaited and gives a `received<T>`, a bool for `channel<void>`: empty or false
- * once the channel is closed and drained. With a token its signature is `void(error_code,
- * std::optional<T>)` or `void(error_code, bool)`.
- *
- * @par Cancellation
- * A cancelled receive has taken nothing; one that has taken a value completes with it even if
- * cancelled a moment later.
- */
+/// Receiving one value.
 template <class T>
-class receive_operation
-    : public detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>> {
-  using base = detail::channel_operation<receive_operation<T>, detail::receiving_waiter<T>>;
+class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<T>> {
+  using base = channel_operation<receive_wait<T>, receiving_waiter<T>>;
 
  public:
-  using element = detail::element_of<T>;
+  using element = element_of<T>;
   /// What a receive gives.
-  using value_type = typename detail::what_is_received<T>::type;
+  using value_type = typename what_is_received<T>::type;
   /// What it gives a token.
   using argument_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
   using signature = void(error_code, argument_type);
-  static constexpr const detail::waiter_functions& functions = detail::receive_functions;
+  static constexpr const waiter_functions& functions = receive_functions;
 
-  /// Used by the channel's own functions.
-  receive_operation(detail::channel_core* c, bool owns) noexcept : base(c, owns) {}
-  receive_operation(receive_operation&& other) noexcept : base(std::move(other)) {}
-  ~receive_operation() {
+  receive_wait(channel_core* c, bool owns) noexcept : base(c, owns) {}
+  receive_wait(receive_wait&& other) noexcept : base(std::move(other)) {}
+  ~receive_wait() {
     this->forget();
-    if (this->outcome == detail::waiter::state::done) landing_.destroy();
+    if (this->outcome == waiter::state::done) landing_.destroy();
   }
 
-  bool start(detail::goroutine& g) {
+  bool start(goroutine& g) {
     prepare();
-    return this->core ? this->core->receive_for(g, *this)
-                      : detail::await_waiter(g, *this, functions);
+    return this->core ? this->core->receive_for(g, *this) : await_waiter(g, *this, functions);
   }
   value_type take() {
-    if (this->outcome != detail::waiter::state::closed) this->throw_unless_done("sluice: receive");
+    if (this->outcome != waiter::state::done && this->outcome != waiter::state::closed) {
+      this->rethrow_failure();
+      this->throw_unless_done();
+    }
     return take_value();
   }
 
   // For select.
-  [[nodiscard]] detail::readiness look() const noexcept {
-    return this->core ? this->core->look_to_receive(copies_bytes) : detail::readiness::not_ready;
+  [[nodiscard]] readiness look() const noexcept {
+    return this->core ? this->core->look_to_receive(copies_bytes) : readiness::not_ready;
   }
   [[nodiscard]] bool looks_plain() const noexcept {
     return copies_bytes && this->core->has_plain_value();
@@ -221,7 +195,7 @@ class receive_operation
       return false;
     else if (!this->core->template take_from_buffer<element>(landing_.slot()))
       return false;
-    this->outcome = detail::waiter::state::done;
+    this->outcome = waiter::state::done;
     return true;
   }
 
@@ -231,31 +205,29 @@ class receive_operation
     this->slot = landing_.slot();
   }
   /// Whether a value was there that could not be moved.
-  [[nodiscard]] bool move_failed() const noexcept {
-    return this->outcome == detail::waiter::state::failed;
-  }
+  [[nodiscard]] bool move_failed() const noexcept { return this->outcome == waiter::state::failed; }
   [[nodiscard]] std::tuple<error_code, argument_type> take_arguments() {
     std::tuple<error_code, argument_type> all{};
-    if (this->outcome == detail::waiter::state::done)
+    if (this->outcome == waiter::state::done)
       take_into(all);
-    else if (this->outcome != detail::waiter::state::closed)
-      std::get<0>(all) = detail::outcome_error(this->outcome);
+    else if (this->outcome != waiter::state::closed)
+      std::get<0>(all) = outcome_error(this->outcome);
     return all;
   }
 
  private:
-  static constexpr bool copies_bytes = detail::is_copied_as_bytes<element>;
-  static constexpr bool in_box = detail::travels_in_box<element>;
+  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
+  static constexpr bool in_box = travels_in_box<element>;
 
   value_type take_value() {
-    if (this->outcome != detail::waiter::state::done) return value_type();
-    this->outcome = detail::waiter::state::idle;
+    if (this->outcome != waiter::state::done) return value_type();
+    this->outcome = waiter::state::idle;
     if constexpr (std::is_void_v<T>) {
       return true;
     } else if constexpr (in_box) {
-      detail::boxed_ptr b = landing_.take();
+      boxed_ptr b = landing_.take();
       try {
-        return value_type(std::in_place, std::move(detail::unboxed<element>(b)));
+        return value_type(std::in_place, std::move(unboxed<element>(b)));
       } catch (...) {
         give_back(std::move(b));
         throw;
@@ -266,11 +238,11 @@ class receive_operation
   }
 
   void take_into(std::tuple<error_code, argument_type>& all) noexcept {
-    this->outcome = detail::waiter::state::idle;
+    this->outcome = waiter::state::idle;
     if constexpr (in_box) {
-      detail::boxed_ptr b = landing_.take();
+      boxed_ptr b = landing_.take();
       try {
-        std::get<1>(all).emplace(std::move(detail::unboxed<element>(b)));
+        std::get<1>(all).emplace(std::move(unboxed<element>(b)));
       } catch (...) {
         give_back(std::move(b));
         std::get<0>(all) = error::move_failed;
@@ -280,13 +252,13 @@ class receive_operation
     }
   }
 
-  void give_back(detail::boxed_ptr b) noexcept {
+  void give_back(boxed_ptr b) noexcept {
     this->core->give_back(std::move(b));
     this->failure = std::current_exception();
-    this->outcome = detail::waiter::state::failed;
+    this->outcome = waiter::state::failed;
   }
 
-  detail::landing<detail::carried<element>> landing_;
+  landing<carried<element>> landing_;
 };
 
-}  // namespace sluice
+}  // namespace sluice::detail

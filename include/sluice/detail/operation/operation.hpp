@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -95,13 +96,15 @@ auto initiate(Operation& op, Token&& token, Start start) {
 
 /// What every operation of this library has in common: its waiter, and how a task awaits it.
 /**
- * `Derived` has `functions`, `take()` which gives the result or throws, and for token calls
- * `signature`, `take_arguments()` and `handler_target()`. `prepare()` is called before every wait.
+ * `Derived` has `functions`, and what it does otherwise than an operation that gives nothing:
+ * `take()` which gives the result or throws, and for token calls `signature`, `take_arguments()`
+ * and `handler_target()`. `prepare()` is called before every wait.
  */
 template <class Derived, class Waiter = waiter>
 class operation : public Waiter {
  public:
   using sluice_operation = void;
+  using signature = void(error_code);
 
   operation() noexcept = default;
   operation(operation&&) noexcept {}
@@ -112,6 +115,12 @@ class operation : public Waiter {
   void prepare() noexcept {}
   /// Called when it is started with a token, or is to be later: from then on it owns what it needs.
   void keep() noexcept {}
+
+  void take() const { throw_unless_done(); }
+  [[nodiscard]] std::tuple<error_code> take_arguments() const {
+    return {outcome_error(this->outcome)};
+  }
+  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
@@ -168,6 +177,11 @@ class operation : public Waiter {
   }
 
  protected:
+  void throw_unless_done() const {
+    if (this->outcome != waiter::state::done)
+      throw_wait_error(this->outcome, Derived::functions.reason);
+  }
+
   /// Waits for a goroutine. Hidden by operations with a shorter way.
   bool start(goroutine& g) { return await_waiter(g, *this, Derived::functions); }
 

@@ -28,7 +28,7 @@ template <class Argument>
   if constexpr (case_with_handler<Argument>)
     return std::move(argument);
   else if constexpr (sluice_operation<Argument>)
-    return std::forward<Argument>(argument);  // the case is made of it where it stays
+    return detail::forward_wait<Argument>(argument);  // the case is made of it where it stays
   else
     return detail::make_case(std::forward<Argument>(argument));
 }

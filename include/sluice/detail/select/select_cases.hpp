@@ -2,6 +2,7 @@
 
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/several_signatures.hpp>
@@ -345,8 +346,8 @@ struct case_for {
       sluice_operation<Argument>,
       "a case of select is an operation of sluice, or an Asio operation given asio::deferred "
       "or sluice::use_task");
-  using type = own_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
-                                           std::remove_cvref_t<Argument>>>;
+  using type = own_case<std::conditional_t<std::is_lvalue_reference_v<Argument>,
+                                           wait_of_t<Argument>&, wait_of_t<Argument>>>;
 };
 template <class Argument>
 requires is_asio_operation<std::remove_cvref_t<Argument>>
@@ -372,7 +373,7 @@ template <class Argument>
   else if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
     return type(std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task));
   else
-    return type(std::forward<Argument>(argument));
+    return type(detail::forward_wait<Argument>(argument));
 }
 
 /// What may not be written inside a `co_await` expression under g++ 12, which copies it bitwise.

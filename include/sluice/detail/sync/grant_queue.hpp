@@ -3,6 +3,7 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -165,35 +166,27 @@ class grant {
   std::size_t weight_ = 0;
 };
 
-[[noreturn]] void throw_not_granted(waiter::state outcome, const waiter_functions& f);
-
-/// Waiting for a grant: what `mutex::lock`, `shared_mutex::lock_shared`, `semaphore::acquire`
-/// return.
-/**
- * In a task it is awaited and gives a `Grant`; with a token its signature is `void(error_code,
- * Grant)`. Do not keep it longer than what it was made from.
- */
+/// Waiting for a grant. It is not kept longer than what it was made from.
 template <class Grant, const waiter_functions& Functions>
-class grant_operation : public operation<grant_operation<Grant, Functions>, grant_waiter> {
+class grant_wait : public operation<grant_wait<Grant, Functions>, grant_waiter> {
  public:
   using signature = void(error_code, Grant);
   static constexpr const waiter_functions& functions = Functions;
 
-  grant_operation(grant_queue& q, std::size_t n) noexcept
-      : grant_operation(n <= q.capacity() ? &q : nullptr, n) {}
-  grant_operation(grant_operation&& other) noexcept : grant_operation(other.queue, other.weight) {}
+  grant_wait(grant_queue& q, std::size_t n) noexcept
+      : grant_wait(n <= q.capacity() ? &q : nullptr, n) {}
+  grant_wait(grant_wait&& other) noexcept : grant_wait(other.queue, other.weight) {}
 
   Grant take() {
-    if (this->outcome != waiter::state::done) throw_not_granted(this->outcome, Functions);
+    this->throw_unless_done();
     return take_grant();
   }
   [[nodiscard]] std::tuple<error_code, Grant> take_arguments() {
     return {outcome_error(this->outcome), take_grant()};
   }
-  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
 
  private:
-  grant_operation(grant_queue* q, std::size_t n) noexcept {
+  grant_wait(grant_queue* q, std::size_t n) noexcept {
     this->queue = q;
     this->weight = n;
   }
@@ -203,6 +196,18 @@ class grant_operation : public operation<grant_operation<Grant, Functions>, gran
     this->tied = grant_waiter::tie::none;
     return Grant(*this->queue, this->weight);
   }
+};
+
+/// Waiting for a grant: what `mutex::lock`, `shared_mutex::lock_shared`, `semaphore::acquire`
+/// return.
+/**
+ * In a task it is awaited and gives a `Grant`; with a token its signature is `void(error_code,
+ * Grant)`. Do not keep it longer than what it was made from.
+ */
+template <class Grant, const waiter_functions& Functions>
+class grant_operation : public public_operation<grant_wait<Grant, Functions>> {
+ public:
+  using public_operation<grant_wait<Grant, Functions>>::public_operation;
 };
 
 }  // namespace sluice::detail

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 #include <coroutine>
@@ -18,12 +19,14 @@ class uncancelled {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    operation_.prepare();
-    return await_waiter_to_its_end(*h.promise().g, operation_, Operation::functions);
+    auto& wait = access::wait_of(operation_);
+    wait.prepare();
+    return await_waiter_to_its_end(*h.promise().g, wait, wait.functions);
   }
   decltype(auto) await_resume() {
-    operation_.who = nullptr;
-    return operation_.take();
+    auto& wait = access::wait_of(operation_);
+    wait.who = nullptr;
+    return wait.take();
   }
 
  private:

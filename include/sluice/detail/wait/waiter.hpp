@@ -111,6 +111,8 @@ struct waiter : waiter_link {
 
 /// The error of a wait that has ended; none if it is done.
 [[nodiscard]] error_code outcome_error(waiter::state outcome) noexcept;
+/// Throws that error, with the name of what was waited for.
+[[noreturn]] void throw_wait_error(waiter::state outcome, wait_reason reason);
 
 /// A first-in, first-out list of waiters with removal from the middle in constant time.
 class waiter_list {
