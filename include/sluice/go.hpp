@@ -60,7 +60,8 @@ template <detail::place_to_start Where>
  * gave its waits: that error or `operation_aborted`, once it is done.
  *
  * @par Outstanding work
- * The goroutine is work of its context until it ends.
+ * The goroutine is work of its context until it ends; of a `runtime`'s, which finds deadlocks, only
+ * while it can run by itself (see `untracked`).
  *
  * @par Shutdown
  * A context that is destroyed destroys its goroutines, youngest first.

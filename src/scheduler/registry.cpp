@@ -159,22 +159,35 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   goroutines_.push_front(main);
 }
 
+// Those that wait for the same at the same place are one line; where they were started it says if
+// that is one place for all of them.
 std::string scheduler::describe_goroutines() {
-  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::size_t> kinds;
+  struct alike {
+    std::size_t count = 0;
+    std::string start;
+    bool started_in_one_place = true;
+  };
+  std::map<std::tuple<std::string, std::string, std::string>, alike> kinds;
   {
     const std::lock_guard guard(registry_lock_);
     for (const registered* r = goroutines_.front(); r; r = registered_list::after(*r)) {
       const auto* const g = static_cast<const scheduled_goroutine*>(r);
-      ++kinds[{text_of(g->waiting_on), text_of(g->location), text_of(g->started_at),
-               g->has_name ? names_[g] : std::string()}];
+      alike& group = kinds[{text_of(g->waiting_on), text_of(g->location),
+                            g->has_name ? names_[g] : std::string()}];
+      std::string start = text_of(g->started_at);
+      if (group.count++ == 0)
+        group.start = std::move(start);
+      else if (start != group.start)
+        group.started_in_one_place = false;
     }
   }
   std::string text;
-  for (const auto& [wait, count] : kinds) {
-    const auto& [what, place, start, name] = wait;
-    text += "\n  " + std::to_string(count) + (count == 1 ? " goroutine" : " goroutines") +
-            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + place +
-            (start == place ? "" : ", started at " + start);
+  for (const auto& [wait, group] : kinds) {
+    const auto& [what, place, name] = wait;
+    text += "\n  " + std::to_string(group.count) +
+            (group.count == 1 ? " goroutine" : " goroutines") +
+            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + place;
+    if (group.started_in_one_place && group.start != place) text += ", started at " + group.start;
   }
   return text;
 }

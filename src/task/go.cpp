@@ -22,7 +22,8 @@ new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, p
     }
   } guard{frame};
   if (serial) place.where = serial_target(std::move(place.where));
-  goroutine& g = goroutine::make(std::move(place.where), root, place.counts_as_work, where_started);
+  const bool counts = place.counts_as_work && !place.where->owner().finds_deadlocks();
+  goroutine& g = goroutine::make(std::move(place.where), root, counts, where_started);
   guard.frame = nullptr;
   if (scheduler* const s = to_pin(g)) pinned_ = pinned_scheduler(s);
   if (g.enter()) {

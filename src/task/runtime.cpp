@@ -102,7 +102,9 @@ runtime::runtime(std::size_t threads, std::function<void(std::exception_ptr)> es
     : threads_(threads == 0 ? default_threads() : threads),
       escaped_(std::move(escaped)),
       context_(static_cast<int>(threads_)) {
-  if (!escaped_) detail::scheduler::of(context_).end_with_first_failure(context_);
+  auto& scheduler = detail::scheduler::of(context_);
+  scheduler.find_deadlocks();
+  if (!escaped_) scheduler.end_with_first_failure(context_);
 }
 
 runtime::~runtime() = default;
@@ -186,7 +188,10 @@ void runtime::run_to_end(const void* main, const bool& finished) {
     if (was_stopped(context_))
       throw system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime");
     auto& scheduler = detail::scheduler::of(context_);
-    throw deadlock_error("all goroutines are asleep - deadlock!" + scheduler.describe_goroutines());
+    throw deadlock_error(
+        "all goroutines are asleep - deadlock! (A thread, or another context, that is to wake one "
+        "holds a sluice::work_guard meanwhile.)" +
+        scheduler.describe_goroutines());
   }
 }
 

@@ -9,6 +9,7 @@
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
+#include <sluice/worker_pool.hpp>
 
 #include "support.hpp"
 
@@ -135,6 +136,42 @@ BOOST_AUTO_TEST_CASE(of_goroutines_on_strands_is_the_same) {
     co_await wait_on(make_channel<int>());
   });
   BOOST_TEST(contains(text, "1 goroutine waiting on receive at "), text);
+}
+
+// A place of the program's own makes nobody outstanding work.
+BOOST_AUTO_TEST_CASE(comes_wherever_the_goroutines_were_started) {
+  const auto text = report_of([]() -> task<> {
+    const auto ex = co_await asio::this_coro::executor;
+    const auto ch = make_channel<int>();
+    sluice::go(ex, wait_on(ch));
+    sluice::go(asio::make_strand(ex), wait_on(ch));
+    co_await wait_on(ch);
+  });
+  BOOST_TEST(contains(text, "3 goroutines waiting on receive at "), text);
+  BOOST_TEST(contains(text, "sluice::work_guard"), text);
+}
+
+BOOST_AUTO_TEST_CASE(comes_for_a_job_of_a_pool_that_waits) {
+  const auto text = report_of([]() -> task<> {
+    const auto ch = make_channel<int>();
+    const auto wait = [ch](int) -> task<int> { co_return *co_await ch.receive(); };
+    sluice::worker_pool<int, int> pool(co_await asio::this_coro::executor, {}, wait);
+    static_cast<void>(co_await pool.submit(1));
+  });
+  BOOST_TEST(contains(text, " goroutine waiting on receive at "), text);
+}
+
+BOOST_AUTO_TEST_CASE(says_where_those_that_wait_were_started) {
+  int line = 0;
+  const auto text = report_of([&]() -> task<> {
+    const auto ch = make_channel<int>();
+    line = __LINE__ + 1;
+    for (int i = 0; i < 3; ++i) sluice::go(wait_on(ch));
+    co_await sluice::channel<void>().receive();
+  });
+  BOOST_TEST(contains(text, "3 goroutines waiting on receive at "), text);
+  BOOST_TEST(contains(text, ", started at "), text);
+  BOOST_TEST(contains(text, at_line(line)), text);
 }
 
 BOOST_AUTO_TEST_CASE(comes_whatever_the_number_of_threads_and_whoever_parks_last) {

@@ -62,6 +62,10 @@ class scheduler final : public asio::execution_context::service, public target {
   /// The context's own executor, or if that is not known the one of `where`, a target of it.
   [[nodiscard]] asio::any_io_executor event_loop_executor(const target& where) const;
 
+  /// No goroutine is outstanding work all its life, wherever it is started: when the context runs
+  /// out of work, those that are left wait for each other.
+  void find_deadlocks() noexcept { finds_deadlocks_ = true; }
+  [[nodiscard]] bool finds_deadlocks() const noexcept { return finds_deadlocks_; }
   /// The first exception that leaves a goroutine ends the run of its context.
   void end_with_first_failure(asio::io_context& context) noexcept { ends_with_failure_ = &context; }
   /// What a program does when its main is about to end: stops its context, and waits until no other
@@ -171,6 +175,7 @@ class scheduler final : public asio::execution_context::service, public target {
   std::unique_ptr<native_executor> native_storage_;
   asio::io_context* ends_with_failure_ = nullptr;
   end_of_program* end_of_program_ = nullptr;
+  bool finds_deadlocks_ = false;
   const std::shared_ptr<scheduler_link> link_;
   std::atomic<bool> shutting_down_{false};
   pin_count pins_;

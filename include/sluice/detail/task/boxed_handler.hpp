@@ -89,8 +89,15 @@ class boxed_handler {
           handler(std::move(h)),
           by(where),
           ex(asio::get_associated_executor(handler, where)),
-          home(home_of(ex)),
-          work(std::in_place, ex) {}
+          home(home_of(ex)) {
+      if (!is_found_in_deadlock()) work.emplace(ex);
+    }
+
+    /// Whether the goroutine that works for it is of the same context, and that finds deadlocks:
+    /// what waits for a goroutine that waits is no work.
+    [[nodiscard]] bool is_found_in_deadlock() const noexcept {
+      return home && home->finds_deadlocks() && &by.where()->owner() == home;
+    }
 
     static scheduler* home_of([[maybe_unused]] const handler_executor& ex) {
       if constexpr (has_execution_context<handler_executor>)
