@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <limits>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -47,17 +48,20 @@ class condition {
    * A cancelled wait has taken no notification. It holds the lock again, and waiting for that is
    * not cancelled.
    */
-  [[nodiscard]] task<> wait(detail::grant& guard);
+  [[nodiscard]] task<> wait(detail::grant& guard,
+                            std::source_location here = std::source_location::current());
 
   /// Waits until `predicate()` is true. It is called with the lock held.
   template <std::predicate Predicate>
-  [[nodiscard]] task<> wait(detail::grant& guard, Predicate&& predicate) {
+  [[nodiscard]] task<> wait(detail::grant& guard, Predicate&& predicate,
+                            std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<Predicate>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
         "and "
         "destroys it twice: capture by reference, or name the closure first and pass the name");
-    return wait_until_true<std::decay_t<Predicate>>(guard, std::forward<Predicate>(predicate));
+    return wait_until_true<std::decay_t<Predicate>>(guard, std::forward<Predicate>(predicate),
+                                                    here);
   }
 
   /// Wakes the goroutine that has waited longest, if any waits. Go's `Signal`.
@@ -68,8 +72,8 @@ class condition {
 
  private:
   template <class Predicate>
-  task<> wait_until_true(detail::grant& guard, Predicate predicate) {
-    while (!predicate()) co_await wait(guard);
+  task<> wait_until_true(detail::grant& guard, Predicate predicate, std::source_location here) {
+    while (!predicate()) co_await wait(guard, here);
   }
 
   // It has nothing to give: a notification is a grant beyond its capacity.

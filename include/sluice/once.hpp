@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -68,20 +69,23 @@ class once {
    */
   template <class F>
   requires std::invocable < std::decay_t<F>
-  & > [[nodiscard]] task<> call(F&& f) {
+  & > [[nodiscard]] task<> call(F&& f,
+                                std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<F>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
         "and "
         "destroys it twice: capture by reference, or name the closure first and pass the name");
-    return call_first<std::decay_t<F>>(state_, std::forward<F>(f));
+    return call_first<std::decay_t<F>>(state_, std::forward<F>(f), here);
   }
 
  private:
   template <class F>
-  static task<> call_first(std::shared_ptr<detail::once_state> state, F f) {
+  static task<> call_first(std::shared_ptr<detail::once_state> state, F f,
+                           std::source_location here) {
     if (!state->done.load(std::memory_order_acquire)) {
-      const auto turn = co_await state->turn.lock();
+      auto lock = state->turn.lock();
+      const auto turn = co_await detail::awaited_at(lock, here);
       if (!state->done.load(std::memory_order_relaxed)) {
         try {
           static_cast<void>(co_await detail::make_task(std::move(f)));
@@ -124,7 +128,10 @@ class once_value {
 
   /// The value, which lives as long as this object. A task, with the errors and the cancellation of
   /// `once::call`.
-  [[nodiscard]] task<const value_type&> operator()() { return get(state_); }
+  [[nodiscard]] task<const value_type&> operator()(
+      std::source_location here = std::source_location::current()) {
+    return get(state_, here);
+  }
 
  private:
   struct state {
@@ -134,9 +141,9 @@ class once_value {
     std::optional<value_type> value;
   };
 
-  static task<const value_type&> get(std::shared_ptr<state> s) {
+  static task<const value_type&> get(std::shared_ptr<state> s, std::source_location here) {
     const auto compute_value = [p = s.get()] { return compute(p); };
-    co_await s->first.call(compute_value);
+    co_await s->first.call(compute_value, here);
     co_return *s->value;
   }
 

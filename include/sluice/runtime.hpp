@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -99,7 +100,8 @@ void run_threads(asio::io_context& context, std::size_t threads,
                  std::function<void(std::exception_ptr)> escaped = {});
 
 template <detail::startable Main>
-detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0);
+detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0,
+                                    std::source_location here = std::source_location::current());
 
 /// An `io_context` and the threads that run it, for programs that own none.
 /**
@@ -145,13 +147,15 @@ class runtime {
    * started.
    */
   template <detail::startable Main>
-  detail::result_of_start_t<Main> run(Main&& main) {
-    return run(std::forward<Main>(main), detail::as_it_is());
+  detail::result_of_start_t<Main> run(Main&& main,
+                                      std::source_location here = std::source_location::current()) {
+    return run(std::forward<Main>(main), detail::as_it_is(), here);
   }
 
  private:
   template <detail::startable Main>
-  friend detail::result_of_start_t<Main> run(Main&& main, std::size_t threads);
+  friend detail::result_of_start_t<Main> run(Main&& main, std::size_t threads,
+                                             std::source_location here);
 
   template <class Result>
   struct end_of_main {
@@ -165,12 +169,12 @@ class runtime {
   };
 
   template <class Main, class Prepare>
-  detail::result_of_start_t<Main> run(Main&& main, Prepare prepare) {
+  detail::result_of_start_t<Main> run(Main&& main, Prepare prepare, std::source_location here) {
     using result = detail::result_of_start_t<Main>;
     const auto end = std::make_shared<end_of_main<result>>();
     detail::start({detail::place_of(context_).where, false},
-                  run_main<std::decay_t<Main>>(*this, end, std::forward<Main>(main)), false,
-                  std::source_location::current(), prepare);
+                  run_main<std::decay_t<Main>>(*this, end, std::forward<Main>(main)), false, here,
+                  prepare);
     run_to_end(end.get(), end->reached);
     if (end->failure) std::rethrow_exception(end->failure);
     if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
@@ -233,9 +237,9 @@ class runtime {
  * @endcode
  */
 template <detail::startable Main>
-detail::result_of_start_t<Main> run(Main&& main, std::size_t threads) {
-  return runtime(threads).run(std::forward<Main>(main),
-                              [](detail::goroutine& g) { g.become_main(); });
+detail::result_of_start_t<Main> run(Main&& main, std::size_t threads, std::source_location here) {
+  return runtime(threads).run(
+      std::forward<Main>(main), [](detail::goroutine& g) { g.become_main(); }, here);
 }
 
 namespace detail {

@@ -94,12 +94,13 @@ class singleflight {
    */
   template <class F>
   requires std::convertible_to<detail::result_of_start_t<F>, Value>
-  [[nodiscard]] task<result> call(Key key, F&& f) {
+  [[nodiscard]] task<result> call(Key key, F&& f,
+                                  std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<F>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
         "and destroys it twice: capture by reference, or name the closure first and pass the name");
-    return wait_for(call_channel(std::move(key), std::forward<F>(f)));
+    return wait_for(call_channel(std::move(key), std::forward<F>(f), here), here);
   }
 
   /// The same, on a channel that gives the result once: a case for `select`. Go's `DoChan`.
@@ -109,7 +110,8 @@ class singleflight {
    */
   template <class F>
   requires std::convertible_to<detail::result_of_start_t<F>, Value>
-  [[nodiscard]] receiver<result> call_channel(Key key, F&& f) {
+  [[nodiscard]] receiver<result> call_channel(
+      Key key, F&& f, std::source_location here = std::source_location::current()) {
     const auto place = detail::current_place("sluice::singleflight");
     const auto results = make_channel<result>(1);
     const auto mine = std::make_shared<flight>(key);
@@ -125,8 +127,7 @@ class singleflight {
     // From here on whoever waits is told, whatever throws.
     landing at_end(calls_, mine);
     auto body = detail::make_task(std::forward<F>(f));
-    detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>,
-                  std::source_location::current());
+    detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>, here);
     return results;
   }
 
@@ -195,7 +196,10 @@ class singleflight {
     at_end.tell(value, failure);
   }
 
-  static task<result> wait_for(receiver<result> from) { co_return *co_await from.receive(); }
+  static task<result> wait_for(receiver<result> from, std::source_location here) {
+    auto got = from.receive();
+    co_return *co_await detail::awaited_at(got, here);
+  }
 
   const std::shared_ptr<table> calls_;
 };

@@ -4,6 +4,7 @@
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/operation/access.hpp>
+#include <sluice/detail/task/awaited_at.hpp>
 #include <sluice/use_task.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -199,6 +200,12 @@ struct task_promise_base : promise_base {
   noexcept {
     g->location = where;
     return operation_awaiter<wait_of_t<Operation>>(access::wait_of(op), *g);
+  }
+
+  template <class Operation>
+  operation_awaiter<wait_of_t<Operation>> await_transform(awaited_at<Operation> what) noexcept {
+    g->location = what.where();
+    return operation_awaiter<wait_of_t<Operation>>(access::wait_of(what.operation()), *g);
   }
 
   template <class U>

@@ -214,7 +214,8 @@ namespace detail {
 
 /// @param place Where the goroutines run; no target means where the awaiting one does.
 template <class T, class Body>
-task<T> run_group(start_place place, context parent, Body body, group_errors policy) {
+task<T> run_group(start_place place, context parent, Body body, group_errors policy,
+                  std::source_location here) {
   if (!place.where) place = current_place("sluice::with_task_group");
   const auto state = std::make_shared<group_state>(std::move(place), parent, policy);
   task_group group(state);
@@ -228,11 +229,13 @@ task<T> run_group(start_place place, context parent, Body body, group_errors pol
     state->interrupt();
   }
   try {
-    co_await state->children.wait();
+    auto end = state->children.wait();
+    co_await awaited_at(end, here);
   } catch (...) {
     state->interrupt();
   }
-  co_await uncancelled(state->children.wait());
+  uncancelled end(state->children.wait());
+  co_await awaited_at(end, here);
   state->rethrow();
   if constexpr (!std::is_void_v<T>) co_return *std::move(result);
 }
@@ -243,7 +246,8 @@ concept group_body = std::invocable < std::decay_t<Body>
 &, task_group& > ;
 
 template <class Body>
-auto make_group(start_place place, const context& parent, Body&& body, group_errors policy) {
+auto make_group(start_place place, const context& parent, Body&& body, group_errors policy,
+                std::source_location here) {
   static_assert(detail::safe_in_co_await_expression<Body>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
                 "expression and destroys it twice: capture by reference, or name the closure first "
@@ -251,7 +255,7 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
   using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
   static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
   return detail::run_group<typename started::value_type, std::decay_t<Body>>(
-      std::move(place), parent, std::forward<Body>(body), policy);
+      std::move(place), parent, std::forward<Body>(body), policy, here);
 }
 
 }  // namespace detail
@@ -259,7 +263,9 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
 /// Runs `body` with a group of goroutines and returns when it and all of them have ended.
 /**
  * A task: await it, or start it, `go(where, with_task_group(...), token)`. `body` is a callable
- * that takes a `task_group&` and returns a task, whose result this gives. It is kept until the end.
+ * that takes a `task_group&` and returns a task, whose result this gives. It is kept until the end,
+ * with what it has captured; its local variables go when it ends, and its goroutines may go on:
+ * they refer to what stands before this call.
  *
  * @param parent When it is done the goroutines are cancelled.
  * @param body Does the work; `task_group::go` starts goroutines that do it with it.
@@ -283,8 +289,9 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
  */
 template <detail::group_body Body>
 [[nodiscard]] auto with_task_group(const context& parent, Body&& body,
-                                   group_errors policy = group_errors::first) {
-  return detail::make_group({}, parent, std::forward<Body>(body), policy);
+                                   group_errors policy = group_errors::first,
+                                   std::source_location here = std::source_location::current()) {
+  return detail::make_group({}, parent, std::forward<Body>(body), policy, here);
 }
 
 /// The same with a place for the group's goroutines; the body stays with the one that awaits it.
@@ -301,8 +308,10 @@ template <detail::group_body Body>
  */
 template <detail::place_to_start Where, detail::group_body Body>
 [[nodiscard]] auto with_task_group(Where&& where, const context& parent, Body&& body,
-                                   group_errors policy = group_errors::first) {
-  return detail::make_group(detail::place_of(where), parent, std::forward<Body>(body), policy);
+                                   group_errors policy = group_errors::first,
+                                   std::source_location here = std::source_location::current()) {
+  return detail::make_group(detail::place_of(where), parent, std::forward<Body>(body), policy,
+                            here);
 }
 
 }  // namespace sluice

@@ -52,13 +52,15 @@ class relock : public operation<relock, grant_waiter> {
 
 }  // namespace detail
 
-task<> condition::wait(detail::grant& guard) {
+task<> condition::wait(detail::grant& guard, std::source_location here) {
   if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
   detail::grant_queue& mutex = *guard.queue();
   const detail::grant kept = mutex.keep();
   const std::size_t weight = guard.weight();
-  const error_code e = co_await detail::notification(*queue_, guard);
-  guard = co_await detail::relock(mutex, weight);
+  detail::notification notified(*queue_, guard);
+  const error_code e = co_await detail::awaited_at(notified, here);
+  detail::relock locked(mutex, weight);
+  guard = co_await detail::awaited_at(locked, here);
   if (e) detail::throw_error(e, "sluice: condition");
 }
 

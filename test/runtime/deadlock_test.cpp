@@ -1,11 +1,15 @@
 #include <sluice/runtime.hpp>
 
 #include <sluice/channel.hpp>
+#include <sluice/condition.hpp>
 #include <sluice/context.hpp>
 #include <sluice/mutex.hpp>
+#include <sluice/once.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/shared_mutex.hpp>
+#include <sluice/singleflight.hpp>
+#include <sluice/task_group.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
@@ -159,6 +163,49 @@ BOOST_AUTO_TEST_CASE(comes_for_a_job_of_a_pool_that_waits) {
     static_cast<void>(co_await pool.submit(1));
   });
   BOOST_TEST(contains(text, " goroutine waiting on receive at "), text);
+}
+
+// What waits inside a coroutine of the library's.
+BOOST_AUTO_TEST_CASE(gives_the_line_of_the_caller) {
+  int line = 0;
+  const auto of_once = report_of([&]() -> task<> {
+    sluice::once o;
+    const auto again = [&o]() -> task<> { co_await o.call([] {}); };
+    line = __LINE__ - 1;
+    co_await o.call(again);
+  });
+  BOOST_TEST(contains(of_once, "waiting on mutex at "), of_once);
+  BOOST_TEST(contains(of_once, at_line(line)), of_once);
+
+  const auto of_condition = report_of([&]() -> task<> {
+    sluice::mutex m;
+    sluice::condition c;
+    auto guard = co_await m.lock();
+    line = __LINE__ + 1;
+    co_await c.wait(guard);
+  });
+  BOOST_TEST(contains(of_condition, "waiting on condition at "), of_condition);
+  BOOST_TEST(contains(of_condition, at_line(line)), of_condition);
+
+  const auto of_group = report_of([&]() -> task<> {
+    const auto body = [](sluice::task_group& g) -> task<> {
+      g.go(wait_on(make_channel<int>()));
+      co_return;
+    };
+    line = __LINE__ + 1;
+    co_await sluice::with_task_group(sluice::context::background(), body);
+  });
+  BOOST_TEST(contains(of_group, "waiting on wait_group at "), of_group);
+  BOOST_TEST(contains(of_group, at_line(line)), of_group);
+
+  const auto of_flight = report_of([&]() -> task<> {
+    sluice::singleflight<int, int> flights;
+    const auto wait = []() -> task<int> { co_return *co_await make_channel<int>().receive(); };
+    line = __LINE__ + 1;
+    static_cast<void>(co_await flights.call(1, wait));
+  });
+  BOOST_TEST(contains(of_flight, "waiting on receive at "), of_flight);
+  BOOST_TEST(contains(of_flight, at_line(line)), of_flight);
 }
 
 BOOST_AUTO_TEST_CASE(says_where_those_that_wait_were_started) {
