@@ -34,6 +34,8 @@ extern asio::signal_set signals;
 extern asio::mutable_buffer buffer;
 sluice::task<> work();
 sluice::task<> work_on(int n);
+sluice::task<> work_on_socket(asio::ip::tcp::socket& s);
+sluice::task<> take_socket(asio::ip::tcp::socket s);
 sluice::task<int> answer();
 END
 

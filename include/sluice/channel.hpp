@@ -125,6 +125,10 @@ class sending {
     return {handle().get(), true, std::in_place};
   }
 
+  /// Refuses a token beside the value; the compiler shows the line.
+  template <class Value, class Token>
+  void send(Value&&, Token&&) const = delete;  // async_send(value, token), or send(value)(token).
+
   /// `send(v)(token)`: signature `void(error_code)`. Thread safe.
   /** The value of a send that fails is destroyed with the operation. */
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
@@ -263,12 +267,20 @@ class receiving {
     return {handle().get(), true};
   }
 
+  /// Refuses a token; the compiler shows the line.
+  template <class Token>
+  void receive(Token&&) const = delete;  // async_receive(token), or receive()(token).
+
   /// `receive()(token)`: signature `void(error_code, std::optional<T>)`. Thread safe.
   template <asio::completion_token_for<typename receive_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
   auto async_receive(Token&& token = asio::default_completion_token_t<executor>()) const {
     return receive()(std::forward<Token>(token));
   }
+
+  /// Refuses a handler of something else; the compiler shows the line.
+  template <detail::no_token_for<typename receive_operation<T>::signature> Token>
+  void async_receive(Token&&) const = delete;  // A handler takes (error_code, std::optional<T>).
 
   /// Receives a value if there is one.
   /**

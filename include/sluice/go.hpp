@@ -157,6 +157,25 @@ requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
                             std::forward<A6>(a6));
 }
 
+/// Refuses a function that takes a reference; the compiler shows the line.
+template <class F, class... Args>
+requires detail::only_with_references<F, Args...>
+void go(F&&, Args&&...) = delete;  // f gets copies: for a reference, go(f, std::ref(x)).
+/// Refuses the same with a place.
+template <detail::place_to_go Where, class F, class... Args>
+requires detail::only_with_references<F, Args...>
+void go(Where&&, F&&, Args&&...) = delete;  // f gets copies: for a reference, std::ref(x).
+/// Refuses what cannot be copied.
+template <class F, class... Args>
+requires detail::not_to_be_copied<F, Args...>
+void go(F&&, Args&&...) = delete;  // x cannot be copied: go(f, std::move(x)), or std::ref(x).
+/// Refuses the same with a place.
+template <detail::place_to_go Where, class F, class... Args>
+requires detail::not_to_be_copied<F, Args...>
+void go(Where&&, F&&, Args&&...) = delete;  // x cannot be copied: std::move(x), or std::ref(x).
+/// Refuses an I/O object as a place.
+template <detail::has_an_executor Object, class... Rest>
+void go(Object&&, Rest&&...) = delete;  // A place is an executor: go(x.get_executor(), ...).
 /// Refuses what cannot be called with these arguments; the compiler shows the line.
 template <class What, class... Rest>
 requires detail::not_to_be_started<What, Rest...>

@@ -210,6 +210,6 @@ template <detail::case_operand Operation, class Rep, class Period>
 
 /// Refuses what is no operation and a duration; the compiler shows the line.
 template <class... Arguments>
-void timeout(Arguments&&...) = delete;  // timeout(operation, 1s). A task has a context: go(ctx, f).
+void timeout(Arguments&&...) = delete;  // timeout(operation, 1s)(token). A task: go(ctx, f).
 
 }  // namespace sluice

@@ -94,6 +94,10 @@ auto initiate(Operation& op, Token&& token, Start start) {
                                                 token, std::move(given));
 }
 
+/// What is given where a completion token belongs and is none.
+template <class T, class Signature>
+concept no_token_for = !asio::completion_token_for<T, Signature>;
+
 /// What every operation of this library has in common: its waiter, and how a task awaits it.
 /**
  * `Derived` has `functions`, and what it does otherwise than an operation that gives nothing:
@@ -144,6 +148,10 @@ class operation : public Waiter {
     return detail::initiate<typename Derived::signature>(derived(), std::forward<Token>(token),
                                                          start);
   }
+
+  /// Refuses a handler of something else; the compiler shows the line.
+  template <no_token_for<typename Derived::signature> T>
+  void operator()(T&&) && = delete;  // A handler takes (error_code), or (error_code, value).
 
   // For a handler.
   [[nodiscard]] bool done_for_handler() {

@@ -113,6 +113,10 @@ class select_with_token {
         static_cast<Derived&>(*this), std::forward<Token>(token), start);
   }
 
+  /// Refuses a handler of something else; the compiler shows the line.
+  template <no_token_for<typename token_signature<Derived>::type> T>
+  void operator()(T&&) && = delete;  // A handler takes (error_code, result); see `select`.
+
   /// What its handler is called with, once it has ended.
   // A named return type: of a deduced one clang moves what is returned, which may throw.
   template <class D = Derived>

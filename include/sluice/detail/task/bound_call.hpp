@@ -55,7 +55,10 @@ inline constexpr bool takes_these = false;
 template <class F, class... Args, std::size_t... I>
 inline constexpr bool takes_these<F, std::tuple<Args...>, std::index_sequence<I...>> =
     std::invocable<std::decay_t<F>,
-                   std::unwrap_ref_decay_t<std::tuple_element_t<I, std::tuple<Args...>>>...>;
+                   std::unwrap_ref_decay_t<std::tuple_element_t<I, std::tuple<Args...>>>...> &&
+    (std::constructible_from<std::unwrap_ref_decay_t<std::tuple_element_t<I, std::tuple<Args...>>>,
+                             std::tuple_element_t<I, std::tuple<Args...>>> &&
+     ...);
 
 /// The same with those that are given.
 template <class F, class... Args>
@@ -70,6 +73,18 @@ concept takes_first = takes_these<F, std::tuple<Args...>, std::make_index_sequen
 /// A function, and arguments for it.
 template <class F, class... Args>
 concept function_with = takes_first<given<Args...>, F, Args...>;
+
+/// A function that takes references to its arguments, which are not copies.
+template <class F, class... Args>
+concept only_with_references = sizeof...(Args) != 0 && !function_with<F, Args...> &&
+                               std::invocable<std::decay_t<F>, std::unwrap_ref_decay_t<Args>&...> &&
+                               !std::invocable<std::decay_t<F>, std::unwrap_ref_decay_t<Args>...>;
+
+/// A function whose arguments cannot be copied or moved as they are given.
+template <class F, class... Args>
+concept not_to_be_copied =
+    sizeof...(Args) != 0 && std::invocable<std::decay_t<F>, std::unwrap_ref_decay_t<Args>...> &&
+    !(std::constructible_from<std::unwrap_ref_decay_t<Args>, Args> && ...);
 
 /// A call of `F` with those that are given but the last, a token.
 template <class F, class... Args>

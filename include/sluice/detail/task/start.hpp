@@ -87,11 +87,18 @@ concept function_with_and_token =
     !function_with<F, Args...> && takes_first<given<Args...> - 1, F, Args...> &&
     start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
 
+/// An I/O object: no place, but it has one.
+template <class T>
+concept has_an_executor = !place_to_go<T> && requires(std::remove_cvref_t<T> & object) {
+  { object.get_executor() } -> place_to_start;
+};
+
 /// What `go` without a place or a context first cannot start.
 template <class What, class... Rest>
 concept not_to_be_started =
     !place_to_go<What> && !std::same_as<std::remove_cvref_t<What>, context> &&
-    !function_with<What, Rest...> &&
+    !function_with<What, Rest...> && !only_with_references<What, Rest...> &&
+    !not_to_be_copied<What, Rest...> && !has_an_executor<What> &&
     (sizeof...(Rest) != 0 ? !(std::same_as<std::remove_cvref_t<Rest>, std::source_location> || ...)
                           : !startable<What>);
 
