@@ -199,6 +199,7 @@ class [[nodiscard]] cancel_function {
 };
 
 /// A context and the function that cancels it: `auto [ctx, cancel] = with_cancel(parent);`
+/** Keep both: `with_cancel(parent).ctx` alone is cancelled at the end of that expression. */
 struct cancellable_context {
   /// Of a context and what cancels it.
   cancellable_context(context c, cancel_function f) noexcept

@@ -15,7 +15,7 @@ class category final : public boost::system::error_category {
       case error::nil_channel:
         return "nil channel";
       case error::no_executor:
-        return "the handler has no executor to run on";
+        return "no executor to run on; for a handler: asio::bind_executor(io, handler)";
       case error::not_in_goroutine:
         return "called outside a goroutine";
       case error::move_failed:

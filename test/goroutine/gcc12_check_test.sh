@@ -1,5 +1,5 @@
 #!/bin/bash
-# The check for what g++ 12 compiles wrongly finds the lines that say so, and no others.
+# The check for what g++ 12 compiles wrongly, and for what is not meant so, finds the lines that say so, and no others.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v clang-query-19 >/dev/null; then
@@ -11,8 +11,12 @@ trap 'rm -rf "$work"' EXIT
 
 cat >"$work/shapes.cpp" <<'END'
 #include <sluice/channel.hpp>
+#include <sluice/context.hpp>
+#include <sluice/go.hpp>
 #include <sluice/task.hpp>
+#include <sluice/wait_group.hpp>
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -81,6 +85,25 @@ task<> loop_after_a_variable(sluice::channel<void> ch) {
 task<> loop_with_a_variable(sluice::channel<void> ch) {
   while (const auto v = co_await ch.receive()) {
   }
+}
+
+task<> closures(std::string name) {
+  sluice::go([name]() -> task<> { co_await take_constructed(constructed(name, 1)); }());  // wrong
+  sluice::go([](std::string n) -> task<> { co_await take_constructed(constructed(n, 1)); }(name));
+  const auto kept = [name]() -> task<> { co_return; };
+  sluice::go(kept());
+  sluice::wait_group wg;
+  wg.go([&]() -> task<> { name.clear(); co_return; }());  // wrong
+  co_await [&]() -> task<> { name.clear(); co_return; }();
+  co_await wg.wait();
+}
+
+task<> contexts(sluice::context parent) {
+  const auto gone = sluice::with_timeout(parent, std::chrono::seconds(1)).ctx;  // wrong
+  sluice::go(sluice::with_cancel(parent).ctx, contexts(gone));  // wrong
+  const auto both = sluice::with_cancel(parent);
+  auto [ctx, cancel] = sluice::with_cancel(both.ctx);
+  co_await ctx.done();
 }
 
 int main() {}
