@@ -38,7 +38,7 @@
 #include <utility>
 #include <vector>
 
-// What a request for cancellation does to one operation: CA01, CA04, CA08, CA09, CA10.
+// What a request for cancellation does to one operation.
 
 namespace {
 
@@ -157,7 +157,7 @@ class parked_operations {
 
 BOOST_AUTO_TEST_SUITE(a_request)
 
-// Source: CA08; zeromq/azmq#209, boostorg/cobalt#270
+// Source: zeromq/azmq#209, boostorg/cobalt#270
 BOOST_AUTO_TEST_CASE(of_any_type_ends_an_operation_but_a_goroutine_listens_to_terminal_only) {
   for (const auto& [name, terminal_only] : parked_operations::kinds()) {
     for (const types type : {types::total, types::partial, types::terminal}) {
@@ -190,7 +190,7 @@ BOOST_AUTO_TEST_CASE(of_any_type_ends_an_operation_but_a_goroutine_listens_to_te
   }
 }
 
-// Source: CA09; boostorg/beast PR #3053
+// Source: boostorg/beast PR #3053
 BOOST_AUTO_TEST_CASE(reaches_an_operation_whose_handler_carries_its_own_signal) {
   for (const auto& [name, terminal_only] : parked_operations::kinds()) {
     asio::io_context io;
@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(reaches_an_operation_whose_handler_carries_its_own_signal) 
   }
 }
 
-// Source: CA09: a slot that is not connected
+// Source: boostorg/beast PR #3053: a slot that is not connected
 BOOST_AUTO_TEST_CASE(cannot_come_through_a_slot_that_is_not_connected) {
   int told = 0;
   for (const auto& [name, terminal_only] : parked_operations::kinds()) {
@@ -222,7 +222,7 @@ BOOST_AUTO_TEST_CASE(cannot_come_through_a_slot_that_is_not_connected) {
   BOOST_TEST(told == 0);
 }
 
-// Source: CA09: inside a parallel group
+// Source: boostorg/beast PR #3053: inside a parallel group
 BOOST_AUTO_TEST_CASE(of_a_parallel_group_ends_all_its_operations) {
   asio::io_context io;
   const auto a = make_channel<int>(io), b = make_channel<int>(io);
@@ -249,7 +249,7 @@ BOOST_AUTO_TEST_CASE(of_a_parallel_group_ends_all_its_operations) {
   BOOST_CHECK_EXCEPTION(a.try_send(1), sluice::system_error, has_code(would_block));
 }
 
-// Source: CA10; chriskohlhoff/asio#1549
+// Source: chriskohlhoff/asio#1549
 BOOST_AUTO_TEST_CASE(ends_the_one_of_a_sequence_that_is_parked) {
   asio::io_context io;
   const auto ch = make_channel<int>(io);
@@ -272,7 +272,7 @@ BOOST_AUTO_TEST_CASE(ends_the_one_of_a_sequence_that_is_parked) {
   }
 }
 
-// Source: CA10: two at a time is misuse, and the later has the slot.
+// Source: chriskohlhoff/asio#1549: two at a time is misuse, and the later has the slot.
 BOOST_AUTO_TEST_CASE(through_a_slot_that_two_operations_share_ends_the_later_one) {
   asio::io_context io;
   const auto a = make_channel<int>(io), b = make_channel<int>(io);
@@ -295,7 +295,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_goroutine)
 
-// Source: CA01; chriskohlhoff/asio#1574
+// Source: chriskohlhoff/asio#1574
 BOOST_AUTO_TEST_CASE(that_was_cancelled_between_two_waits_begins_none) {
   const auto quiet = make_channel<int>();
   using wait = std::function<task<>()>;
@@ -330,7 +330,7 @@ BOOST_AUTO_TEST_CASE(that_was_cancelled_between_two_waits_begins_none) {
   }
 }
 
-// Source: CA04; chriskohlhoff/asio#1452
+// Source: chriskohlhoff/asio#1452
 BOOST_AUTO_TEST_CASE(cancelled_before_its_first_step_is_entered_and_begins_no_wait) {
   asio::io_context io;
   bool entered = false, passed = false;
@@ -356,7 +356,7 @@ BOOST_AUTO_TEST_CASE(cancelled_before_its_first_step_is_entered_and_begins_no_wa
   BOOST_TEST(told == aborted);
 }
 
-// Source: CA04: many, cancelled in the handler that started them
+// Source: chriskohlhoff/asio#1452: many, cancelled in the handler that started them
 BOOST_AUTO_TEST_CASE(can_be_cancelled_by_the_handler_that_started_it) {
   asio::io_context io;
   constexpr std::size_t n = 1000;

@@ -26,7 +26,7 @@
 #include <utility>
 #include <vector>
 
-// Rows of Go's context_test.go and x_test.go, and CX02, CX04, CX05.
+// Rows of Go's context_test.go and x_test.go, and what went wrong with contexts elsewhere.
 
 namespace {
 
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(does_not_touch_the_parent_or_siblings) {
   BOOST_TEST(parent.ctx.child_count() == 1u);
 }
 
-// Source: CX02; golang/go#63615, gravitational/teleport#14660
+// Source: golang/go#63615, gravitational/teleport#14660
 BOOST_AUTO_TEST_CASE(a_parent_makes_later_children_born_cancelled) {
   asio::io_context io;
   const auto parent = with_cancel(context::background());
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(unlinks_children_and_so_does_dropping_them) {
   BOOST_TEST(parent.ctx.child_count() == 0u);
 }
 
-// Source: CX04; golang/go#51075, #42143
+// Source: golang/go#51075, #42143
 BOOST_AUTO_TEST_CASE(shows_no_descendant_done_before_its_ancestors) {
   asio::io_context io;
   std::vector<sluice::cancellable_context> chain;
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(shows_no_descendant_done_before_its_ancestors) {
   BOOST_TEST(wrong == 0u);
 }
 
-// Source: CX04: cancel inside a callback
+// Source: golang/go#51075: cancel inside a callback
 BOOST_AUTO_TEST_CASE(may_be_done_again_by_what_it_starts) {
   asio::io_context io;
   const auto parent = with_cancel(context::background());
@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(the_cause)
 
-// Source: TestCause, its twelve cases; CX05: vlang/v#27110, golang/go#51365
+// Source: TestCause, its twelve cases; vlang/v#27110, golang/go#51365
 BOOST_AUTO_TEST_CASE(is_the_first_in_every_order_of_parent_and_child) {
   struct expected {
     std::string parent, child;

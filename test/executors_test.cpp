@@ -36,7 +36,7 @@
 #include <utility>
 #include <vector>
 
-// Where things run and how much stack they take: section 7 of the field cases, EX01 to EX09.
+// Where things run, how much stack they take, and who has to wait for them.
 
 namespace {
 
@@ -47,7 +47,7 @@ using sluice::this_goroutine::yield;
 
 }  // namespace
 
-// EX01: boostorg/asio#346, boostorg/beast#1557, chriskohlhoff/asio#278: on the strand that the
+// boostorg/asio#346, boostorg/beast#1557, chriskohlhoff/asio#278: on the strand that the
 // handler is bound to, never inside the initiating call, never on the partner's thread.
 BOOST_AUTO_TEST_SUITE(handlers_run_where_they_asked_to)
 
@@ -229,7 +229,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(strands)
 
-// EX02: chriskohlhoff/asio#1494: no step of a composed operation leaves the strand.
+// chriskohlhoff/asio#1494: no step of a composed operation leaves the strand.
 BOOST_AUTO_TEST_CASE(hold_every_step_of_a_composed_operation) {
   const watchdog dog;
   asio::io_context io;
@@ -272,7 +272,7 @@ BOOST_AUTO_TEST_CASE(hold_every_step_of_a_composed_operation) {
   BOOST_TEST(steps == 4L * (4 * n + 1));
 }
 
-// EX04: cppalliance/capy#131: a strand held as any_io_executor.
+// cppalliance/capy#131: a strand held as any_io_executor.
 BOOST_AUTO_TEST_CASE(held_type_erased_let_goroutines_on_them_wait_for_each_other) {
   const watchdog dog;
   asio::io_context io;
@@ -304,7 +304,7 @@ BOOST_AUTO_TEST_CASE(held_type_erased_let_goroutines_on_them_wait_for_each_other
   }
 }
 
-// EX09: chriskohlhoff/asio#1054, #147: a hundred strands, two of them busy.
+// chriskohlhoff/asio#1054, #147: a hundred strands, two of them busy.
 BOOST_AUTO_TEST_CASE(that_are_busy_do_not_hold_up_those_that_are_not) {
   const watchdog dog;
   constexpr steady::duration soon = 300ms * (sanitized ? 10 : 1);
@@ -342,7 +342,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(operations_that_are_always_ready)
 
-// EX09: tokio-rs/tokio#2542, #5686: neither a deadline nor another goroutine is starved.
+// tokio-rs/tokio#2542, #5686: neither a deadline nor another goroutine is starved.
 BOOST_AUTO_TEST_CASE(let_a_deadline_be_seen_and_a_third_goroutine_tick) {
   const watchdog dog;
   constexpr steady::duration soon = 1s * (sanitized ? 10 : 1);
@@ -386,7 +386,7 @@ BOOST_AUTO_TEST_CASE(let_a_deadline_be_seen_and_a_third_goroutine_tick) {
   BOOST_TEST((took < soon));
 }
 
-// EX06: boostorg/asio#207, libbitcoin/libbitcoin-node#286: the handler starts the next operation.
+// boostorg/asio#207, libbitcoin/libbitcoin-node#286: the handler starts the next operation.
 BOOST_AUTO_TEST_CASE(take_constant_stack_when_their_handlers_start_the_next) {
   const std::size_t n = sanitized ? 20'000 : 200'000;
   const auto drain = [n](auto bind) {
@@ -424,7 +424,7 @@ BOOST_AUTO_TEST_CASE(take_constant_stack_when_their_handlers_start_the_next) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// EX07: of operations; of goroutines and their tokens: go/token_test.cpp.
+// erigontech/silkworm#1530: of operations; of goroutines and their tokens: go/token_test.cpp.
 BOOST_AUTO_TEST_SUITE(exceptions_of_handlers)
 
 BOOST_AUTO_TEST_CASE(leave_run_and_everything_else_goes_on) {

@@ -360,7 +360,7 @@ BOOST_AUTO_TEST_CASE(a_task_that_was_moved_from_is_refused) {
   BOOST_TEST(io.run() == 0U);
 }
 
-// SH07: chriskohlhoff/asio#552, #835.
+// chriskohlhoff/asio#552, #835.
 BOOST_AUTO_TEST_CASE(ten_foreign_threads_start_goroutines_on_one_context) {
   const sluice_test::watchdog dog;
   const std::size_t each = sluice_test::rounds(100'000, 5'000);
@@ -393,7 +393,7 @@ BOOST_AUTO_TEST_CASE(ten_foreign_threads_start_goroutines_on_one_context) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// SH05: chriskohlhoff/asio#1135, isocpp/CppCoreGuidelines#1756: captures live in the closure.
+// chriskohlhoff/asio#1135, isocpp/CppCoreGuidelines#1756: captures live in the closure.
 BOOST_AUTO_TEST_SUITE(the_callable)
 
 BOOST_AUTO_TEST_CASE(is_kept_until_the_goroutine_ends) {

@@ -38,7 +38,7 @@ using namespace std::chrono_literals;
 using namespace sluice_test;
 using sluice::mutex;
 
-// Rows of Go's sync/mutex_test.go, and CA06.
+// Rows of Go's sync/mutex_test.go, and cancelled waiters: tokio-rs/tokio#4618.
 
 static_assert(!std::is_copy_constructible_v<mutex> && !std::is_copy_assignable_v<mutex>);
 static_assert(!std::is_copy_constructible_v<mutex::guard>);
@@ -386,7 +386,7 @@ BOOST_AUTO_TEST_CASE(one_that_has_been_given_the_lock_has_it_even_if_it_is_cance
   BOOST_TEST(m.try_lock().owns_lock());
 }
 
-// CX02
+// Source: golang/go#63615
 BOOST_AUTO_TEST_CASE(a_cancelled_goroutine_does_not_lock_even_if_nobody_holds_it) {
   asio::io_context io;
   mutex m;
@@ -455,7 +455,7 @@ BOOST_AUTO_TEST_CASE(a_handler_is_cancelled_through_its_slot) {
   BOOST_TEST(m.try_lock().owns_lock());
 }
 
-// CA06: tokio-rs/tokio#4618, #3652; embassy-rs/embassy#6964; tenzir/tenzir#6432.
+// tokio-rs/tokio#4618, #3652; embassy-rs/embassy#6964; tenzir/tenzir#6432.
 BOOST_AUTO_TEST_CASE(a_handler_that_is_cancelled_while_it_is_chosen_passes_the_turn_on) {
   const watchdog dog;
   asio::io_context io;
@@ -519,7 +519,7 @@ BOOST_AUTO_TEST_CASE(a_goroutine_that_is_cancelled_while_it_is_chosen_passes_the
   BOOST_TEST(wrong == 0);
 }
 
-// CX03: e2b-dev/infra#3629; apple/swift-async-algorithms#80.
+// e2b-dev/infra#3629; apple/swift-async-algorithms#80.
 BOOST_AUTO_TEST_CASE(cancelled_between_the_check_and_the_park_it_still_ends) {
   asio::io_context io;
   mutex m;

@@ -419,7 +419,7 @@ BOOST_AUTO_TEST_CASE(while_it_waits_for_a_thread_keeps_the_function_from_being_c
   }
 }
 
-// Source: CA11: the wait of a goroutine for a thread
+// Source: ydb-platform/nbs PR #6239: the wait of a goroutine for a thread
 BOOST_AUTO_TEST_CASE(while_it_runs_asks_it_to_stop_and_its_result_counts) {
   asio::io_context io;
   offload_pool pool(2);

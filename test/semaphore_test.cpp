@@ -30,7 +30,7 @@
 #include <utility>
 #include <vector>
 
-// Rows of semaphore_test.go of golang.org/x/sync, and CA06.
+// Rows of semaphore_test.go of golang.org/x/sync, and cancelled waiters: golang/go#37852.
 
 namespace {
 

@@ -33,7 +33,7 @@
 #include <string>
 #include <vector>
 
-// Sleeps: rows of Go's time/sleep_test.go, and TI06.
+// Sleeps: rows of Go's time/sleep_test.go, and times that are far away.
 
 namespace {
 
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(of_nothing_or_less_is_over_at_once) {
   BOOST_TEST((watch.elapsed() < 1h));
 }
 
-// TI06: crossbeam-rs/crossbeam#795, rust-lang/rust#54552; TestOverflowSleep.
+// crossbeam-rs/crossbeam#795, rust-lang/rust#54552; TestOverflowSleep.
 BOOST_AUTO_TEST_CASE(of_for_ever_never_ends_and_disturbs_no_other) {
   BOOST_TEST(sleeps_on([] { return sleep_for(clock::duration::max()); }));
   BOOST_TEST(sleeps_on([] { return sleep_for(clock::duration::max() - 1ns); }));

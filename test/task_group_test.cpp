@@ -27,7 +27,7 @@
 #include <utility>
 #include <vector>
 
-// Rows of errgroup_test.go of golang.org/x/sync, and PO07.
+// Rows of errgroup_test.go of golang.org/x/sync; the limit stands in task_group/limit_test.cpp.
 
 namespace {
 

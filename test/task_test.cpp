@@ -205,7 +205,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(stack)
 
-// EX06; David-Haim/concurrencpp, lewissbaker/cppcoro#31: symmetric transfer without tail calls.
+// lewissbaker/cppcoro#31: symmetric transfer without tail calls.
 BOOST_AUTO_TEST_CASE(a_million_sequential_awaits_take_constant_stack) {
   const int n = sanitized ? 100'000 : 1'000'000;
   sluice_test::on_stack_of(sluice_test::small_stack, [&] {
@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(a_child_is_destroyed_before_the_await_of_it_ends) {
   BOOST_TEST(order == (std::vector<std::string>{"local", "after"}));
 }
 
-// SH06; scylladb/seastar#3106, llvm/llvm-project#56301: co_await in unusual places.
+// scylladb/seastar#3106, llvm/llvm-project#56301: co_await in unusual places.
 BOOST_AUTO_TEST_CASE(an_await_may_stand_in_any_expression) {
   run_goroutine([]() -> sluice::task<> {
     const bool yes = true;

@@ -29,7 +29,7 @@
 #include <utility>
 #include <vector>
 
-// Rows of Go's sync/waitgroup_test.go, and PO06. More about waiting is in wait_group/wait_test.cpp.
+// Rows of Go's sync/waitgroup_test.go. More about waiting is in wait_group/wait_test.cpp.
 
 namespace {
 
@@ -173,7 +173,8 @@ BOOST_AUTO_TEST_CASE(of_two_groups_is_a_barrier_that_can_be_used_again) {
   BOOST_TEST(passed == 8 * n);
 }
 
-// PO06: the next round begins while those who waited for the last one are still returning.
+// alajmo/mani#129: the next round begins while those who waited for the last one are still
+// returning.
 BOOST_AUTO_TEST_CASE(may_go_up_again_before_the_waiters_have_gone_on) {
   asio::io_context io;
   wait_group wg;

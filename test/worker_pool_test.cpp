@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(is_moved_and_never_copied_and_destroyed_once_with_its_resul
   BOOST_TEST(counted::corrupt == 0);
 }
 
-// Source: PO04; hakasapl/PGPatcher#752, bigodines/bigopool#18
+// Source: hakasapl/PGPatcher#752, bigodines/bigopool#18
 BOOST_AUTO_TEST_CASE(that_throws_fails_alone_and_costs_no_worker) {
   asio::io_context io;
   gate all_busy(io);
@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE(is_told_about_when_its_locals_are_gone) {
   BOOST_TEST(outside == idle);
 }
 
-// Source: PO05; David-Haim/concurrencpp#61
+// Source: David-Haim/concurrencpp#61
 BOOST_AUTO_TEST_CASE(may_await_one_of_the_same_pool_even_if_there_is_one_worker) {
   asio::io_context io;
   std::optional<int_pool> p;

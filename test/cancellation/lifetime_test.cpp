@@ -29,7 +29,7 @@
 #include <utility>
 #include <vector>
 
-// Waits and requests that outlive what they are about: CA11, SH01. For the address sanitizer.
+// Waits and requests that outlive what they are about. For the address sanitizer.
 
 namespace {
 
@@ -142,7 +142,7 @@ BOOST_AUTO_TEST_CASE(may_be_cancelled_when_what_it_waited_for_is_gone) {
   }
 }
 
-// Source: SH01, with a cancel before the shutdown
+// Source: chriskohlhoff/asio#1377, with a cancel before the shutdown
 BOOST_AUTO_TEST_CASE(may_be_destroyed_when_what_it_waited_for_is_gone) {
   for (const auto kind : waited_for::kinds) {
     for (const bool given : {false, true}) {
@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_late_producer)
 
-// Source: CA11; ydb-platform/nbs PR #6239: the result of another goroutine
+// Source: ydb-platform/nbs PR #6239: the result of another goroutine
 BOOST_AUTO_TEST_CASE(may_be_a_goroutine_of_another_context) {
   for (const bool cancelled : {false, true}) {
     asio::io_context slow;

@@ -37,7 +37,7 @@
 #include <utility>
 #include <vector>
 
-// Requests for cancellation that race with what they cancel: CA02, CA03, CA05, CA06.
+// Requests for cancellation that race with what they cancel.
 
 namespace {
 
@@ -106,7 +106,7 @@ class parent_and_child : public std::enable_shared_from_this<parent_and_child> {
 
 BOOST_AUTO_TEST_SUITE(a_request)
 
-// Source: CA02; chriskohlhoff/asio#1332, erigontech/silkworm#1353
+// Source: chriskohlhoff/asio#1332, erigontech/silkworm#1353
 BOOST_AUTO_TEST_CASE(may_come_when_its_goroutine_has_just_ended) {
   const watchdog dog;
   std::atomic<std::size_t> ends{0};
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(may_come_when_its_goroutine_has_just_ended) {
   BOOST_TEST(ends == n);
 }
 
-// Source: CA03; chriskohlhoff/asio#1029, #1151, #1576
+// Source: chriskohlhoff/asio#1029, #1151, #1576
 BOOST_AUTO_TEST_CASE(goes_down_through_goroutines_on_other_strands_to_what_they_wait_for) {
   const watchdog dog;
   std::atomic<std::size_t> parents{0}, children{0};
@@ -339,7 +339,7 @@ class conservation {
 
 }  // namespace
 
-// Source: CA05; tokio-rs/tokio#5947, Kotlin/kotlinx.coroutines#1936, #4337
+// Source: tokio-rs/tokio#5947, Kotlin/kotlinx.coroutines#1936, #4337
 BOOST_AUTO_TEST_CASE(are_neither_lost_nor_doubled_by_cancelled_sends_and_receives) {
   const watchdog dog;
   const long before = counted::alive;
@@ -358,7 +358,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_waiter_that_is_cancelled_while_it_is_chosen)
 
-// Source: CA06; tokio-rs/tokio#4618, golang/go#37852
+// Source: tokio-rs/tokio#4618, golang/go#37852
 BOOST_AUTO_TEST_CASE(leaves_a_value_for_the_next_or_has_it) {
   const watchdog dog;
   running_context where(1);
@@ -399,7 +399,7 @@ BOOST_AUTO_TEST_CASE(leaves_a_value_for_the_next_or_has_it) {
   BOOST_TEST(wrong == 0u);
 }
 
-// Source: CA06: a weighted semaphore; golang/go#37852, embassy-rs/embassy#6964
+// Source: tokio-rs/tokio#4618: a weighted semaphore; golang/go#37852, embassy-rs/embassy#6964
 BOOST_AUTO_TEST_CASE(lets_in_those_that_it_held_up) {
   const watchdog dog;
   running_context where(1);

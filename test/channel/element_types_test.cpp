@@ -163,7 +163,7 @@ using ints = std::vector<int>;
 
 BOOST_AUTO_TEST_SUITE(every_type)
 
-// Source: CH12; boostorg/cobalt#183, hudson-trading/corral#32, chriskohlhoff/asio#962
+// Source: boostorg/cobalt#183, hudson-trading/corral#32, chriskohlhoff/asio#962
 BOOST_AUTO_TEST_CASE_TEMPLATE(goes_through_a_channel_between_goroutines, T, element_types) {
   const census nothing_left;
   for (const std::size_t capacity : {0u, 1u, 5u}) {
@@ -222,7 +222,7 @@ BOOST_AUTO_TEST_CASE(over_aligned_elements_are_always_aligned) {
   BOOST_TEST(!over_aligned::misplaced);
 }
 
-// Source: CH13; condy-cpp/condy#98
+// Source: condy-cpp/condy#98
 BOOST_AUTO_TEST_CASE(a_temporary_that_is_sent_survives_the_wait) {
   asio::io_context io;
   auto ch = make_channel<std::unique_ptr<int>>(io, 1);
@@ -245,7 +245,7 @@ BOOST_AUTO_TEST_CASE(a_temporary_that_is_sent_survives_the_wait) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: CH11; crossbeam-rs/crossbeam#1187, nim-lang/threading#87, tokio-rs/tokio#601
+// Source: crossbeam-rs/crossbeam#1187, nim-lang/threading#87, tokio-rs/tokio#601
 BOOST_AUTO_TEST_SUITE(every_element_is_destroyed_once)
 
 BOOST_AUTO_TEST_CASE(that_is_buffered_when_the_last_handle_goes) {
@@ -331,7 +331,7 @@ BOOST_AUTO_TEST_CASE(of_an_operation_that_was_never_started) {
   BOOST_TEST(ch.size() == 0u);
 }
 
-// Source: CH08; crystal-lang/crystal#6948
+// Source: crystal-lang/crystal#6948
 BOOST_AUTO_TEST_CASE(whose_parked_send_was_ended_by_close) {
   const census nothing_left;
   asio::io_context io;

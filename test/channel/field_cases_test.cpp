@@ -43,7 +43,7 @@ ints numbers(int n) {
 
 }  // namespace
 
-// Source: CH01; chriskohlhoff/asio#1318, chriskohlhoff/asio#1575, boostorg/fiber#181
+// Source: chriskohlhoff/asio#1318, chriskohlhoff/asio#1575, boostorg/fiber#181
 BOOST_AUTO_TEST_CASE(closing_releases_every_blocked_sender_with_an_error) {
   for (const std::size_t capacity : {0u, 1u}) {
     asio::io_context io;
@@ -68,7 +68,7 @@ BOOST_AUTO_TEST_CASE(closing_releases_every_blocked_sender_with_an_error) {
   }
 }
 
-// Source: CH02; chriskohlhoff/asio#1236
+// Source: chriskohlhoff/asio#1236
 BOOST_AUTO_TEST_CASE(closing_does_not_discard_what_is_buffered) {
   for (const bool consumer_first : {false, true}) {
     asio::io_context io;
@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(closing_does_not_discard_what_is_buffered) {
   }
 }
 
-// Source: CH03; chriskohlhoff/asio#1022, nim-lang/Nim#26230
+// Source: chriskohlhoff/asio#1022, nim-lang/Nim#26230
 BOOST_AUTO_TEST_CASE(a_closed_channel_cannot_be_opened_again) {
   const auto opens = [](auto ch) {
     return requires {
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_closed_channel_cannot_be_opened_again) {
   BOOST_TEST(!opens(receiver<int>()));
 }
 
-// Source: CH03
+// Source: chriskohlhoff/asio#1022
 BOOST_AUTO_TEST_CASE(assigning_to_a_handle_does_not_disturb_who_waits_on_the_old_channel) {
   ints got;
   {
@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(assigning_to_a_handle_does_not_disturb_who_waits_on_the_old
   BOOST_TEST(got.size() == 4u);
 }
 
-// Source: CH04; chriskohlhoff/asio#1752, chriskohlhoff/asio#1654, boostorg/cobalt#66
+// Source: chriskohlhoff/asio#1752, chriskohlhoff/asio#1654, boostorg/cobalt#66
 BOOST_AUTO_TEST_CASE(a_moved_handle_sees_who_waits) {
   asio::io_context io;
   auto first = make_channel<int>();
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_moved_handle_sees_who_waits) {
   BOOST_TEST(results == std::vector<error_code>(2), per_element());
 }
 
-// Source: CH04
+// Source: chriskohlhoff/asio#1752
 BOOST_AUTO_TEST_CASE(a_moved_handle_of_a_channel_of_void_sees_who_waits) {
   asio::io_context io;
   auto first = make_channel<void>();
@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(a_moved_handle_of_a_channel_of_void_sees_who_waits) {
   BOOST_TEST(sent);
 }
 
-// Source: CH05; PaddlePaddle/Paddle#8197, yyzybb537/libgo#77, faern/oneshot#87
+// Source: PaddlePaddle/Paddle#8197, yyzybb537/libgo#77, faern/oneshot#87
 BOOST_AUTO_TEST_CASE(goroutines_that_hold_the_last_handles_stay_parked) {
   int ended = 0;
   auto alive = std::make_shared<int>(0);
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(goroutines_that_hold_the_last_handles_stay_parked) {
   BOOST_TEST(alive.use_count() == 1);
 }
 
-// Source: CH05
+// Source: PaddlePaddle/Paddle#8197
 BOOST_AUTO_TEST_CASE(the_last_handle_may_go_while_others_wait_by_reference) {
   counted::corrupt = 0;
   int ended = 0;
@@ -226,7 +226,7 @@ BOOST_AUTO_TEST_CASE(the_last_handle_may_go_while_others_wait_by_reference) {
   BOOST_TEST(counted::corrupt == 0);
 }
 
-// Source: CH06; boostorg/fiber#114
+// Source: boostorg/fiber#114
 BOOST_AUTO_TEST_CASE(a_try_from_another_thread_wakes_the_parked_partner) {
   asio::io_context io;
   auto in = make_channel<int>(16);
@@ -254,7 +254,7 @@ BOOST_AUTO_TEST_CASE(a_try_from_another_thread_wakes_the_parked_partner) {
   BOOST_TEST(first == 1);
 }
 
-// Source: CH07; boostorg/fiber#111
+// Source: boostorg/fiber#111
 BOOST_AUTO_TEST_CASE(small_rings_wrap_around) {
   for (const std::size_t capacity : {0u, 1u, 2u, 3u}) {
     auto ch = make_channel<std::size_t>(capacity);
@@ -276,7 +276,7 @@ BOOST_AUTO_TEST_CASE(small_rings_wrap_around) {
   }
 }
 
-// Source: CH08; crystal-lang/crystal#6948
+// Source: crystal-lang/crystal#6948
 BOOST_AUTO_TEST_CASE(a_send_ended_by_close_is_no_success) {
   asio::io_context io;
   auto ch = make_channel<int>();
@@ -289,7 +289,7 @@ BOOST_AUTO_TEST_CASE(a_send_ended_by_close_is_no_success) {
   BOOST_TEST(!ch.try_receive().has_value());
 }
 
-// Source: CH10; true-async/php-async#113, async-rs/async-std#436, yyzybb537/libgo#187
+// Source: true-async/php-async#113, async-rs/async-std#436, yyzybb537/libgo#187
 BOOST_AUTO_TEST_CASE(without_capacity_a_send_ends_only_together_with_a_receive) {
   asio::io_context io;
   auto ch = make_channel<int>();
@@ -311,7 +311,7 @@ BOOST_AUTO_TEST_CASE(without_capacity_a_send_ends_only_together_with_a_receive) 
   BOOST_TEST(log.size() == 3u);
 }
 
-// Source: CH10
+// Source: true-async/php-async#113
 BOOST_AUTO_TEST_CASE(rendezvous_go_on_for_ever_whoever_is_faster) {
   for (const bool slow_sender : {false, true}) {
     asio::io_context io;
@@ -366,7 +366,7 @@ task<> ask(sender<request> server, int argument, ints& answers) {
 
 }  // namespace
 
-// Source: CH15; crossbeam-rs/crossbeam#1102
+// Source: crossbeam-rs/crossbeam#1102
 BOOST_AUTO_TEST_CASE(a_server_that_stops_can_end_the_waits_for_its_replies) {
   ints answers;
   asio::io_context io;
@@ -388,7 +388,7 @@ BOOST_AUTO_TEST_CASE(a_server_that_stops_can_end_the_waits_for_its_replies) {
   BOOST_TEST(counted::alive == 0);
 }
 
-// Source: CH15
+// Source: crossbeam-rs/crossbeam#1102
 BOOST_AUTO_TEST_CASE(requests_that_nobody_will_take_go_with_the_context_of_their_clients) {
   ints answers;
   auto server = make_channel<request>(10);

@@ -50,7 +50,7 @@ bool every_receiver_ends(Disturb disturb, Right right) {
 
 BOOST_AUTO_TEST_SUITE(a_receiver_that_is_about_to_park)
 
-// Source: CH17; embassy-rs/embassy#226, fereidani/kanal#15
+// Source: embassy-rs/embassy#226, fereidani/kanal#15
 BOOST_AUTO_TEST_CASE(does_not_miss_the_value_that_comes_just_then) {
   const auto send = [](asio::io_context& there, channel<int>& ch) {
     sluice::go(there, [&]() -> task<> { co_await ch.send(7); });

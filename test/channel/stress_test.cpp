@@ -388,13 +388,13 @@ void run_exchange(int threads, std::size_t capacity, bool closed_early) {
 
 BOOST_AUTO_TEST_SUITE(every_value_is_received_once_or_its_sender_was_told)
 
-// CH09, CH11, CA05
+// Source: nim-lang/Nim#26230, crossbeam-rs/crossbeam#1187, tokio-rs/tokio#5947
 BOOST_AUTO_TEST_CASE(whatever_the_number_of_threads_and_the_capacity) {
   for (int threads = 1; threads <= 4; ++threads)
     for (const std::size_t capacity : {0U, 1U, 7U}) run_exchange(threads, capacity, false);
 }
 
-// CH16
+// Source: golang/go#30372, #14079
 BOOST_AUTO_TEST_CASE(if_the_channel_is_closed_in_the_midst_of_it) {
   for (int threads = 1; threads <= 4; ++threads)
     for (const std::size_t capacity : {0U, 1U, 7U}) run_exchange(threads, capacity, true);

@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(that_throws_makes_run_throw) {
   run(io);
 }
 
-// Source: CA07; lewissbaker/cppcoro#221, facebookexperimental/libunifex#670
+// Source: lewissbaker/cppcoro#221, facebookexperimental/libunifex#670
 // The exception would leave the call that cancels, in the middle of the tree.
 BOOST_AUTO_TEST_CASE(that_could_not_be_moved_any_more_keeps_nobody_from_ending) {
   static bool fragile, ran;

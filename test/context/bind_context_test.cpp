@@ -350,7 +350,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(cancelled_by_another_thread)
 
-// Source: CA03; chriskohlhoff/asio#1029
+// Source: chriskohlhoff/asio#1029
 BOOST_AUTO_TEST_CASE(an_operation_with_a_handler_on_a_strand_ends_once) {
   const watchdog dog;
   running_context context_(2);

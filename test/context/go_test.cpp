@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(ends_each_of_its_waits_with_deadline_exceeded_when_the_dead
                waits[i].name << ": " << bound.errors[i].value_or(no_error).message());
 }
 
-// Source: CX02; gravitational/teleport#14660
+// Source: gravitational/teleport#14660
 BOOST_AUTO_TEST_CASE(ends_each_wait_at_once_that_it_begins_later) {
   asio::io_context io;
   endless_waits where(io);
@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(ends_each_wait_at_once_that_it_begins_later) {
   }
 }
 
-// Source: CX02; golang/go#63615: semaphore.Acquire with a done context and free tokens
+// Source: golang/go#63615: semaphore.Acquire with a done context and free tokens
 BOOST_AUTO_TEST_CASE(begins_nothing_once_it_is_cancelled_not_even_what_is_ready) {
   asio::io_context io;
   const auto tree = with_cancel(context::background());

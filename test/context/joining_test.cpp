@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(ends_at_the_deadline_of_any_parent) {
   BOOST_TEST(m.ctx.err() == deadline_exceeded);
 }
 
-// Source: CX01
+// Source: cockroachdb/cockroach#149658
 BOOST_AUTO_TEST_CASE(leaves_nothing_with_its_parents_once_it_is_cancelled_or_dropped) {
   const auto kept = std::make_shared<int>();
   const sluice::context_key<std::shared_ptr<int>> key;

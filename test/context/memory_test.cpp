@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(is_allocated_as_rarely_as_by_go) {
              }) <= 8u);
 }
 
-// Source: CX01; cockroachdb/cockroach#149658, wandb/parallel#7, vanadium/core#214
+// Source: cockroachdb/cockroach#149658, wandb/parallel#7, vanadium/core#214
 BOOST_AUTO_TEST_CASE(of_children_is_not_kept_by_a_parent_that_lives_on) {
   asio::io_context io;
   const auto root = with_cancel(context::background());

@@ -210,7 +210,7 @@ std::size_t cancelled_of(std::size_t n, Wait wait) {
 
 }  // namespace
 
-// Source: CX03; e2b-dev/infra#3629, apple/swift-async-algorithms#80
+// Source: e2b-dev/infra#3629, apple/swift-async-algorithms#80
 BOOST_AUTO_TEST_CASE(every_wait_of_this_library_ends) {
   const auto quiet = sluice::make_channel<int>();
   sluice::semaphore none(1);
@@ -229,7 +229,8 @@ BOOST_AUTO_TEST_CASE(every_wait_of_this_library_ends) {
              }) == n);
 }
 
-// Source: CX03, CA03; the first Asio operation of a goroutine, which moves it to its strand
+// Source: e2b-dev/infra#3629, chriskohlhoff/asio#1029; the first Asio operation of a goroutine,
+// which moves it to its strand
 BOOST_AUTO_TEST_CASE(every_asio_operation_ends) {
   const std::size_t n = rounds(4000, 800);
   BOOST_TEST(cancelled_of(n, [](asio::io_context& io) -> task<error_code> {
@@ -325,7 +326,7 @@ BOOST_AUTO_TEST_CASE(may_be_driven_from_outside_while_it_ends) {
   BOOST_TEST(wrong == 0u);
 }
 
-// Source: CA07; lewissbaker/cppcoro#221, cppalliance/capy#216
+// Source: lewissbaker/cppcoro#221, cppalliance/capy#216
 BOOST_AUTO_TEST_CASE(may_cancel_each_other) {
   const watchdog dog;
   running_context where(2);

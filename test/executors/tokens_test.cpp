@@ -120,7 +120,7 @@ class ready_places {
 
 }  // namespace
 
-// EX03: chriskohlhoff/asio#1379, #1320, #1428, #1429, #1297, boostorg/cobalt#271
+// chriskohlhoff/asio#1379, #1320, #1428, #1429, #1297, boostorg/cobalt#271
 BOOST_AUTO_TEST_SUITE(every_operation)
 
 BOOST_AUTO_TEST_CASE(takes_callbacks_in_every_wrapping) {
@@ -311,7 +311,7 @@ BOOST_AUTO_TEST_CASE(without_an_executor_is_told_so_although_cancelled_after_a_t
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// EX05: cppalliance/capy#153, chriskohlhoff/asio#985, Asio's rules of allocation.
+// cppalliance/capy#153, chriskohlhoff/asio#985, Asio's rules of allocation.
 BOOST_AUTO_TEST_SUITE(associated_allocator)
 
 namespace {

@@ -30,8 +30,8 @@
 #include <utility>
 #include <vector>
 
-// go with a completion token, and exceptions that leave a goroutine. EX07:
-// erigontech/silkworm#1530, chriskohlhoff/asio#1110, #1111, #809, #1204.
+// go with a completion token, and exceptions that leave a goroutine: erigontech/silkworm#1530,
+// chriskohlhoff/asio#1110, #1111, #809, #1204.
 
 namespace asio = boost::asio;
 using sluice_test::witness;
@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(deferred_starts_nothing_until_it_is_launched) {
   BOOST_TEST(alive == 0);
 }
 
-// EX01: boostorg/asio#346: a handler runs where it asked to run.
+// boostorg/asio#346: a handler runs where it asked to run.
 BOOST_AUTO_TEST_CASE(the_handler_runs_on_its_associated_executor) {
   const sluice_test::watchdog dog;
   asio::thread_pool other(1);

@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(that_were_served_but_not_called_are_destroyed_with_what_the
   BOOST_TEST(counted::corrupt == 0);
 }
 
-// EX05: the memory is given back on abandon as well.
+// cppalliance/capy#153: the memory is given back on abandon as well.
 BOOST_AUTO_TEST_CASE(give_their_memory_back_to_their_allocator) {
   memory_account account;
   std::atomic<int> alive = 0;
@@ -320,7 +320,7 @@ BOOST_AUTO_TEST_CASE(that_are_stopped_destroy_their_goroutines_with_themselves) 
   }
 }
 
-// SH03: chriskohlhoff/asio#1538, #431, #425: strands with queued work while the pool ends.
+// chriskohlhoff/asio#1538, #431, #425: strands with queued work while the pool ends.
 BOOST_AUTO_TEST_CASE(end_whatever_is_queued_on_their_strands) {
   const watchdog dog;
   enum class way { stop_inside, stop_outside, destructor };

@@ -32,7 +32,8 @@
 #include <thread>
 #include <utility>
 
-// A context is destroyed while another thread wakes what is parked in it. SH01, SH03.
+// A context is destroyed while another thread wakes what is parked in it:
+// chriskohlhoff/asio#1377, #1538.
 
 namespace {
 

@@ -132,7 +132,7 @@ class waiting_places {
 
 BOOST_AUTO_TEST_SUITE(parked_goroutines)
 
-// SH01: chriskohlhoff/asio#1377, cppalliance/corosio#159
+// chriskohlhoff/asio#1377, cppalliance/corosio#159
 BOOST_AUTO_TEST_CASE(are_destroyed_with_their_context_after_a_stop) {
   for (const bool context_first : {true, false})
     for (const int threads : {1, 2}) {
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(are_destroyed_with_their_context_after_a_stop) {
     }
 }
 
-// SH01: the places end while the context still runs; nobody is woken by that.
+// chriskohlhoff/asio#1377: the places end while the context still runs; nobody is woken by that.
 BOOST_AUTO_TEST_CASE(stay_parked_if_what_they_wait_for_ends) {
   std::atomic<int> alive = 0;
   std::atomic<int> there = 0;

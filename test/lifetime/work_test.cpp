@@ -42,7 +42,7 @@ using sluice::this_goroutine::yield;
 
 BOOST_AUTO_TEST_SUITE(run)
 
-// SH02: cppalliance/capy#134, chriskohlhoff/asio#215. A parked goroutine is work; no guard.
+// cppalliance/capy#134, chriskohlhoff/asio#215. A parked goroutine is work; no guard.
 BOOST_AUTO_TEST_CASE(goes_on_until_the_last_parked_goroutine_was_woken_from_outside_and_ended) {
   const watchdog dog;
   auto ch = make_channel<int>();
@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(a_nested_run_of_another_context_is_that_contexts_own_affair
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// EX07; what goes on when an exception has left run() is in go/token_test.cpp.
+// erigontech/silkworm#1530. What goes on when an exception has left run() is in go/token_test.cpp.
 BOOST_AUTO_TEST_SUITE(exception)
 
 BOOST_AUTO_TEST_CASE(leaves_run_when_the_frame_and_the_closure_are_gone) {
@@ -305,7 +305,7 @@ task<> wait_for_signal() {
 
 }  // namespace
 
-// SH04: boostorg/cobalt#209. A worker with a context of its own ends if the channel that it waits
+// boostorg/cobalt#209. A worker with a context of its own ends if the channel that it waits
 // on is closed, or if its Go context is cancelled; here by the destructors of what main owns.
 BOOST_AUTO_TEST_CASE(by_a_signal_reaches_workers_through_their_channel) {
   const watchdog dog;

@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(two_goroutines_on_a_channel_do_not_delay_timers_sleeps_or_a
   BOOST_TEST((later < soon), "the later came after " << milliseconds(later));
 }
 
-// EX09: tokio-rs/tokio#4314: operations that are always ready yield now and then.
+// tokio-rs/tokio#4314: operations that are always ready yield now and then.
 BOOST_AUTO_TEST_CASE(a_goroutine_whose_operations_are_always_ready_lets_others_run) {
   const sluice_test::watchdog dog;
   constexpr steady::duration soon = 500ms * (sanitized ? 5 : 1);
@@ -461,7 +461,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(stack)
 
-// EX06: boostorg/asio#207, lewissbaker/cppcoro#31: ready operations in constant stack.
+// boostorg/asio#207, lewissbaker/cppcoro#31: ready operations in constant stack.
 BOOST_AUTO_TEST_CASE(ready_receives_take_constant_stack) {
   const int n = sanitized ? 100'000 : 10'000'000;
   int got = 0;

@@ -263,7 +263,7 @@ BOOST_AUTO_TEST_CASE(no_byte_of_a_stream_and_no_value_of_a_channel_is_lost_betwe
   }
 }
 
-// Source: SE13; chriskohlhoff/asio#1348, #1362, #1400
+// Source: chriskohlhoff/asio#1348, #1362, #1400
 BOOST_AUTO_TEST_CASE(a_pool_of_threads_without_a_strand_races_nothing) {
   const watchdog dog;
   constexpr int parties = 4;

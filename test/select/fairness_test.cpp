@@ -119,7 +119,7 @@ constexpr std::array<double, 6> limits{0, 28.37, 32.24, 35.41, 38.24, 40.86};
 
 }  // namespace
 
-// Source: SE05; golang/go#21806
+// Source: golang/go#21806
 BOOST_AUTO_TEST_CASE(the_choice_is_uniform_whatever_stands_before_between_and_behind) {
   run_task([]() -> task<> {
     const auto n = rounds(2000);
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(the_choice_is_uniform_whatever_stands_before_between_and_be
   });
 }
 
-// Source: SE05; golang/go#21806
+// Source: golang/go#21806
 BOOST_AUTO_TEST_CASE(a_channel_that_stands_twice_counts_twice) {
   run_task([]() -> task<> {
     const auto a = endless();
@@ -152,7 +152,7 @@ BOOST_AUTO_TEST_CASE(a_channel_that_stands_twice_counts_twice) {
   });
 }
 
-// Source: SE05; golang/go#21806
+// Source: golang/go#21806
 BOOST_AUTO_TEST_CASE(the_choice_is_uniform_on_every_thread) {
   const auto n = rounds(10'000);
   constexpr std::size_t threads = 4;
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(the_choice_is_uniform_on_every_thread) {
   for (const auto f : firsts) check_share(f, n, 0.5, "one thread");
 }
 
-// Source: SE05; golang/go#21806: also right after the start, so nobody begins with the same seed.
+// Source: golang/go#21806: also right after the start, so nobody begins with the same seed.
 BOOST_AUTO_TEST_CASE(the_first_choice_of_a_thread_is_uniform) {
   const auto batches = rounds(100);
   constexpr std::size_t threads = 8;

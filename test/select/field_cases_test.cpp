@@ -34,7 +34,7 @@ using ints = std::vector<int>;
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(losing_cases_eat_no_values)  // Source: SE01; chriskohlhoff/asio#1041
+BOOST_AUTO_TEST_SUITE(losing_cases_eat_no_values)  // Source: chriskohlhoff/asio#1041
 
 BOOST_AUTO_TEST_CASE(of_buffered_channels) {
   run_task([]() -> task<> {
@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(of_buffered_channels) {
   });
 }
 
-// Source: SE01; chriskohlhoff/asio#1078, fereidani/kanal#50
+// Source: chriskohlhoff/asio#1078, fereidani/kanal#50
 BOOST_AUTO_TEST_CASE(of_parked_senders_beside_a_timer_however_many_they_are) {
   for (const std::size_t n : {2U, 5U, 16U})
     for (const int threads : {1, 2}) {
@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(of_parked_senders_beside_a_timer_however_many_they_are) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: SE02; async-rs/async-std#436, tokio-rs/tokio#5947
+// Source: async-rs/async-std#436, tokio-rs/tokio#5947
 BOOST_AUTO_TEST_CASE(of_two_sends_one_is_carried_out_and_the_other_keeps_its_value) {
   counted::corrupt = 0;
   const auto n = rounds(20'000);
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(of_two_sends_one_is_carried_out_and_the_other_keeps_its_val
   BOOST_TEST(counted::corrupt == 0);
 }
 
-BOOST_AUTO_TEST_SUITE(both_ends_of_one_channel)  // Source: SE03; Kotlin/kotlinx.coroutines#1411
+BOOST_AUTO_TEST_SUITE(both_ends_of_one_channel)  // Source: Kotlin/kotlinx.coroutines#1411
 
 BOOST_AUTO_TEST_CASE(park_until_somebody_else_comes) {
   for (const bool other_receives : {true, false}) {
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(a_channel_that_stands_twice_gives_one_value) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: SE04; BurntSushi/chan#8, crossbeam-rs/crossbeam-channel#1, cloudfoundry/garden#8
+// Source: BurntSushi/chan#8, crossbeam-rs/crossbeam-channel#1, cloudfoundry/garden#8
 BOOST_AUTO_TEST_CASE(a_channel_that_is_always_ready_does_not_starve_quit) {
   run_task([]() -> task<> {
     auto always = make_channel<int>();
@@ -233,7 +233,7 @@ BOOST_AUTO_TEST_CASE(a_channel_that_is_always_ready_does_not_starve_quit) {
   });
 }
 
-BOOST_AUTO_TEST_SUITE(a_send_to_a_closed_channel)  // Source: SE06; golang/go#11344, #19820, #11015
+BOOST_AUTO_TEST_SUITE(a_send_to_a_closed_channel)  // Source: golang/go#11344, #19820, #11015
 
 BOOST_AUTO_TEST_CASE(is_ready_like_any_other_case_and_fails_if_chosen) {
   run_task([]() -> task<> {
@@ -282,7 +282,7 @@ BOOST_AUTO_TEST_CASE(that_is_closed_while_the_select_is_parked_fails_and_sends_n
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: SE07; Kotlin/kotlinx.coroutines#1584
+// Source: Kotlin/kotlinx.coroutines#1584
 BOOST_AUTO_TEST_CASE(whatever_is_decided_already_when_the_select_begins_leaves_the_rest_alone) {
   run_task([]() -> task<> {
     auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
@@ -325,7 +325,7 @@ BOOST_AUTO_TEST_CASE(whatever_is_decided_already_when_the_select_begins_leaves_t
   });
 }
 
-// Source: SE08; conr2d/eo#23
+// Source: conr2d/eo#23
 BOOST_AUTO_TEST_CASE(a_parked_receive_that_is_woken_by_close_is_a_success) {
   asio::io_context io;
   const auto a = make_channel<int>();
@@ -345,7 +345,7 @@ BOOST_AUTO_TEST_CASE(a_parked_receive_that_is_woken_by_close_is_a_success) {
   BOOST_TEST(log == std::vector<std::string>({"case 0 closed", "b 5"}), per_element());
 }
 
-// Source: SE09; goose-lang/goose#105
+// Source: goose-lang/goose#105
 BOOST_AUTO_TEST_CASE(two_selects_with_otherwise_never_meet) {
   const watchdog dog;
   const auto ch = make_channel<int>();
@@ -373,7 +373,7 @@ BOOST_AUTO_TEST_CASE(two_selects_with_otherwise_never_meet) {
   BOOST_TEST(met_by_receiver == 0u);
 }
 
-// Source: SE10; traefik/yaegi#647, golang/go#48433
+// Source: traefik/yaegi#647, golang/go#48433
 BOOST_AUTO_TEST_CASE(otherwise_is_not_taken_because_others_use_the_channels) {
   const watchdog dog;
   const auto full = holding({});
@@ -412,7 +412,7 @@ BOOST_AUTO_TEST_CASE(otherwise_is_not_taken_because_others_use_the_channels) {
   BOOST_TEST(got == n);
 }
 
-BOOST_AUTO_TEST_SUITE(a_waiter_of_a_decided_select)  // Source: SE17; PaddlePaddle/Paddle#9265
+BOOST_AUTO_TEST_SUITE(a_waiter_of_a_decided_select)  // Source: PaddlePaddle/Paddle#9265
 
 BOOST_AUTO_TEST_CASE(is_skipped_by_a_send) {
   asio::io_context io;
@@ -436,7 +436,7 @@ BOOST_AUTO_TEST_CASE(is_skipped_by_a_send) {
   BOOST_TEST(log == std::vector<std::string>({"case 1", "got 2"}), per_element());
 }
 
-// Source: SE17; cadence-workflow/cadence-go-client#50
+// Source: cadence-workflow/cadence-go-client#50
 BOOST_AUTO_TEST_CASE(alone_is_no_receiver_and_no_sender) {
   asio::io_context io;
   const auto a = make_channel<int>();
@@ -458,7 +458,7 @@ BOOST_AUTO_TEST_CASE(alone_is_no_receiver_and_no_sender) {
   BOOST_TEST(index == 1u);
 }
 
-// As with a goroutine that waits for one channel only (CH05).
+// As with a goroutine that waits for one channel only (PaddlePaddle/Paddle#8197).
 BOOST_AUTO_TEST_CASE(outlives_the_last_handle_of_its_channel) {
   asio::io_context io;
   auto a = make_channel<int>();

@@ -56,7 +56,7 @@ asio::awaitable<int> throw_when_cancelled(bool& cancelled) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(nothing_to_wait_for)  // Source: SE12; chriskohlhoff/asio#1375, #1673
+BOOST_AUTO_TEST_SUITE(nothing_to_wait_for)  // Source: chriskohlhoff/asio#1375, #1673
 
 BOOST_AUTO_TEST_CASE(parks_until_it_is_cancelled) {
   asio::io_context io;
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(is_no_reason_to_wait_for_a_group) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(weak_cancellation)  // Source: SE14; boostorg/asio#458
+BOOST_AUTO_TEST_SUITE(weak_cancellation)  // Source: boostorg/asio#458
 
 BOOST_AUTO_TEST_CASE(of_the_whole_ends_also_what_reacts_only_to_terminal) {
   for (const types first : {types::total, types::partial, types::terminal}) {
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(that_is_not_listened_to_does_not_keep_losers_from_being_can
 
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(an_exception_in_a_case)  // Source: SE15; chriskohlhoff/asio#1094
+BOOST_AUTO_TEST_SUITE(an_exception_in_a_case)  // Source: chriskohlhoff/asio#1094
 
 BOOST_AUTO_TEST_CASE(reaches_the_caller_and_the_other_is_cancelled) {
   asio::io_context io;
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(reaches_the_caller_and_the_other_is_cancelled) {
   BOOST_TEST(loser_cancelled);
 }
 
-// Source: SE15; boostorg/cobalt#168
+// Source: boostorg/cobalt#168
 BOOST_AUTO_TEST_CASE(that_loses_goes_nowhere) {
   asio::io_context io;
   bool cancelled = false;
@@ -259,7 +259,7 @@ void try_nil_handles() {
 
 }  // namespace
 
-// Source: SE16; golang/go#17600, tinygo-org/tinygo#402
+// Source: golang/go#17600, tinygo-org/tinygo#402
 BOOST_AUTO_TEST_CASE(a_nil_handle_waits_for_ever_in_every_form_but_can_be_cancelled) {
   try_nil_handles<int>();
   try_nil_handles<void>();

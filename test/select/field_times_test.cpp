@@ -62,7 +62,7 @@ task<std::optional<message>> receive_by_timeout(const channel<message>& ch,
 
 }  // namespace
 
-// Source: CH18; yyzybb537/libgo#246
+// Source: yyzybb537/libgo#246
 BOOST_AUTO_TEST_CASE(a_timed_receive_gives_a_whole_value_or_has_taken_nothing) {
   for (const timed_receive receive : {&receive_by_select, &receive_by_timeout}) {
     const watchdog dog;
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_timed_receive_gives_a_whole_value_or_has_taken_nothing) {
   }
 }
 
-BOOST_AUTO_TEST_SUITE(a_time_that_has_passed)  // Source: CH19; crossbeam-rs/crossbeam#975
+BOOST_AUTO_TEST_SUITE(a_time_that_has_passed)  // Source: crossbeam-rs/crossbeam#975
 
 BOOST_AUTO_TEST_CASE(lets_a_ready_value_through_a_timeout) {
   run_task([]() -> task<> {

@@ -192,8 +192,7 @@ void check_flat(std::size_t n, Select one_select) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(
-    a_loop_of_selects_leaves_nothing_behind)  // Source: SE11; test/chan/select2.go
+BOOST_AUTO_TEST_SUITE(a_loop_of_selects_leaves_nothing_behind)  // Source: test/chan/select2.go
 
 BOOST_AUTO_TEST_CASE(on_a_quiet_channel_and_in_the_timers) {
   const auto quiet = make_channel<int>();

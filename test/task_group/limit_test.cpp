@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(can_be_waited_for_before_there_is_one_more_goroutine) {
   });
 }
 
-// Source: PO07; neilotoole/errgroup#6, golang/go#27837
+// Source: neilotoole/errgroup#6, golang/go#27837
 BOOST_AUTO_TEST_CASE(does_not_hide_the_first_error_and_keeps_the_rest_from_running) {
   std::vector<int> ran;
   std::string text;
@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(does_not_hide_the_first_error_and_keeps_the_rest_from_runni
   BOOST_TEST(ran == expected, per_element());
 }
 
-// Source: PO07; neilotoole/errgroup#11: Go during Wait
+// Source: neilotoole/errgroup#11: Go during Wait
 BOOST_AUTO_TEST_CASE(lets_goroutines_start_others_while_the_group_is_waited_for) {
   int ran = 0;
   run_task([&]() -> task<> {
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(lets_goroutines_start_others_while_the_group_is_waited_for)
   BOOST_TEST(ran == 7);
 }
 
-// Source: PO07: the parent is cancelled while somebody waits for the limit
+// Source: neilotoole/errgroup#6: the parent is cancelled while somebody waits for the limit
 BOOST_AUTO_TEST_CASE(holds_up_nobody_once_the_parent_is_cancelled) {
   asio::io_context io;
   const auto parent = with_cancel(background);

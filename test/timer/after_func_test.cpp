@@ -1,4 +1,4 @@
-// Functions that a timer starts: Go's time.AfterFunc, and TI10.
+// Functions that a timer starts, as those of Go's time.AfterFunc.
 #include <sluice/timer.hpp>
 
 #include <sluice/channel.hpp>
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(whose_handle_outlives_the_context_is_inert) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: TI10; benbjohnson/clock#27, #32, #52, EVerest/EVerest#2208, pocoproject/poco#3986
+// Source: benbjohnson/clock#27, #32, #52, EVerest/EVerest#2208, pocoproject/poco#3986
 BOOST_AUTO_TEST_SUITE(from_inside_its_own_function_a_timer)
 
 BOOST_AUTO_TEST_CASE(is_set_again_a_thousand_times) {

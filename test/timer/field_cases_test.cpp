@@ -1,6 +1,6 @@
-// What went wrong with timers elsewhere, as their users reported it. TI10 is in
-// after_func_test.cpp, TI11 in ../timeout_test.cpp, what needs threads in stress_test.cpp, memory
-// in memory_test.cpp.
+// What went wrong with timers elsewhere, as their users reported it. Functions that a timer starts
+// stand in after_func_test.cpp, timeouts in ../timeout_test.cpp, what needs threads in
+// stress_test.cpp, memory in memory_test.cpp.
 #include <sluice/timer.hpp>
 
 #include <sluice/channel.hpp>
@@ -44,7 +44,7 @@ clock::duration lateness(clock::time_point tick, clock::time_point start, clock:
 
 }  // namespace
 
-// Source: TI01; chriskohlhoff/asio#878, chriskohlhoff/asio#423, chenshuo/muduo#668
+// Source: chriskohlhoff/asio#878, chriskohlhoff/asio#423, chenshuo/muduo#668
 BOOST_AUTO_TEST_SUITE(ti01_a_timer_that_is_due)
 
 BOOST_AUTO_TEST_CASE(and_stopped_before_its_turn_stays_silent) {
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(together_with_the_value_it_limits_never_reports_a_timeout_a
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: TI02; golang/go#37196, golang/go#14038, golang/go#11513
+// Source: golang/go#37196, golang/go#14038, golang/go#11513
 BOOST_AUTO_TEST_SUITE(ti02_a_value_nobody_has_seen)
 
 BOOST_AUTO_TEST_CASE(does_not_survive_a_reset) {
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(need_not_be_drained_and_the_old_pattern_does_not_hang) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// Source: TI03; golang/go#49315, golang/go#14557
+// Source: golang/go#49315, golang/go#14557
 BOOST_AUTO_TEST_CASE(ti03_a_period_that_is_not_positive_is_refused_everywhere_in_the_same_way) {
   run_task([]() -> task<> {
     const auto says_period = [](const std::invalid_argument& x) {
@@ -171,7 +171,7 @@ BOOST_AUTO_TEST_CASE(ti03_a_period_that_is_not_positive_is_refused_everywhere_in
   });
 }
 
-// Source: TI04; crossbeam-rs/crossbeam#406, #413, #456. Some of the last ticks come in time, and
+// Source: crossbeam-rs/crossbeam#406, #413, #456. Some of the last ticks come in time, and
 // they are on the phase of the first if nothing has been added up.
 BOOST_AUTO_TEST_CASE(ti04_a_ticker_does_not_drift) {
   run_task([]() -> task<> {
@@ -188,7 +188,7 @@ BOOST_AUTO_TEST_CASE(ti04_a_ticker_does_not_drift) {
   });
 }
 
-// Source: TI05; tokio-rs/tokio#3721, nats-io/nats.rs#875, softwaremill/ox#82
+// Source: tokio-rs/tokio#3721, nats-io/nats.rs#875, softwaremill/ox#82
 BOOST_AUTO_TEST_CASE(ti05_a_slow_reader_finds_one_tick_and_then_the_rhythm_on_the_first_phase) {
   run_task([]() -> task<> {
     constexpr auto period = 4ms;
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(ti05_ticks_that_could_not_be_sent_in_time_are_skipped) {
 
 using durations = std::tuple<clock::duration, std::chrono::hours, std::chrono::microseconds>;
 
-// Source: TI06; crossbeam-rs/crossbeam#795, #798, rust-lang/rust#54552, smol-rs/async-io#92
+// Source: crossbeam-rs/crossbeam#795, #798, rust-lang/rust#54552, smol-rs/async-io#92
 BOOST_AUTO_TEST_CASE_TEMPLATE(ti06_for_ever_as_a_duration_is_never, Duration, durations) {
   asio::io_context io;
   auto ch = make_channel<int>();
@@ -253,7 +253,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(ti06_for_ever_as_a_duration_is_never, Duration, du
   BOOST_TEST(has_no_timer(io));
 }
 
-// Source: TI07; crossbeam-rs/crossbeam#1329
+// Source: crossbeam-rs/crossbeam#1329
 BOOST_AUTO_TEST_CASE(ti07_a_period_of_most_of_the_clocks_range_does_not_overflow_when_armed_again) {
   run_task([]() -> task<> {
     constexpr auto longest = clock::duration::max();
@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(ti07_a_period_of_most_of_the_clocks_range_does_not_overflow
   });
 }
 
-// Source: TI09; libgoc/libgoc#42, gdgvda/cron#57, microsoft/clock#6
+// Source: libgoc/libgoc#42, gdgvda/cron#57, microsoft/clock#6
 BOOST_AUTO_TEST_CASE(ti09_a_channel_that_is_dropped_before_its_timer_goes_off_is_not_missed) {
   asio::io_context io;
   sluice::go(io, [&]() -> task<> {
@@ -294,7 +294,7 @@ BOOST_AUTO_TEST_CASE(ti09_a_channel_that_is_dropped_before_its_timer_goes_off_is
   run(io);
 }
 
-// Source: TI12; yyzybb537/libgo#101
+// Source: yyzybb537/libgo#101
 BOOST_AUTO_TEST_SUITE(ti12_the_queue_of_timers)
 
 namespace {
@@ -402,7 +402,7 @@ BOOST_AUTO_TEST_CASE(agrees_with_a_sorted_map_under_random_insertions_and_remova
   BOOST_TEST(fired + removed == inserted);
 }
 
-// Source: TI12; yyzybb537/libgo#277
+// Source: yyzybb537/libgo#277
 BOOST_AUTO_TEST_CASE(does_not_delay_goroutines_that_a_foreign_thread_wakes) {
   running_context running(1);
   auto latencies = make_channel<clock::duration>(running.io, 100);

@@ -1,4 +1,4 @@
-// Timers that are dropped, stopped or not needed are freed at once: TI08, TI09, Go's TestTimerGC.
+// Timers that are dropped, stopped or not needed are freed at once; also Go's TestTimerGC.
 // Timers in a loop of selects are looked at in ../select/memory_test.cpp.
 #include <sluice/timer.hpp>
 
@@ -52,7 +52,7 @@ void check_flat(std::size_t n, OneRound one_round) {
 
 }  // namespace
 
-// Source: TI08; hashicorp/vault#14814, golang/go#29316, go-mysql-org/go-mysql#423
+// Source: hashicorp/vault#14814, golang/go#29316, go-mysql-org/go-mysql#423
 BOOST_AUTO_TEST_SUITE(ti08_nothing_piles_up)
 
 BOOST_AUTO_TEST_CASE(of_timeouts_around_operations_that_are_ready) {

@@ -32,7 +32,7 @@ using sluice::timer;
 
 }  // namespace
 
-// Source: TI01; chriskohlhoff/asio#878, chriskohlhoff/asio#423, chenshuo/muduo#668
+// Source: chriskohlhoff/asio#878, chriskohlhoff/asio#423, chenshuo/muduo#668
 BOOST_AUTO_TEST_SUITE(stop_tells_the_truth)
 
 BOOST_AUTO_TEST_CASE(about_a_function) {
@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(a_ticker_is_read_reset_and_stopped_by_three_threads) {
   BOOST_TEST(wrong.text() == "");
 }
 
-// Source: TI09; libgoc/libgoc#42
+// Source: libgoc/libgoc#42
 BOOST_AUTO_TEST_CASE(channels_are_dropped_while_their_timers_go_off) {
   running_context running(2);
   const watchdog dog;

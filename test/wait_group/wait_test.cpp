@@ -48,7 +48,7 @@ task<> wait_and_count(wait_group& wg, int& ended) {
 
 BOOST_AUTO_TEST_SUITE(wait)
 
-// PO06: apache/asyncband#10: one of three is cancelled.
+// apache/asyncband#10: one of three is cancelled.
 BOOST_AUTO_TEST_CASE(that_is_cancelled_leaves_the_others_waiting) {
   asio::io_context io;
   wait_group wg;

@@ -53,7 +53,7 @@ class gated_pool {
 
 BOOST_AUTO_TEST_SUITE(stop)
 
-// Source: PO01; qoretechnologies/qore#3897, David-Haim/concurrencpp#93
+// Source: qoretechnologies/qore#3897, David-Haim/concurrencpp#93
 BOOST_AUTO_TEST_CASE(runs_everything_that_was_accepted_and_refuses_the_rest) {
   asio::io_context io;
   std::size_t ran = 0;
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(whose_wait_is_cancelled_has_stopped_the_pool_all_the_same) 
   BOOST_TEST(running.last == fate::done);
 }
 
-// Source: PO03: wait from inside a job
+// Source: microsoft/react-native-windows#9818: wait from inside a job
 BOOST_AUTO_TEST_CASE(by_one_of_its_own_jobs_is_a_clear_error) {
   asio::io_context io;
   std::optional<int_pool> p;
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(by_one_of_its_own_jobs_is_a_clear_error) {
   BOOST_TEST(later.last == fate::done);
 }
 
-// Source: PO01; David-Haim/concurrencpp#119, HaxeFoundation/hxcoro#11
+// Source: David-Haim/concurrencpp#119, HaxeFoundation/hxcoro#11
 BOOST_AUTO_TEST_CASE(beside_submitters_on_many_threads_leaves_nobody_waiting) {
   constexpr int threads = 8;
   const std::size_t each = rounds(500);
@@ -219,7 +219,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(cancel)
 
-// Source: PO01
+// Source: qoretechnologies/qore#3897
 BOOST_AUTO_TEST_CASE(tells_everybody_at_once_and_begins_nothing_more) {
   asio::io_context io;
   gated_pool all(io, 2);
@@ -314,7 +314,7 @@ BOOST_AUTO_TEST_CASE(keeps_its_handler_until_the_last_job_has_ended) {
   BOOST_TEST(watch.use_count() == 1);
 }
 
-// Source: PO03; microsoft/react-native-windows#9818
+// Source: microsoft/react-native-windows#9818
 BOOST_AUTO_TEST_CASE(by_one_of_its_own_jobs_cancels_that_job_too) {
   asio::io_context io;
   auto owner = std::make_shared<std::optional<int_pool>>();
@@ -365,7 +365,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_context_that_is_destroyed)
 
-// Source: SH01; David-Haim/concurrencpp#119
+// Source: David-Haim/concurrencpp#119
 BOOST_AUTO_TEST_CASE(before_its_pool_tells_submitters_elsewhere) {
   for (const bool with_overdue : {false, true}) {
     asio::io_context other;

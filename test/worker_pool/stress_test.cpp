@@ -237,7 +237,7 @@ BOOST_AUTO_TEST_CASE(tells_every_submitter_exactly_once) {
   }
 }
 
-// Source: PO02; ScrollPrize/villa#1688
+// Source: ScrollPrize/villa#1688
 BOOST_AUTO_TEST_CASE(can_be_ended_at_any_moment_without_hanging) {
   const watchdog dog;
   running_context context(2);
