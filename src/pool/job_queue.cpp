@@ -319,7 +319,13 @@ void job_queue::start_goroutine(const std::shared_ptr<job>& j) {
     access::state_of(ctx)->set_deadline(*where, add_saturated(clock::now(), j->limit_), nullptr);
   if (cancelled) access::state_of(ctx)->cancel(asio::error::operation_aborted, nullptr);
   j->begun_ = true;
-  g.start();
+  try {
+    g.start();
+  } catch (...) {
+    if (!g) return;  // its executor has dropped it: it ends by itself
+    j->begun_ = false;
+    throw;
+  }
 }
 
 task<> job_queue::run_job(run_of_job r) {

@@ -343,6 +343,61 @@ BOOST_AUTO_TEST_CASE(by_one_of_its_own_jobs_cancels_that_job_too) {
   for (const auto& s : submitters) BOOST_TEST((s.times == 1 && s.last == fate::cancelled));
 }
 
+namespace {
+
+/// An executor that takes nothing.
+struct full_executor {
+  asio::execution_context* context;
+
+  template <class F>
+  void execute(F&&) const {
+    throw std::bad_alloc();
+  }
+  [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
+    return *context;
+  }
+  [[nodiscard]] static constexpr asio::execution::blocking_t query(
+      asio::execution::blocking_t) noexcept {
+    return asio::execution::blocking.never;
+  }
+  friend bool operator==(const full_executor& a, const full_executor& b) noexcept {
+    return a.context == b.context;
+  }
+  friend bool operator!=(const full_executor& a, const full_executor& b) noexcept {
+    return !(a == b);
+  }
+};
+
+/// What is told about a job whose goroutine its executor does not take.
+fate fate_on_a_full_executor(asio::io_context& io) {
+  const asio::any_io_executor full = full_executor{&io};
+  int_pool p(full, sluice::worker_pool_options{}, [](int n) -> task<int> { co_return n; });
+  asio::io_context of_submitter;
+  int told = 0;
+  fate last = fate::done;
+  p.submit(1)(asio::bind_executor(of_submitter, [&](std::exception_ptr failure, int) {
+    ++told;
+    last = fate_of(failure);
+  }));
+  run(io);
+  run(of_submitter);
+  BOOST_TEST(told == 1);
+  const auto s = p.stats();
+  BOOST_TEST(s.running == 0u);
+  BOOST_TEST(s.done + s.failed + s.cancelled == 1u);
+  return last;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_job_that_its_executor_does_not_take_ends_once) {
+  asio::io_context io;
+  BOOST_TEST(fate_on_a_full_executor(io) == fate::failed);
+  asio::io_context known_to_have_goroutines;
+  sluice::go(known_to_have_goroutines, []() -> task<> { co_return; });
+  BOOST_TEST(fate_on_a_full_executor(known_to_have_goroutines) == fate::cancelled);
+}
+
 BOOST_AUTO_TEST_CASE(lets_those_go_who_wait_for_its_stop) {
   asio::io_context io;
   gated_pool all(io, 1);
