@@ -374,13 +374,17 @@ std::size_t channel_core::cancel(waiter_list& line) noexcept {
   return end_waits(line, waiter::state::aborted, woken);
 }
 
-// A case of a select that was decided elsewhere keeps the channel, until its select goes on and
-// withdraws it.
 waiter* channel_core::first_claimed(waiter_list& line) noexcept {
-  return detail::first_claimed(line, [this] {
-    retain_state();
-    orphaned_ = false;
-  });
+  return detail::first_claimed(line, [this] { keep_for_dropped_case(); });
+}
+
+// A case of a select that has left its line, but was not completed here, keeps the channel until
+// its select goes on, finds it gone and gives the reference back. That may be the first reference
+// again: of a channel that only its waiters kept, or of one whose last reference another thread has
+// just given up. That thread is on its way to this lock, and is told to leave the channel alone.
+void channel_core::keep_for_dropped_case() noexcept {
+  if (references_.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  if (!std::exchange(orphaned_, false)) ++superseded_;
 }
 
 bool channel_core::withdraw(channel_waiter& w) noexcept {
@@ -430,8 +434,8 @@ void channel_core::lose_handles(wake_list& woken) noexcept {
                             ? here.shared_claim->loses_last_hope() && claim_whole(here)
                             : abandons(here) && claim(here);
       if (!ends) continue;
-      if (here.shared_claim) retain_state();  // its select finds it gone and gives that back
       take_out(here);
+      if (here.shared_claim) keep_for_dropped_case();
       woken.add(here);
     }
 }
@@ -445,9 +449,16 @@ void channel_core::last_handle_gone() noexcept {
   release_state();
 }
 
+// Of several who have given up the last reference, one after the other, the last to have the lock
+// ends the channel: nobody else comes then.
 void channel_core::last_reference_gone() noexcept {
+  test_point("a channel's last reference is gone");
   {
     const std::lock_guard guard(lock_);
+    if (superseded_ != 0) {
+      --superseded_;
+      return;
+    }
     if (!receivers_.empty() || !senders_.empty()) {
       orphaned_ = true;
       return;

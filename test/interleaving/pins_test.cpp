@@ -5,6 +5,7 @@
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/go.hpp>
 #include <sluice/select.hpp>
+#include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
 #include <boost/asio/io_context.hpp>
@@ -139,6 +140,33 @@ BOOST_AUTO_TEST_CASE(a_channel_waits_for_who_withdraws_from_it) {
   BOOST_TEST(!ends(drop, 50ms));
   held.go_on();
   drop.get();
+}
+
+// A select that was decided elsewhere still stands in the channel's line, and has no reference.
+// What drops it from there gives it one, when another thread has just given up the last.
+BOOST_AUTO_TEST_CASE(a_channel_stays_for_a_case_that_is_dropped_while_its_last_reference_goes) {
+  asio::io_context io;
+  asio::io_context of_timer;
+  auto other = sluice::make_channel<int>();
+  auto at = sluice::after(of_timer, 1ms);
+  bool done = false;
+  sluice::go(io, [&]() -> sluice::task<> {
+    auto first = at.receive();
+    co_await sluice::select(sluice::on(first, [] {}), sluice::on(other.receive(), [] {}));
+    done = true;
+  });
+  io.poll();
+  sluice::error_code e;
+  BOOST_TEST(other.try_send(1, e));
+  hold in_release("a channel's last reference is gone");
+  auto release = std::async(std::launch::async, [&] { at = {}; });
+  in_release.wait_until_held();
+  of_timer.run();
+  in_release.release();
+  release.get();
+  BOOST_TEST(!done);
+  io.poll();
+  BOOST_TEST(done);
 }
 
 BOOST_AUTO_TEST_CASE(who_sees_a_wait_group_at_zero_may_destroy_it) {

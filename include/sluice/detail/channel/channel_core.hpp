@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -251,6 +252,7 @@ class channel_core {
             void (channel_core::*enlist)(waiter&) noexcept>
   [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
   [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
+  void keep_for_dropped_case() noexcept;
   std::size_t end_waits(waiter_list& line, waiter::state outcome, wake_list& woken) noexcept;
   std::size_t cancel(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
@@ -278,6 +280,8 @@ class channel_core {
   std::atomic<std::size_t> references_{1};
   /// No reference is left, but waiters are.
   bool orphaned_ = false;
+  /// How many have given up the last reference, and find another when they have the lock.
+  std::uint32_t superseded_ = 0;
   const std::source_location made_at_;
   /// Written under the lock before `closed_` is.
   std::source_location closed_at_;
