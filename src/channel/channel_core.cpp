@@ -1,9 +1,15 @@
+// What channels do, whatever their elements are: send, receive, close, and what becomes of those
+// who wait. All of it under one lock, whenever that is free `check` holds; whoever was claimed is
+// woken after that, and a channel ends when neither a reference nor a waiter nor a withdrawal
+// means it any more.
+
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 
 #include "wait/put_off.hpp"
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
@@ -187,11 +193,13 @@ bool channel_core::attempt_send_made(waiter& w, wake_list& woken, Make make) {
         throw;
       }
     }
+    SLUICE_ASSERT(count_ == 0, "a value is handed to a receiver only while there is no other");
     take_out(*receiver);
     move_element(receiver->slot, w.slot);
     receiver->outcome = waiter::state::done;
     woken.add(*receiver);
   } else if (count_ < capacity_) {
+    SLUICE_ASSERT(count_ - returned_count_ < capacity_, "a value is put into a free slot");
     make();
     move_element(slot(tail(count_ - returned_count_)), w.slot);
     count_ = count_ + 1;
@@ -199,6 +207,7 @@ bool channel_core::attempt_send_made(waiter& w, wake_list& woken, Make make) {
     return false;
   }
   w.outcome = waiter::state::done;
+  check();
   return true;
 }
 
@@ -232,6 +241,7 @@ bool channel_core::attempt_receive(waiter& w, wake_list& woken) noexcept {
     if (returned_) [[unlikely]] {
       receive_returned(w.slot, woken);
       w.outcome = waiter::state::done;
+      check();
       return true;
     }
     std::byte* const first = slot(head_);
@@ -256,12 +266,13 @@ bool channel_core::attempt_receive(waiter& w, wake_list& woken) noexcept {
     return false;
   }
   w.outcome = waiter::state::done;
+  check();
   return true;
 }
 
 void channel_core::give_back(boxed_ptr b) noexcept {
   wake_list woken;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   if (waiter* const receiver = first_claimed(receivers_)) {
     take_out(*receiver);
     ::new (receiver->slot) boxed_ptr(std::move(b));
@@ -284,7 +295,7 @@ bool channel_core::wait_for(goroutine& g, channel_waiter& w, const waiter_functi
   g.waiting_on = f.reason;
   {
     wake_list woken;
-    const std::lock_guard guard(lock_);
+    const checked_lock guard(*this);
     if (!(this->*attempt)(w, woken)) {
       (this->*enlist)(w);
       return true;
@@ -315,7 +326,7 @@ channel_core::result channel_core::try_send(void* value) noexcept {
   waiter w;
   w.slot = value;
   wake_list woken;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   return attempt_send(w, woken) ? result_of(w) : result::would_block;
 }
 
@@ -324,7 +335,7 @@ channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), vo
   waiter w;
   w.slot = &made;
   wake_list woken;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   return attempt_send_made(w, woken, [&] { made = make_box(from); }) ? result_of(w)
                                                                      : result::would_block;
 }
@@ -332,7 +343,7 @@ channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), vo
 void channel_core::offer(void* value, wake_list& woken) noexcept {
   waiter w;
   w.slot = value;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   static_cast<void>(attempt_send(w, woken));
 }
 
@@ -340,14 +351,14 @@ channel_core::result channel_core::try_receive(void* to) noexcept {
   waiter w;
   w.slot = to;
   wake_list woken;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   return attempt_receive(w, woken) ? result_of(w) : result::would_block;
 }
 
 bool channel_core::close(const std::source_location& at) noexcept {
   wake_list woken;
   {
-    const std::lock_guard guard(lock_);
+    const checked_lock guard(*this);
     if (closed_.load(std::memory_order_relaxed)) return false;
     closed_at_ = at;
     closed_.store(true, std::memory_order_release);
@@ -370,7 +381,7 @@ std::size_t channel_core::end_waits(waiter_list& line, waiter::state outcome,
 
 std::size_t channel_core::cancel(waiter_list& line) noexcept {
   wake_list woken;
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   return end_waits(line, waiter::state::aborted, woken);
 }
 
@@ -409,15 +420,19 @@ bool channel_core::withdraw(channel_waiter& w) noexcept {
 }
 
 bool channel_core::remove(waiter& w, bool& last) noexcept {
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   if (!waiter_list::remove_if_linked(w)) return false;
   last = orphaned_ && receivers_.empty() && senders_.empty();
   return true;
 }
 
 // A goroutine, and a case of a select, may have others to wait for, or be looked for in vain.
+bool channel_core::is_left_alone(const waiter& w) const noexcept {
+  return !w.shared_claim && !goroutine::is_one(*w.who) && lost_handles_;
+}
+
 bool channel_core::abandons(waiter& w) const noexcept {
-  if (w.shared_claim || goroutine::is_one(*w.who) || !lost_handles_) return false;
+  if (!is_left_alone(w)) return false;
   w.outcome = waiter::state::aborted;
   return true;
 }
@@ -425,17 +440,20 @@ bool channel_core::abandons(waiter& w) const noexcept {
 // Whoever comes to wait later finds under the lock that no handle is left. A select that waits for
 // a handler ends with the last of its channels to come to this.
 void channel_core::lose_handles(wake_list& woken) noexcept {
-  const std::lock_guard guard(lock_);
+  const checked_lock guard(*this);
   if (std::exchange(lost_handles_, true)) return;
   for (waiter_list* const line : {&receivers_, &senders_})
     for (waiter* w = line->front(); w;) {
       waiter& here = *std::exchange(w, line->after(*w));
       const bool ends = here.shared_claim
                             ? here.shared_claim->loses_last_hope() && claim_whole(here)
-                            : abandons(here) && claim(here);
+                            : is_left_alone(here) && claim(here);
       if (!ends) continue;
       take_out(here);
-      if (here.shared_claim) keep_for_dropped_case();
+      if (here.shared_claim)
+        keep_for_dropped_case();
+      else
+        here.outcome = waiter::state::aborted;
       woken.add(here);
     }
 }
@@ -454,7 +472,7 @@ void channel_core::last_handle_gone() noexcept {
 void channel_core::last_reference_gone() noexcept {
   test_point("a channel's last reference is gone");
   {
-    const std::lock_guard guard(lock_);
+    const checked_lock guard(*this);
     if (superseded_ != 0) {
       --superseded_;
       return;

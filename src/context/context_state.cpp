@@ -1,7 +1,12 @@
+// The tree of contexts: who is told when one is done, once, in which order, and in constant stack.
+// A context is marked done under its lock before it is told; after the mark nothing is added to
+// it.
+
 #include <sluice/detail/context/context_state.hpp>
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/time/one_shot.hpp>
 
@@ -65,7 +70,10 @@ bool context_state::try_retain() noexcept {
 // Without recursion: a chain of contexts may be long.
 void context_state::release() noexcept {
   context_state* s = this;
-  while (s && s->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+  while (s) {
+    const auto before = s->references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a context has as many references as are given up");
+    if (before != 1) return;
     context_state* const parent = s->parent_;
     if (parent) parent->unlink_child(*s);
     if (s->timer_) s->timer_->stop();

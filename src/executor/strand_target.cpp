@@ -1,7 +1,12 @@
+// A strand whose nodes are linked into it. One word says who is next: `idle` while nobody holds
+// it, otherwise the newest node; only the holder takes nodes out, and gives up only when none is
+// left.
+
 #include <sluice/detail/executor/strand_target.hpp>
 
 #include "scheduler/innermost.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/executor.hpp>
@@ -95,6 +100,8 @@ void strand_target::schedule(ready_node& node) {
 
 /// What has waited longest; if there is nothing, the strand has no holder any more.
 ready_node* strand_target::next() noexcept {
+  SLUICE_ASSERT(newest_.load(std::memory_order_relaxed) != &idle_,
+                "a strand is handed on by the one who holds it");
   if (queue_.empty()) {
     ready_node* seen = &held_;
     if (newest_.compare_exchange_strong(seen, &idle_, std::memory_order_release,

@@ -1,8 +1,12 @@
+// Requests for cancellation: what they end, and what is remembered of them. A wait is registered
+// under the lock under which requests come, so each request comes before the wait, or finds it.
+
 #include <sluice/detail/goroutine/cancellation.hpp>
 
 #include "wait/put_off.hpp"
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
@@ -65,6 +69,7 @@ void cancellation::context_done(waiter::state reason) noexcept {
 }
 
 waiter::state cancellation::begin(cancellable& wait) noexcept {
+  SLUICE_ASSERT(!wait_, "a goroutine begins a wait when it has none");
   if (outcome_ == waiter::state::waiting) wait_ = &wait;
   return outcome_;
 }

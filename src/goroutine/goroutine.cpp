@@ -1,8 +1,13 @@
+// A goroutine's block from its making to its end: how it becomes ready, is resumed, moves between
+// strands and is destroyed. Its frames are destroyed once, by the goroutine's last step or by its
+// context's end; the block goes with the last ticket, which is later.
+
 #include <sluice/detail/goroutine/goroutine.hpp>
 
 #include "goroutine/escaped_exception.hpp"
 #include "scheduler/innermost.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/executor/make_target.hpp>
 #include <sluice/detail/executor/strand_target.hpp>
@@ -64,6 +69,7 @@ void goroutine::leave() noexcept {
 }
 
 void goroutine::destroy_block() noexcept {
+  SLUICE_ASSERT(ended(), "a goroutine's block outlives its frames");
   this->~goroutine();
   deallocate_recycled(this, sizeof(goroutine));
 }
@@ -124,6 +130,8 @@ void goroutine::run_node(ready_node& node, worker* w) {
     return g.drop();
   if (g.abandoned_) [[unlikely]]
     return g.finish();
+  SLUICE_ASSERT(&w->owner == g.home, "a goroutine is resumed by a worker of its own scheduler");
+  SLUICE_ASSERT(!g.at->self.done(), "a goroutine that is resumed has a step to do");
   g.on = w;
   scheduled_goroutine* const outer = std::exchange(w->current, &g);
   do {
@@ -190,6 +198,7 @@ void goroutine::finish() {
 // and once there are no pins, nobody is left, also of those who cancelled a wait that leaves no
 // trace: one on a nil channel, or a select.
 void goroutine::destroy_frames() noexcept {
+  SLUICE_ASSERT(!ended(), "the frames of a goroutine are destroyed once");
   if (cancel) {
     cancel->detach();
     if (!at->self.done()) home->wait_for_pins();

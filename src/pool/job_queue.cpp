@@ -1,5 +1,10 @@
+// A worker pool but for the types of its jobs: who begins next, with which worker, and how a job
+// ends. Every accepted job ends once, its submitter is notified exactly once, under no lock, and
+// each worker is used by one job at a time.
+
 #include <sluice/detail/pool/job_queue.hpp>
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/worker_pool.hpp>
@@ -97,6 +102,7 @@ bool job_queue::reserve() noexcept {
 
 void job_queue::unreserve() noexcept {
   const std::lock_guard guard(mutex_);
+  SLUICE_ASSERT(reserved_ != 0, "room for a job that is given back was reserved");
   --reserved_;
 }
 
@@ -177,6 +183,7 @@ void job_queue::give_worker_back(job& j) noexcept {
     from->lent_to_ = heir;
     offer_worker_of(*from);
   } else if (!heir) {
+    SLUICE_ASSERT(running_ != 0, "a worker that is free again was in use");
     --running_;
     free_numbers_.push_back(j.worker_);
     std::ranges::push_heap(free_numbers_, std::greater<>());
@@ -270,6 +277,7 @@ void job_queue::start_jobs() noexcept {
   std::unique_lock lock(mutex_);
   if (std::exchange(starting_, true)) return;
   while (const auto j = next_job()) {
+    SLUICE_ASSERT(j->state_ == job::state::waiting, "a job begins once, out of the queue");
     leave_lender(*j);
     active_.splice(active_.end(), waiting_, j->place_);
     j->state_ = job::state::running;
@@ -357,6 +365,8 @@ void job_queue::end(const std::shared_ptr<job>& j, std::exception_ptr failure) {
   bool tell_it = false;
   {
     const std::lock_guard guard(mutex_);
+    SLUICE_ASSERT(j->state_ == job::state::running || j->state_ == job::state::overdue,
+                  "a job ends once, after it has begun");
     timeout = std::move(j->timeout_);
     tree = std::exchange(j->tree_, std::nullopt);
     tell_it = claim_telling(*j);
@@ -412,6 +422,7 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
 
 // Under the lock: out of the queue, for good.
 void job_queue::take_out(job& j, jobs& out) noexcept {
+  SLUICE_ASSERT(j.state_ == job::state::waiting, "a job is taken out of the queue while it waits");
   leave_lender(j);
   out.splice(out.end(), waiting_, j.place_);
   j.state_ = job::state::ended;

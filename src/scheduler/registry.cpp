@@ -1,9 +1,14 @@
+// Who belongs to a scheduler, what it counts as work, and how it ends. Whatever is registered is
+// destroyed by the end, or has been taken off before by whoever resumes or stops it, never both;
+// nothing registers once the end has begun.
+
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include "base/location_text.hpp"
 #include "innermost.hpp"
 #include "native_executor.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/test_point.hpp>
 
 #include <map>
@@ -11,8 +16,6 @@
 #include <string>
 #include <tuple>
 #include <utility>
-
-// Who belongs to a scheduler, what it counts as work, and how it ends.
 
 namespace sluice::detail {
 
@@ -23,6 +26,7 @@ void scheduler::work_started() noexcept {
 
 void scheduler::work_finished() noexcept {
   const std::lock_guard guard(registry_lock_);
+  SLUICE_ASSERT(work_ != 0, "work that is finished was started");
   if (--work_ == 0) native().drop_work();
 }
 
@@ -46,6 +50,7 @@ void scheduler::remove(scheduled_goroutine& g) noexcept {
   decltype(names_)::node_type name;
   const std::lock_guard guard(registry_lock_);
   goroutines_.remove(g);
+  SLUICE_ASSERT(count_ != 0, "a goroutine that leaves was counted");
   --count_;
   if (g.has_name) name = names_.extract(&g);
   if (g.work == scheduled_goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();

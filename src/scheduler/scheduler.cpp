@@ -1,8 +1,14 @@
+// How ready nodes get to the threads of a context, and how long a thread drains them. Whatever is
+// ready and in no worker's list is followed by a drain that is posted or kept, or by the context's
+// end.
+
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include "innermost.hpp"
 #include "native_executor.hpp"
 #include "watchdog.hpp"
+
+#include <sluice/detail/base/assert.hpp>
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
@@ -62,6 +68,8 @@ worker::~worker() {
   if (watched) [[unlikely]]
     watchdog::leave(*this);
   if (listed) owner.sharing_.leave(*this);
+  SLUICE_ASSERT(innermost == this,
+                "the workers of a thread end in the opposite order of their making");
   innermost = outer;
   owner.end_drain(*this);
 }
@@ -266,6 +274,7 @@ void scheduler::run_posted_drain(bool kept) {
   steady_clock::time_point left_over_since;
   {
     const std::lock_guard guard(shared_lock_);
+    SLUICE_ASSERT((kept ? drains_kept_ : drains_posted_) != 0, "a drain that runs was counted");
     --(kept ? drains_kept_ : drains_posted_);
     w.gate.lock_as_owner();
     left_over_since = left_over_.pop_front(w.local);
@@ -286,6 +295,7 @@ void scheduler::run_posted_drain(bool kept) {
 // first, second, fourth, eighth one and then when the worker's ticks are used up, or after any that
 // may have been too long. Many drains resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
+  SLUICE_ASSERT(innermost == &w, "a thread drains as the innermost of its workers");
   w.note_look();
   int resumed = 0;
   bool timed = w.has_started();

@@ -1,6 +1,12 @@
+// The heap of a scheduler's timers, and how the one Asio timer follows it. Each node in the heap
+// knows its place; the Asio timer suits the earliest deadline, or somebody is about to call
+// `settle`.
+
 #include <sluice/detail/scheduler/timer_queue.hpp>
 
 #include "alarm.hpp"
+
+#include <sluice/detail/base/assert.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -18,7 +24,9 @@ timer_queue::timer_queue(asio::execution_context& context, std::function<void()>
     : alarm_(std::make_unique<alarm>(context, std::move(go_off), std::move(runs_here),
                                      std::move(go_off_soon))) {}
 
-timer_queue::~timer_queue() = default;
+timer_queue::~timer_queue() {
+  SLUICE_ASSERT(heap_.empty(), "a queue of timers ends when none is left in it");
+}
 
 // Beside the nodes without room of their own there is room for all that have it, also when those
 // are out of the heap.
@@ -38,6 +46,8 @@ void timer_queue::insert(timer_node& node) {
 }
 
 void timer_queue::insert_reserved(timer_node& node) noexcept {
+  SLUICE_ASSERT(!node.queued(), "a timer that is put into the queue is not in it");
+  SLUICE_ASSERT(heap_.size() < heap_.capacity(), "there is room for a timer that room is kept for");
   heap_.push_back({});
   sift_up(heap_.size() - 1, {node.deadline, &node});
   publish_next();
@@ -95,6 +105,7 @@ void timer_queue::sift_down(std::size_t position, entry e) noexcept {
 }
 
 void timer_queue::remove_at(std::size_t position) noexcept {
+  SLUICE_ASSERT(heap_[position].node->position == position, "a timer in the queue knows its place");
   heap_[position].node->position = timer_node::not_queued;
   const entry last = heap_.back();
   heap_.pop_back();

@@ -1,8 +1,12 @@
+// The Asio cases of a select: what happens on the strand. What is launched is waited for: the
+// select goes on when a case has been claimed and nothing that it has launched is outstanding.
+
 #include <sluice/detail/select/select_wait.hpp>
 
 #include "scheduler/innermost.hpp"
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/executor/strand_target.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/executor.hpp>
@@ -14,8 +18,6 @@
 #include <mutex>
 #include <new>
 #include <utility>
-
-// The Asio cases of a select: what happens on the strand.
 
 namespace sluice::detail {
 
@@ -84,6 +86,7 @@ void select_wait::leave_strand() noexcept {
 
 // For one who claims, and cannot be told that there is no memory.
 void select_wait::post_claimed() {
+  SLUICE_ASSERT(claimed_step_, "the claim of a select is handed to its strand once");
   const target_ptr strand = waiting_goroutine().where;
   strand->schedule(*std::exchange(claimed_step_, nullptr));
 }
@@ -218,6 +221,8 @@ std::exception_ptr select_wait::cancel_foreign() noexcept {
 }
 
 void select_wait::foreign_completed(foreign_case& c) {
+  SLUICE_ASSERT(c.launched && !c.completed && outstanding_ != 0,
+                "an Asio operation that was launched completes once");
   c.completed = true;
   c.signal.slot().clear();
   --outstanding_;

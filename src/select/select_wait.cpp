@@ -1,7 +1,12 @@
+// The wait for one of several cases. One claim decides, once, between all that can complete one;
+// no case can be claimed before all are in their places, and when the select goes on none is left
+// there.
+
 #include <sluice/detail/select/select_wait.hpp>
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
@@ -63,7 +68,10 @@ void select_wait::forget_claimed(selection& claim) noexcept {
 
 void select_wait::leave() noexcept {
   static_cast<void>(withdraw_losers());
-  for (const auto& e : entries_) e.w->who = nullptr;
+  for (const auto& e : entries_) {
+    SLUICE_ASSERT(!e.w->linked(), "a select ends when all its cases have left their places");
+    e.w->who = nullptr;
+  }
   if (!foreign_.empty()) leave_strand();
   who_ = nullptr;
 }
@@ -338,7 +346,10 @@ bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::sta
 
 std::uint32_t select_wait::finish() {
   if (in_goroutine_ && goroutine_->cancel) goroutine_->cancel->end();
+  SLUICE_ASSERT(outstanding_ == 0, "a select goes on when nothing that it has launched is left");
   if (shared_) winner_ = winner();
+  SLUICE_ASSERT(!shared_ || winner_ != none || outcome_ != waiter::state::waiting,
+                "a select goes on when one of its cases was claimed");
   // Asio cases that won without passing anything over leave their turn to the next select.
   if (!foreign_.empty() && in_goroutine_ && !for_timeout_ && (turn_used_ || !foreign_won_))
     count_pass(*goroutine_, asio_first_);

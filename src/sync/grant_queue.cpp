@@ -1,7 +1,11 @@
+// Units that are given out first come, first served. Whenever the lock is free the first waiter
+// does not fit; a queue without an owner ends when the last waiter and the last grant have left.
+
 #include <sluice/detail/sync/grant_queue.hpp>
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <mutex>
@@ -86,6 +90,18 @@ grant_waiter* grant_queue::first_candidate() noexcept {
   return nullptr;
 }
 
+// Those who come or go without a lock of their own: a tie, and units, are given up once.
+void grant_queue::untie() noexcept {
+  SLUICE_ASSERT(ties_ != 0, "a queue has as many ties as are given up");
+  --ties_;
+}
+
+void grant_queue::take_back(std::size_t weight) noexcept {
+  SLUICE_ASSERT(weight <= held_ && detached_ <= held_ - weight,
+                "units that come back were given out and are not detached");
+  held_ = held_ - weight;
+}
+
 void grant_queue::give(grant_waiter& w) noexcept {
   held_ = held_ + w.weight;
   w.tied = tie::granted;
@@ -143,7 +159,7 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
     if (w.tied == tie::granted) return false;
     withdrawn = waiter_list::remove_if_linked(w);
     w.tied = tie::none;
-    --ties_;
+    untie();
     admit(woken.list());
     last = orphaned_ && ties_ == 0;
   }
@@ -153,8 +169,9 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
 
 void grant_queue::leave(grant_waiter& w) noexcept {
   change([&] {
-    if (w.tied == tie::granted) held_ = held_ - w.weight;
-    --ties_;
+    SLUICE_ASSERT(!w.linked(), "a waiter leaves its queue when its wait has ended");
+    if (w.tied == tie::granted) take_back(w.weight);
+    untie();
   });
 }
 
@@ -169,8 +186,8 @@ bool grant_queue::try_acquire(std::size_t weight) noexcept {
 
 void grant_queue::release(std::size_t weight) noexcept {
   change([&] {
-    held_ = held_ - weight;
-    --ties_;
+    take_back(weight);
+    untie();
   });
 }
 
@@ -183,7 +200,8 @@ grant grant_queue::keep() noexcept {
 void grant_queue::detach(std::size_t weight) noexcept {
   change([&] {
     detached_ += weight;
-    --ties_;
+    SLUICE_ASSERT(detached_ <= held_, "units that are detached were given out");
+    untie();
   });
 }
 
@@ -193,7 +211,7 @@ bool grant_queue::release_detached(std::size_t weight) noexcept {
     enough = weight <= detached_;
     if (!enough) return;
     detached_ -= weight;
-    held_ = held_ - weight;
+    take_back(weight);
   });
   return enough;
 }

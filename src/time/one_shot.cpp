@@ -1,3 +1,6 @@
+// Functions that are called at an instant. One is registered from its start until it runs, is
+// stopped or its context ends; whoever takes it off the registry calls or drops it, once.
+
 #include <sluice/detail/time/one_shot.hpp>
 
 #include <mutex>
@@ -45,6 +48,7 @@ bool one_shot::start(std::chrono::steady_clock::time_point at) {
 
 // Whoever has fired it touches its waiter no more.
 void one_shot::start_again(std::chrono::steady_clock::time_point at) noexcept {
+  waiter_.begin(*this);
   waiter_.deadline = at;
   const std::lock_guard guard(home->timers.lock);
   if (!home->try_add(static_cast<parked_handler&>(*this))) return;

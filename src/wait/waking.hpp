@@ -1,15 +1,18 @@
+// How waiters are claimed under the lock of their place, and woken once it is free. A thread
+// outside the party's context pins that before it claims: who sees the claim, or sees that the
+// waiter has left its list, sees the pin too.
+
 #pragma once
 
 #include "scheduler/innermost.hpp"
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 #include <atomic>
 #include <cstdint>
-
-// Claiming waiters under a lock, and waking them once it is free.
 
 namespace sluice::detail {
 
@@ -26,6 +29,7 @@ namespace sluice::detail {
 void wake_pinned(waiter& w, scheduler& s) noexcept;
 
 inline bool claim_as(waiter& w, std::uint32_t index) noexcept {
+  SLUICE_ASSERT(w.who && w.outcome == waiter::state::waiting, "a waiter that is claimed waits");
   if (scheduler* const s = to_pin(*w.who)) return claim_pinned(w, index, *s);
   return !w.shared_claim || w.shared_claim->claim(index);
 }
@@ -44,6 +48,8 @@ inline bool claim_whole(waiter& w) noexcept {
 
 /// Gives back the claim of a waiter that is alone.
 inline void unclaim(waiter& w) noexcept {
+  SLUICE_ASSERT(!w.shared_claim, "the claim of a select is not given back");
+  SLUICE_ASSERT(w.linked(), "a waiter whose claim is given back has kept its place");
   if (scheduler* const s = to_pin(*w.who)) s->unpin(w.pinned);
 }
 

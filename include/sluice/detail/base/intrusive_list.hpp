@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
+
 namespace sluice::detail {
 
 template <class T>
@@ -34,6 +36,8 @@ class intrusive_list {
 
   void remove(T& object) noexcept {
     const list_hook<T>& h = object;
+    SLUICE_ASSERT((h.previous_ ? hook(*h.previous_).next_ : first_) == &object,
+                  "what is taken out of a list is in it");
     (h.previous_ ? hook(*h.previous_).next_ : first_) = h.next_;
     if (h.next_) hook(*h.next_).previous_ = h.previous_;
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -40,7 +42,9 @@ class pin_count {
 
   void remove(place p) noexcept {
     auto* const address = &counts_[p];
-    if (address->fetch_sub(one, std::memory_order_acq_rel) == (one | awaited)) [[unlikely]]
+    const auto before = address->fetch_sub(one, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before >= one, "a pin that is given back was taken");
+    if (before == (one | awaited)) [[unlikely]]
       wake(address);
   }
 

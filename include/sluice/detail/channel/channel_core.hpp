@@ -1,5 +1,7 @@
+// A channel without the type of its elements, and what its operations are to those who wait.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
@@ -48,10 +50,11 @@ struct failing_channel_waiter : channel_waiter {
 extern const waiter_functions send_functions;
 extern const waiter_functions receive_functions;
 
-/// A channel but for the type of its elements: the state that its handles share.
+/// The type-erased part of a channel, shared by its handles.
 /**
  * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values
- * are buffered only while no receiver waits; senders wait only while the ring is full.
+ * are buffered only while no receiver waits; senders wait only while the ring is full. What holds
+ * whenever the lock is free stands in `check`.
  *
  * Nothing that moves between a waiter and the channel throws. An element whose move may throw
  * travels in a box, which it enters before its sender waits and leaves when its receiver has gone
@@ -63,7 +66,7 @@ class channel_core {
   static channel_core& make(const element_type& element, std::size_t capacity,
                             const target_ptr& where, const std::source_location& made_at);
 
-  /// Has the channel own something until it ends, and look unbuffered.
+  /// Ties `what` to the channel's lifetime; `size()` and `capacity()` then report 0.
   /** For the channels of timers; called before the channel is used. */
   void own(std::shared_ptr<void> what) noexcept { owned_ = std::move(what); }
 
@@ -71,14 +74,24 @@ class channel_core {
   channel_core& operator=(const channel_core&) = delete;
 
   /// For handles. When none is left, handlers that wait alone are told so, as cancelled.
-  void retain() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept {
+    const auto before = handles_.fetch_add(1, std::memory_order_relaxed);
+    SLUICE_ASSERT(before != 0, "a handle of a channel is made from a handle");
+  }
   void release() noexcept {
-    if (handles_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+    const auto before = handles_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a channel has as many handles as are given up");
+    if (before == 1) last_handle_gone();
   }
   /// For operations that keep the state but are no handle.
-  void retain_state() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain_state() noexcept {
+    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
+    SLUICE_ASSERT(before != 0, "a channel's state is referred to by somebody who has a reference");
+  }
   void release_state() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) last_reference_gone();
+    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a channel's state has as many references as are given up");
+    if (before == 1) last_reference_gone();
   }
 
   enum class result : unsigned char { done, closed, would_block };
@@ -135,7 +148,7 @@ class channel_core {
   /** @return False if there is none; nothing has changed then. */
   template <class E>
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
-    const std::lock_guard guard(lock_);
+    const checked_lock guard(*this);
     if (!has_plain_room()) return false;
     std::memcpy(ring(alignof(E)) + tail(count_) * sizeof(E), &value, sizeof(E));
     count_ = count_ + 1;
@@ -143,7 +156,7 @@ class channel_core {
   }
   template <class E>
   [[nodiscard]] bool take_from_buffer(void* to) noexcept {
-    const std::lock_guard guard(lock_);
+    const checked_lock guard(*this);
     if (!has_plain_value()) return false;
     std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
     drop_first();
@@ -197,8 +210,14 @@ class channel_core {
   }
   [[nodiscard]] bool attempt_send(waiter& w, wake_list& woken) noexcept;
   [[nodiscard]] bool attempt_receive(waiter& w, wake_list& woken) noexcept;
-  void enlist_sender(waiter& w) noexcept { senders_.push_back(w); }
-  void enlist_receiver(waiter& w) noexcept { receivers_.push_back(w); }
+  void enlist_sender(waiter& w) noexcept {
+    senders_.push_back(w);
+    check();
+  }
+  void enlist_receiver(waiter& w) noexcept {
+    receivers_.push_back(w);
+    check();
+  }
 
   /// Whether nobody can send or receive any more but those that wait already.
   [[nodiscard]] bool has_lost_handles() const noexcept { return lost_handles_; }
@@ -214,6 +233,24 @@ class channel_core {
                const std::source_location& made_at) noexcept
       : element_(element), capacity_(capacity), where_(std::move(where)), made_at_(made_at) {}
   ~channel_core();
+
+  /// The lock, with a look at what must hold before it is free again.
+  class checked_lock {
+   public:
+    explicit checked_lock(channel_core& c) noexcept : core_(c) { core_.lock_.lock(); }
+    checked_lock(const checked_lock&) = delete;
+    checked_lock& operator=(const checked_lock&) = delete;
+    ~checked_lock() {
+      core_.check();
+      core_.lock_.unlock();
+    }
+
+   private:
+    channel_core& core_;
+  };
+
+  /// Under the lock, between two operations: what holds whenever the lock is free.
+  void check() const noexcept;
 
   [[nodiscard]] bool holds_value() const noexcept { return count_ != 0 || !senders_.empty(); }
   [[nodiscard]] bool looks_empty(result& why) const noexcept {
@@ -253,6 +290,7 @@ class channel_core {
   [[nodiscard]] bool wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f);
   [[nodiscard]] waiter* first_claimed(waiter_list& line) noexcept;
   void keep_for_dropped_case() noexcept;
+  [[nodiscard]] bool is_left_alone(const waiter& w) const noexcept;
   std::size_t end_waits(waiter_list& line, waiter::state outcome, wake_list& woken) noexcept;
   std::size_t cancel(waiter_list& line) noexcept;
   [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
@@ -266,17 +304,21 @@ class channel_core {
   bool lost_handles_ = false;
   /// How many values there are to receive: those in the ring and those that came back.
   published<std::size_t> count_ = 0;
+  /// The slot of the first value in the ring.
   std::size_t head_ = 0;
   waiter_list receivers_;
   waiter_list senders_;
   const element_type& element_;
   const std::size_t capacity_;
+  /// The executor of handlers that have none of their own.
   const lasting_target where_;
+  /// Boxes that came back, the next to be received first, and how many there are.
   boxed* returned_ = nullptr;
   std::size_t returned_count_ = 0;
+  /// What ends with the channel: the timer that sends to it.
   std::shared_ptr<void> owned_;
   std::atomic<std::size_t> handles_{1};
-  /// One for all handles together.
+  /// Of operations that keep the state, and one for all handles together.
   std::atomic<std::size_t> references_{1};
   /// No reference is left, but waiters are.
   bool orphaned_ = false;
@@ -286,5 +328,26 @@ class channel_core {
   /// Written under the lock before `closed_` is.
   std::source_location closed_at_;
 };
+
+// As Go's runtime/chan.go has them, but that a case of a select which was decided elsewhere stands
+// in its line until it is dropped: so what is said of a line holds for the line as a whole.
+inline void channel_core::check() const noexcept {
+  SLUICE_ASSERT(receivers_.empty() || count_ == 0, "a receiver waits only while there is no value");
+  SLUICE_ASSERT(senders_.empty() || count_ >= capacity_,
+                "a sender waits only while the ring is full");
+  SLUICE_ASSERT(receivers_.empty() || senders_.empty() ||
+                    (receivers_.front()->shared_claim &&
+                     receivers_.front()->shared_claim == senders_.front()->shared_claim),
+                "a receiver and a sender wait together only as cases of one select");
+  SLUICE_ASSERT(
+      !closed_.load(std::memory_order_relaxed) || (receivers_.empty() && senders_.empty()),
+      "nobody waits for a closed channel");
+  SLUICE_ASSERT(returned_count_ <= count_ && count_ - returned_count_ <= capacity_,
+                "what does not fit into the ring is what came back");
+  SLUICE_ASSERT((returned_ != nullptr) == (returned_count_ != 0), "what came back is counted");
+  SLUICE_ASSERT(head_ < capacity_ || head_ == 0, "the first value stands in the ring");
+  SLUICE_ASSERT(!orphaned_ || references_.load(std::memory_order_relaxed) == 0,
+                "a channel that only its waiters keep has no reference");
+}
 
 }  // namespace sluice::detail

@@ -1,5 +1,8 @@
+// The tree of contexts that can be done, and the references to them: children keep their parents,
+// callbacks and links keep nobody.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
@@ -70,7 +73,10 @@ class context_state : public list_hook<context_state> {
   context_state(const context_state&) = delete;
   context_state& operator=(const context_state&) = delete;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept {
+    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
+    SLUICE_ASSERT(before != 0, "a context is referred to by somebody who has a reference");
+  }
   void release() noexcept;
 
   /// Makes it and its descendants done, unless it is; the first cause wins.
@@ -83,6 +89,8 @@ class context_state : public list_hook<context_state> {
   /// Makes it a descendant of `other` as well, but for values.
   void join(context_state& other);
 
+  /// For good. Stored under the lock when the error and its cause are there: who reads it without
+  /// the lock and finds it set may read these, which change no more.
   [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   /// Looks at the clock: a context whose deadline has passed is done when this returns.
   [[nodiscard]] error_code err() noexcept;

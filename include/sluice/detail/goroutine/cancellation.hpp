@@ -1,5 +1,8 @@
+// What can cancel a goroutine. There is one for each goroutine that something can cancel, and it
+// is told once that the goroutine has ended.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
@@ -106,9 +109,14 @@ class cancellation {
   /// The goroutine has ended.
   void detach() noexcept;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept {
+    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
+    SLUICE_ASSERT(before != 0, "a cancellation is referred to by somebody who has a reference");
+  }
   void release() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a cancellation has as many references as are given up");
+    if (before == 1) delete this;
   }
 
   /// The worker pool's job that the goroutine does; set before its first step.

@@ -1,5 +1,7 @@
+// Goroutines: the block that stands for a chain of suspended tasks, and counted references to it.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
@@ -127,9 +129,14 @@ class goroutine final : public scheduled_goroutine {
     on->after = worker::step::transferred;
   }
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept {
+    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
+    SLUICE_ASSERT(before != 0, "a goroutine's block is referred to by somebody who has a reference");
+  }
   void release() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy_block();
+    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a goroutine's block has as many references as are given up");
+    if (before == 1) destroy_block();
   }
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.

@@ -1,5 +1,8 @@
+// Operations of this library: how a task awaits one, and how a completion token starts one. While
+// an operation waits it stays where it is; it leaves its waiting place before it ends.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -180,7 +183,11 @@ class operation : public Waiter {
   }
 
   decltype(auto) await_resume() {
-    if (this->who) end_wait(static_cast<goroutine&>(*this->who));
+    if (this->who) {
+      SLUICE_ASSERT(!this->linked() && this->outcome != waiter::state::waiting,
+                    "a goroutine goes on when its wait has an outcome and has left its place");
+      end_wait(static_cast<goroutine&>(*this->who));
+    }
     return derived().take();
   }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -24,6 +26,11 @@ struct ready_node {
 /// A queue of ready nodes, first in, first out. Its length may be read by any thread.
 class ready_list {
  public:
+  ready_list() noexcept = default;
+  ready_list(const ready_list&) = delete;
+  ready_list& operator=(const ready_list&) = delete;
+  ~ready_list() { SLUICE_ASSERT(empty(), "a list of ready nodes ends when none is left in it"); }
+
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 

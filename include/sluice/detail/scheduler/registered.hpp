@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 
 namespace sluice::detail {
@@ -17,7 +18,15 @@ namespace sluice::detail {
 struct registered : list_hook<registered> {};
 
 /// The registered of one kind, youngest first.
-using registered_list = intrusive_list<registered>;
+class registered_list : public intrusive_list<registered> {
+ public:
+  registered_list() noexcept = default;
+  registered_list(const registered_list&) = delete;
+  registered_list& operator=(const registered_list&) = delete;
+  ~registered_list() {
+    SLUICE_ASSERT(empty(), "whatever is registered with a context has ended before it");
+  }
+};
 
 /// A registered one outside goroutines: a handler parked in a channel, the function of a timer.
 struct parked_handler : registered {

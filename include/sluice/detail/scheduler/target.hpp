@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -66,7 +67,9 @@ class target {
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a target has as many references as are given up");
+    if (before == 1) destroy();
   }
 
  protected:

@@ -1,5 +1,8 @@
+// The timers of a scheduler. A node is in the heap or in nobody's hands but its owner's: it is
+// claimed when it has left the heap, under the lock, and fired under none.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 
 #include <boost/asio/execution_context.hpp>
@@ -32,6 +35,11 @@ struct timer_node {
   static constexpr std::size_t not_queued = std::numeric_limits<std::size_t>::max();
 
   explicit timer_node(const kind& k) noexcept : functions(&k) {}
+  timer_node(const timer_node&) = delete;
+  timer_node& operator=(const timer_node&) = delete;
+  ~timer_node() {
+    SLUICE_ASSERT(!queued(), "a timer ends when it has left the queue of its scheduler");
+  }
 
   [[nodiscard]] bool queued() const noexcept { return position != not_queued; }
 
@@ -63,7 +71,10 @@ class timer_queue {
   /// Keeps room for a node, until `unreserve`, that is put in again and again.
   /** @throws std::bad_alloc */
   void reserve();
-  void unreserve() noexcept { --reserved_; }
+  void unreserve() noexcept {
+    SLUICE_ASSERT(reserved_ != 0, "room for a timer that is given back was kept");
+    --reserved_;
+  }
   /// Inserts a node that room is kept for.
   void insert_reserved(timer_node& node) noexcept;
   void remove(timer_node& node) noexcept;
@@ -109,7 +120,10 @@ class timer_queue {
 
   const std::unique_ptr<alarm> alarm_;
   std::vector<entry> heap_;
+  /// The earliest deadline, stored under the lock. Who reads it without sees an earlier state, and
+  /// is followed by the `settle` of whoever has changed the heap since.
   std::atomic<time_point::rep> next_{time_point::max().time_since_epoch().count()};
+  /// For how many nodes room is kept.
   std::size_t reserved_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/biased_lock.hpp>
 #include <sluice/detail/base/cycle_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
@@ -30,8 +31,8 @@ class worker {
   /// What a goroutine did when its `resume` returned.
   enum class step : std::uint8_t { parked, transferred, finished };
 
-  /// Where it stands: in a handler of the scheduler's that ends with it, or in something that may
-  /// go on.
+  /// Where the worker stands: in a handler of the scheduler's that ends with it, or in something
+  /// that may go on after it.
   enum class place : std::uint8_t { whole_handler, part_of_handler };
 
   explicit worker(scheduler& s, place p = place::part_of_handler) noexcept;
@@ -41,6 +42,8 @@ class worker {
 
   /// Makes `node` run on this thread, after those already in the list.
   void push(ready_node& node) noexcept {
+    SLUICE_ASSERT(thread == std::this_thread::get_id(),
+                  "only its own thread puts something into a worker's list without the lock");
     gate.lock_as_owner();
     local.push_back(node);
     const bool wanted = report_wanted;
@@ -83,7 +86,8 @@ class worker {
   /// and looked at, together with a change of the list, under the gate.
   relaxed<bool> report_wanted = true;
   const place where;
-  /// What its step has launched may have completed, and waits in the event loop until it ends.
+  /// An operation that the current step has launched may have completed: its completion waits in
+  /// the event loop until this worker ends.
   bool launched = false;
   /// Goroutines that it ran have set deadlines that the Asio timer may not be set to.
   bool deadline_set = false;
@@ -91,9 +95,10 @@ class worker {
   bool nested = false;
   /// How many nodes its current step has made ready.
   int pushed = 0;
-  /// It stands on a thread that does not run the context, which a user's executor has lent it.
+  /// The worker stands on a thread that does not run the context: a user's executor has lent it.
   bool lent = false;
-  /// It runs a function of an executor, beneath which no goroutine runs: one may go on inside it.
+  /// The worker runs a function of an executor, and no goroutine runs beneath that: a goroutine may
+  /// go on inside the function.
   bool may_resume = false;
   /// Whether other threads can see it.
   bool listed = false;
@@ -101,23 +106,31 @@ class worker {
   bool watched = false;
   /// Resumptions and operations left until the clock is looked at, and others have their turn.
   int ticks = first_ticks;
-  /// What is added to them at first: operations of one step are no reason to give others a turn
-  /// earlier, but the clock is looked at after its first, third, seventh and fifteenth.
+  /// Ticks that are added to those at first: several operations of one step are no reason to give
+  /// others a turn earlier, but the clock is looked at after the step's first, third, seventh and
+  /// fifteenth operation.
   int more_ticks = first_interval - first_ticks;
+  /// How many ticks there are from one look at the clock to the next.
   int interval = first_interval;
   /// When it first had more than one step to do; not before it has looked at the clock.
   relaxed<std::chrono::steady_clock::time_point> started;
+  /// When the clock was looked at last.
   std::chrono::steady_clock::time_point checked;
   /// The cycle count when the drain began, or the clock was looked at last.
   std::uint32_t last_look = 0;
-  /// After how many cycles it is to be looked at when the current step ends.
+  /// After how many cycles the clock is to be looked at when the current step ends.
   std::uint32_t most_cycles = 0;
   /// How long it may go on before the event loop has its turn.
   std::chrono::steady_clock::duration allowed = longest;
 
+  /// Held by whoever changes `local`: this thread as the owner, a thief as the other.
   biased_lock gate;
+  /// What is ready here. Its length is read by other threads, as a hint whether to steal.
   ready_list local;
+  /// How many steps the worker has begun: written here, read by the watch, which takes from a
+  /// worker whose number it has seen before. One that is late costs one more look.
   std::atomic<std::uint64_t> steps{0};
+  /// What the watch has seen there last, under the lock of `work_sharing`.
   std::uint64_t steps_seen = never_seen;
   worker* previous_listed = nullptr;
   worker* next_listed = nullptr;

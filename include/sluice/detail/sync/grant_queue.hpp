@@ -1,3 +1,5 @@
+// Units that are given out first come, first served: locks and semaphores are made of nothing
+// else. What is tied to a queue, a waiter or a grant, keeps it.
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
@@ -115,6 +117,8 @@ class grant_queue {
   [[nodiscard]] grant_waiter* first_candidate() noexcept;
   [[nodiscard]] grant_waiter* first_undecided() noexcept;
   void give(grant_waiter& w) noexcept;
+  void take_back(std::size_t weight) noexcept;
+  void untie() noexcept;
   [[nodiscard]] bool grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept;
   void admit(wake_list& woken) noexcept;
 

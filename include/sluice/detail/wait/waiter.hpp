@@ -1,5 +1,9 @@
+// One wait of one party in one place, the lists of those who wait, and the five functions by which
+// every kind of operation is waited for. All that changes a waiter between its enlisting and its
+// waking happens under the lock of its place.
 #pragma once
 
+#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
@@ -31,6 +35,7 @@ class selection {
 
   /// Wins the claim for a case, once. Called under the lock of that case's waiting place.
   bool claim(std::uint32_t index) noexcept {
+    SLUICE_ASSERT(index != none, "whoever claims a select says for which of its cases");
     auto expected = none;
     return winner_.compare_exchange_strong(expected, index, std::memory_order_acq_rel,
                                            std::memory_order_relaxed);
@@ -91,10 +96,15 @@ struct waiter : waiter_link {
     timed_out,  ///< cancelled because a deadline has passed; nothing has happened
   };
 
+  ~waiter() {
+    SLUICE_ASSERT(!linked(), "an operation ends when its waiter has left its waiting place");
+  }
+
   [[nodiscard]] bool linked() const noexcept { return next != nullptr; }
 
   /// Prepares it for a wait of `p` alone.
   void begin(party& p) noexcept {
+    SLUICE_ASSERT(!linked(), "a wait begins when its waiter is in no list");
     who = &p;
     shared_claim = nullptr;
     outcome = state::waiting;
@@ -120,6 +130,7 @@ class waiter_list {
   waiter_list() noexcept { root_.next = root_.previous = &root_; }
   waiter_list(const waiter_list&) = delete;
   waiter_list& operator=(const waiter_list&) = delete;
+  ~waiter_list() { SLUICE_ASSERT(empty(), "a waiting place is destroyed when nobody waits there"); }
 
   /// May be asked without the lock, for a hint.
   [[nodiscard]] bool empty() const noexcept { return root_.next == &root_; }
@@ -152,6 +163,9 @@ class waiter_list {
   }
 
   static void remove(waiter& w) noexcept {
+    SLUICE_ASSERT(w.linked(), "a waiter that is taken out of a list is in one");
+    SLUICE_ASSERT(w.previous->next == &w && w.next->previous == &w,
+                  "the neighbours of a waiter in a list are linked with it");
     w.previous->next = w.next;
     w.next->previous = w.previous;
     w.next = nullptr;
@@ -159,6 +173,7 @@ class waiter_list {
 
  private:
   static void link(waiter& w, waiter_link& before, waiter_link& after) noexcept {
+    SLUICE_ASSERT(!w.linked(), "a waiter that is put into a list is in none");
     w.previous = &before;
     w.next = &after;
     before.next = &w;
@@ -178,6 +193,10 @@ class wake_list {
   ~wake_list() { wake_all(); }
 
   void add(waiter& w) noexcept {
+    SLUICE_ASSERT(!w.linked(), "a waiter that is to be woken has left its waiting place");
+    SLUICE_ASSERT(w.who, "a waiter that is to be woken belongs to a party");
+    SLUICE_ASSERT(w.shared_claim || w.outcome != waiter::state::waiting,
+                  "a waiter that is to be woken alone has its outcome");
     w.previous = nullptr;
     if (head_)
       tail_->previous = &w;
