@@ -65,7 +65,8 @@ struct worker_pool_stats {
  * Each worker does one job at a time, in a goroutine whose waits end when the job is cancelled or
  * its time runs out. The handler is called by several goroutines at the same time.
  *
- * Every accepted job is told about once: it gave a result, threw, timed out or was cancelled.
+ * The submitter of every accepted job is notified exactly once: the job gave a result, threw, timed
+ * out or was cancelled.
  *
  * The destructor does what `cancel` does and does not wait: `co_await pool.stop()` before what the
  * handler uses goes away. A pool whose context has ended is stopped.

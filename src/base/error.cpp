@@ -1,3 +1,6 @@
+// The texts of the library's error codes, and the functions that throw them. Each code has one
+// text; `deadline_exceeded` also compares equal to the general condition `timed_out`.
+
 #include <sluice/error.hpp>
 
 namespace sluice {

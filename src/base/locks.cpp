@@ -1,3 +1,7 @@
+// The slow ways of `byte_lock`, `biased_lock` and `pin_count`: what a thread does that finds one
+// taken. A lock whose owner has given it up may be destroyed by the next one, so nothing of it is
+// touched after the store or exchange that gives it up.
+
 #include <sluice/detail/base/biased_lock.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/pin_count.hpp>

@@ -1,3 +1,7 @@
+// Memory in classes of sizes: what each thread keeps of them, before the store that all share. A
+// thread keeps at most two lists of a class, one of which is full or empty, and gives both back at
+// its end.
+
 #include <sluice/detail/base/recycling.hpp>
 
 #include "slabs.hpp"

@@ -1,3 +1,6 @@
+// What the templates of `channel.hpp` have in common for all types of elements: errors, closing,
+// and the executor of a channel.
+
 #include <sluice/channel.hpp>
 
 #include "base/location_text.hpp"

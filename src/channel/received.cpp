@@ -1,4 +1,6 @@
-// The end of the slow path of `received`, so that the fast one stays small.
+// What is thrown when a value is read of a receive that got none: here, so that the reading itself
+// stays small where it is inlined.
+
 #include <sluice/received.hpp>
 
 namespace sluice::detail {

@@ -1,3 +1,6 @@
+// The binding of an Asio operation to a context: when that is done, the operation is cancelled
+// through its slot, on its executor. Once the operation has completed the slot is emitted no more.
+
 #include <sluice/bind_context.hpp>
 
 #include <sluice/detail/executor/make_target.hpp>

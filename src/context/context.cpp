@@ -1,3 +1,6 @@
+// What the public functions of contexts do, and how one waits until a context is done. A context
+// that was done once stays so.
+
 #include <sluice/context.hpp>
 
 #include <boost/asio/cancellation_type.hpp>

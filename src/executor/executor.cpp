@@ -1,3 +1,5 @@
+// The context of an executor, apart from its header because that knows no scheduler.
+
 #include <sluice/executor.hpp>
 
 #include <sluice/detail/scheduler/scheduler.hpp>

@@ -1,3 +1,6 @@
+// Targets that are kept by those who may outlive their context. Whoever asks for one pins its
+// scheduler first, so it finds the target there, or nothing once the context's end has begun.
+
 #include <sluice/detail/executor/lasting_target.hpp>
 
 #include "scheduler/innermost.hpp"

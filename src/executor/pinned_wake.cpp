@@ -1,3 +1,6 @@
+// What a thread leaves to the context's end, or keeps for a while, because it is waking something
+// under a pin. While it has the pin, nothing of the user's is destroyed on it.
+
 #include <sluice/detail/executor/pinned_wake.hpp>
 
 #include <sluice/detail/scheduler/scheduler.hpp>

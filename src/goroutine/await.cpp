@@ -1,3 +1,7 @@
+// How a goroutine that is suspending waits for a waiter: one attempt, and if that fails the waiter
+// is enlisted, both under the lock of its place. After that lock is free the goroutine may be
+// running elsewhere, so nothing of its frame is touched.
+
 #include <sluice/detail/goroutine/await.hpp>
 
 #include <sluice/detail/goroutine/goroutine.hpp>

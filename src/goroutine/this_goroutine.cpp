@@ -1,3 +1,5 @@
+// The name of the running goroutine, which its scheduler keeps until it has ended.
+
 #include <sluice/this_goroutine.hpp>
 
 #include <sluice/detail/scheduler/scheduler.hpp>

@@ -1,3 +1,7 @@
+// How a goroutine waits for an operation that Asio completes. The launch and the completion meet
+// in one exchange, and the second goes on: so the goroutine is resumed once, and not before it has
+// suspended.
+
 #include <sluice/detail/operation/asio_operation.hpp>
 
 #include "scheduler/innermost.hpp"

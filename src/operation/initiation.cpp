@@ -1,3 +1,6 @@
+// The executor of an operation that a token starts. What a token keeps to start it later keeps a
+// target that may outlive its context.
+
 #include <sluice/detail/operation/initiation.hpp>
 
 #include <sluice/detail/executor/make_target.hpp>

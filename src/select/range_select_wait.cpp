@@ -1,3 +1,6 @@
+// The wait of a select over a range of cases: the lists that `select_wait` needs, in memory of
+// their own, which stay where they are from `prepare` to the end of the wait.
+
 #include <sluice/detail/select/range_select_wait.hpp>
 
 #include <optional>

@@ -1,3 +1,6 @@
+// A file that cannot be polled, with which the reactor is made to allocate beforehand what it
+// needs for each descriptor.
+
 #include <sluice/detail/serve/prepared_descriptors.hpp>
 
 #include <sys/mman.h>

@@ -1,3 +1,5 @@
+// How many connections a server has room for, by the process's limit of descriptors.
+
 #include <sluice/serve_options.hpp>
 
 #include <sys/resource.h>

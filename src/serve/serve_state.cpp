@@ -1,3 +1,6 @@
+// What a server does beside accepting: it reports errors, stops in its order, and gives memory
+// back. It completes when nobody is left who uses its acceptor, its handler or its result.
+
 #include <sluice/detail/serve/serve_state.hpp>
 
 #include <sluice/detail/task/uncancelled.hpp>

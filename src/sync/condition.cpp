@@ -1,3 +1,6 @@
+// Waiting for a condition: the lock is given up when the wait has been registered, and taken again
+// whatever has ended the wait.
+
 #include <sluice/condition.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 

@@ -1,3 +1,6 @@
+// Functions that run on threads of their own, and what a context's end does about them: it asks
+// them to stop and waits for them, before it destroys goroutines.
+
 #include <sluice/offload.hpp>
 
 #include <sluice/detail/scheduler/scheduler.hpp>

@@ -1,3 +1,6 @@
+// The errors of a task group, and its limit. The first error cancels the others; there is room for
+// each before it can happen, so that telling it cannot fail.
+
 #include <sluice/task_group.hpp>
 
 #include <string>

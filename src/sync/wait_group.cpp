@@ -1,3 +1,6 @@
+// A counter and those who wait for it to be zero. Whoever brings it to zero claims all of them
+// under the lock, and wakes them when it is free: the group may be gone then.
+
 #include <sluice/wait_group.hpp>
 
 #include "wait/waking.hpp"

@@ -1,3 +1,6 @@
+// A goroutine between its making and its first step. It is registered with its context when it is
+// made, and is destroyed again by its maker if it is not started.
+
 #include <sluice/go.hpp>
 
 #include "wait/waking.hpp"

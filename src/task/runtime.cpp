@@ -1,3 +1,6 @@
+// `sluice::run` and the threads of a program. No thread runs anything before all are there, and
+// main returns when no other thread runs the context any more.
+
 #include <sluice/runtime.hpp>
 
 #include <sluice/detail/scheduler/scheduler.hpp>

@@ -1,3 +1,6 @@
+// The wait for an instant, in the timers of the waiting party's scheduler. What is due is claimed
+// under the queue's lock, when it has left the queue, and woken when the lock is free.
+
 #include <sluice/detail/wait/sleep_waiter.hpp>
 
 #include "waking.hpp"

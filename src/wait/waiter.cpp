@@ -1,3 +1,7 @@
+// How the wait of a handler begins and ends, and how claimed waiters are woken. A handler is
+// enlisted with its context under the lock of its place, so whoever takes its waiter from there
+// finds it enlisted.
+
 #include <sluice/detail/wait/waiter.hpp>
 
 #include "waking.hpp"

@@ -1,3 +1,6 @@
+// The slow ways of `waking.hpp`, for a thread that does not drain the party's scheduler: it pins
+// that from before the claim until it has woken.
+
 #include "waking.hpp"
 
 #include <sluice/detail/executor/pinned_wake.hpp>

@@ -1,3 +1,4 @@
+// What differs between the supported versions of Asio, and nowhere else.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -11,8 +12,6 @@
 
 #include <type_traits>
 #include <utility>
-
-// What differs between the supported versions of Asio, and nowhere else.
 
 namespace sluice {
 

@@ -1,3 +1,5 @@
+// Completion arguments on their way to a handler. Once they are in here nothing that happens to
+// them throws, so the handler is called in any case.
 #pragma once
 
 #include <sluice/error.hpp>

@@ -1,3 +1,5 @@
+// What the library's own messages need for code that it refuses: one `static_assert` says what is
+// wrong, and the compiler finds nothing else to complain of.
 #pragma once
 
 #include <coroutine>

@@ -1,3 +1,5 @@
+// From an executor to a target: of this library's, of Asio's own contexts, or somebody else's, on
+// which each node is one posted function.
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>

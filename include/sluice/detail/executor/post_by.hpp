@@ -1,3 +1,5 @@
+// How functions are given to executors: in whose memory, and by which way if the executor can do
+// little.
 #pragma once
 
 #include <sluice/detail/base/asio_compatibility.hpp>

@@ -1,3 +1,5 @@
+// Channels and timers as I/O objects of another executor, with the default completion token of
+// that.
 #pragma once
 
 #include <boost/asio/async_result.hpp>

@@ -1,3 +1,5 @@
+// Asio operations inside a goroutine: what their completion arguments become, how the goroutine
+// waits, and the handler that resumes it, once.
 #pragma once
 
 #include <sluice/detail/executor/lasting_target.hpp>

@@ -35,15 +35,20 @@ namespace sluice::detail {
  * the handler is called, nothing is left that refers to either: it may destroy both. Any type of
  * cancellation ends a parked operation, which then has had no effect.
  *
- * @tparam Operation Has, beside `take_arguments()` and `keep()`: `done_for_handler()`, which does
- * it on the stack if that needs no wait, if it is `often_ready`; `begin_for_handler(party,
- * parked_handler)`, which does it or begins the wait; `cancel_for_handler()`, which says whether it
- * has ended that, and may be asked until the operation ends; `woken_for_handler(leaves)`, called
- * when somebody has, with whether its scheduler may end before the handler is called; `forget()`,
- * for an operation that is destroyed while it waits; and `end_for_handler()`, for one that does
- * not. One that may launch Asio operations takes as a third argument of `begin_for_handler` what
- * gives the target on which they complete, called right before, and has `abandoned()`, whether one
- * of them has dropped its handler: then this is dropped too.
+ * @tparam Operation Has `take_arguments()`, `keep()` and:
+ * - `done_for_handler()`, if it is `often_ready`: does the operation on the stack, if it needs no
+ *   wait, and says whether it did;
+ * - `begin_for_handler(party, parked_handler)`: does the operation or begins its wait. For an
+ *   operation that may launch Asio operations a third argument gives the target on which those
+ *   complete; it is called right before the launch;
+ * - `cancel_for_handler()`: ends the wait, and says whether this call has ended it. May be called
+ *   until the operation ends;
+ * - `woken_for_handler(leaves)`: called when the wait has been ended, by whoever did that.
+ * `leaves`: the scheduler may end before the handler is called;
+ * - `forget()`: ends the wait of an operation that is destroyed while it waits;
+ * - `end_for_handler()`: called before an operation that does not wait is destroyed;
+ * - `abandoned()`, if it may launch Asio operations: whether one of them has dropped its handler.
+ *   Then this operation is dropped too.
  * @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
  * executor of its own.
  */

@@ -1,3 +1,4 @@
+// Operations with several completion signatures, awaited as one with a single argument.
 #pragma once
 
 #include <sluice/detail/operation/asio_operation.hpp>
@@ -12,8 +13,6 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
-
-// Operations with several completion signatures, awaited as one with a single argument.
 
 namespace sluice::detail {
 

@@ -1,3 +1,4 @@
+// A worker pool without the types of its jobs: who waits, who runs, who uses whose worker.
 #pragma once
 
 #include <sluice/context.hpp>
@@ -32,11 +33,11 @@ class job_queue;
 /// Running jobs by the strands of their goroutines, if those have one.
 using jobs_by_strand = std::map<const target*, job*>;
 
-/// A job of a worker pool, with whom to tell.
+/// A job of a worker pool, and its submitter, who is notified of the job's end.
 /**
- * Who is told has a context of his own, which may end before the job does: until somebody has
- * claimed the telling, the job is registered with that context's scheduler, whose shutdown claims
- * it.
+ * The submitter has a context of his own, which may end before the job does: until somebody has
+ * claimed the right to notify him, the job is registered with that context's scheduler, whose
+ * shutdown claims it.
  */
 class job : public std::enable_shared_from_this<job>, private parked_handler, private member {
  public:
@@ -55,11 +56,11 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   virtual void listen(std::function<void()> cancel) = 0;
 
  protected:
-  /// Of whom it tells; null if his executor has no context.
+  /// The scheduler of the submitter; null if his executor has no context.
   scheduler* home_ = nullptr;
 
  private:
-  pin_count::place pinned_ = 0;  // of whoever tells
+  pin_count::place pinned_ = 0;  // of whoever has the right to notify the submitter
   friend class job_queue;
   enum class state : unsigned char { idle, waiting, running, overdue, ended };
 
@@ -67,19 +68,25 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   void runs_on(const target& strand) noexcept override;
 
   std::shared_ptr<job_queue> queue_;
-  /// Itself, while it is registered.
+  /// The job itself, while it is registered with the submitter's scheduler.
   std::shared_ptr<job> registered_;
   state state_ = state::idle;
+  /// Its goroutine has been given to its executor: the job ends with that goroutine at the latest.
   bool begun_ = false;
+  /// Somebody has won the right to notify the submitter, or there is nobody to notify.
   bool told_ = false;
   bool cancel_requested_ = false;
+  /// How long it may run.
   clock::duration limit_{};
+  /// The number of the worker that it uses.
   std::size_t worker_ = 0;
-  /// Of the goroutine that does it.
+  /// That of the goroutine that does the job.
   cancellation_ref cancellation_;
   /// Its entry in the queue's `strands_`, while it is not there.
   jobs_by_strand::node_type strand_;
+  /// The key of that entry once it is there.
   const target* own_strand_ = nullptr;
+  /// Its place in the queue's `waiting_`, then in `active_`.
   std::list<std::shared_ptr<job>>::iterator place_;
   /// The job that awaits it, while it has not begun.
   job* lender_ = nullptr;
@@ -89,10 +96,14 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   /// The job whose worker it uses, and the one that uses its.
   job* borrowed_from_ = nullptr;
   job* lent_to_ = nullptr;
+  /// It is in the queue's list of `offers_`.
   bool offers_worker_ = false;
   std::shared_ptr<job> next_offer_;
+  /// The next in a list of those whose submitters `cancel` notifies.
   std::shared_ptr<job> next_to_tell_;
+  /// Its context, while it runs.
   std::optional<cancellable_context> tree_;
+  /// What happens when its time is up.
   std::unique_ptr<context_registration> timeout_;
 };
 
@@ -178,10 +189,15 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   const clock::duration job_timeout_;
 
   mutable std::mutex mutex_;
+  /// How many workers may be in use.
   std::size_t workers_;
+  /// For how many jobs `try_submit` has kept room that have not been added yet.
   std::size_t reserved_ = 0;
+  /// Nothing is accepted any more.
   bool stopped_ = false;
+  /// A thread is in `start_jobs`.
   bool starting_ = false;
+  /// Accepted jobs that have not begun, and those that have and have not ended.
   jobs waiting_;
   jobs active_;
   jobs_by_strand strands_;
@@ -197,6 +213,7 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   std::size_t failed_ = 0;
   std::size_t timed_out_ = 0;
   std::size_t cancelled_ = 0;
+  /// Counts the accepted jobs that have not ended.
   wait_group accepted_;
 };
 

@@ -99,7 +99,8 @@ class scheduler final : public asio::execution_context::service, public target {
   /// Takes back what was registered. For a goroutine that runs here, or whose maker has pinned
   /// this.
   void remove(scheduled_goroutine& g) noexcept;
-  /// For a handler whose waiter was claimed or withdrawn, by a thread that has pinned this.
+  /// The same for a handler whose waiter was claimed or withdrawn, by a thread that has pinned
+  /// this.
   /** @return False if this context is ending, which then alone destroys it. */
   [[nodiscard]] bool remove(parked_handler& h) noexcept;
   /// Gives it the name that `describe_goroutines` calls it by.
@@ -171,16 +172,28 @@ class scheduler final : public asio::execution_context::service, public target {
   void fire_without_worker() noexcept;
   void post_alarm();
 
+  /// The context's own executor once it is known, for good: stored once, under the registry's lock,
+  /// when what it points to is whole.
   std::atomic<native_executor*> native_{nullptr};
   std::unique_ptr<native_executor> native_storage_;
+  /// The context that the first failure of a goroutine stops; null if none does.
   asio::io_context* ends_with_failure_ = nullptr;
+  /// How main's end stops the other threads, while `sluice::run` runs.
   end_of_program* end_of_program_ = nullptr;
   bool finds_deadlocks_ = false;
   const std::shared_ptr<scheduler_link> link_;
+  /// Set once, under the registry's lock, so that nothing registers afterwards. Who reads it
+  /// without that lock and finds it unset may find it set a moment later: `schedule` reads it under
+  /// the lock of the shared list, which the end takes after setting it.
   std::atomic<bool> shutting_down_{false};
+  /// Threads that are about to wake something of this scheduler, and do not drain it.
   pin_count pins_;
 
+  /// Holds the ready lists that all threads share, and the numbers of drains for them.
   alignas(64) byte_lock shared_lock_;
+  /// What is ready and in no worker's list. Its length is read without the lock as a hint: a drain
+  /// that misses what has just come was followed by another one, which `count_drain` has counted
+  /// under the lock.
   ready_list shared_;
   /// What drains had not finished, each list for a drain of its own.
   ready_lists left_over_;
@@ -188,15 +201,20 @@ class scheduler final : public asio::execution_context::service, public target {
   std::size_t drains_posted_ = 0;
   std::size_t drains_kept_ = 0;
   /// How many looks at the clock there are to be, one after each step, because a step was long.
+  /// Counted by all threads without a lock: a number that is lost is a look more or less.
   relaxed<int> careful_looks_ = 0;
 
+  /// Holds all that follows, but for `sharing_`.
   alignas(64) mutable byte_lock registry_lock_;
   registered_list goroutines_;
-  /// The same for all of them.
+  /// Destroys the frames of a goroutine: one function for all of them.
   scheduled_goroutine::end_function* end_goroutine_ = nullptr;
+  /// Parked handlers, functions of timers, and whatever else ends with the context.
   registered_list handlers_;
+  /// How many goroutines are registered.
   std::size_t count_ = 0;
   std::unordered_map<const scheduled_goroutine*, std::string> names_;
+  /// How much counts as work of the context, which has work itself while this is not zero.
   std::size_t work_ = 0;
 
   work_sharing sharing_;

@@ -78,16 +78,24 @@ class work_sharing {
   const std::unique_ptr<alarm> alarm_;
 
   alignas(64) byte_lock lock_;
-  /// The workers in whose lists something has waited.
+  /// The workers in whose lists something has waited. Read without the lock as a hint: a thread
+  /// that is about to go idle and misses one leaves it to the watch.
   relaxed<worker*> listed_ = nullptr;
-  /// Stored under the lock.
+  /// Whether there is a watch: stored under the lock, and read without it by `follow`, which has
+  /// put something into the shared list before, under that list's lock. A watch that ends says so
+  /// here before it looks at that list, under the same lock: so one of the two finds the other.
   std::atomic<bool> watching_{false};
+  /// The last watch has seen a list so long that moving half of it would repay.
   bool saw_long_list_ = false;
+  /// How many watches have been posted at once because no second thread was known.
   int early_watches_ = 0;
   /// Before then no other one is posted while it is unknown whether another thread is there.
   clock::time_point next_post_{};
 
+  /// Set for good by the second thread that is seen. Who reads it too early posts a handler instead
+  /// of setting a timer, which costs time and loses nothing.
   std::atomic<bool> several_threads_{false};
+  /// The thread that was seen first, 0 before that.
   std::atomic<std::size_t> first_thread_{0};
 };
 

@@ -1,3 +1,4 @@
+// The wait of a select, whatever its cases are.
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
@@ -189,20 +190,23 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] bool withdraw_losers() noexcept;
 
   strand_party strand_party_{{&wake_on_strand, nullptr}};
+  /// The cases of this library, in any order: that of their locks once these have been taken.
   std::span<select_entry> entries_;
+  /// Room for the places in `entries_` of those that look ready.
   std::span<std::uint32_t> candidates_;
+  /// The Asio cases.
   std::span<foreign_case*> foreign_;
-  party* who_ = nullptr;
-  goroutine* goroutine_;                // set with `who_`; null for a handler that launches nothing
+  party* who_ = nullptr;  ///< the goroutine or handler that waits; null before and after
+  goroutine* goroutine_;  // set with `who_`; null for a handler that launches nothing
   ready_node* claimed_step_ = nullptr;  ///< `on_claimed`, until it is queued on the strand
-  foreign_case* launching_ = nullptr;
-  std::exception_ptr failure_;
+  foreign_case* launching_ = nullptr;   ///< the Asio case whose launch is under way
+  std::exception_ptr failure_;          ///< what launching or enlisting a case threw
   /// Held while a handler's cases are registered, so that its slot cancels before that or after.
   byte_lock slot_lock_;
-  std::uint32_t winner_ = none;
-  std::uint32_t rescued_ = none;
-  std::uint32_t outstanding_ = 0;
-  std::uint32_t enlisted_ = 0;  ///< how many entries are in their waiting places
+  std::uint32_t winner_ = none;    ///< the case that happens; from the claim, once others may claim
+  std::uint32_t rescued_ = none;   ///< an Asio case that succeeded though all were cancelled
+  std::uint32_t outstanding_ = 0;  ///< how many Asio operations have not completed
+  std::uint32_t enlisted_ = 0;     ///< how many entries are in their waiting places
   const order order_;
   const bool has_otherwise_;
   const bool for_timeout_;
@@ -214,10 +218,11 @@ class select_wait : private cancellable, public selection {
   bool registered_ = false;    ///< the entries have been looked at after the launch
   bool claim_seen_ = false;    ///< the strand knows that a case has been claimed
   bool busy_ = false;          ///< launching or cancelling: completions may come from inside
-  bool foreign_won_ = false;
-  bool abandoned_ = false;
-  bool resumed_ = false;
-  bool woken_ = false;  ///< a handler has been: nobody else is on the way to it
+  bool foreign_won_ = false;   ///< an Asio case has won the claim
+  bool abandoned_ = false;     ///< an Asio operation has dropped its handler
+  bool resumed_ = false;       ///< the strand has made the goroutine ready, or woken the handler
+  bool woken_ = false;         ///< a handler has been: nobody else is on the way to it
+  /// How the select was cancelled as a whole; `waiting` if it was not.
   waiter::state outcome_ = waiter::state::waiting;
 };
 

@@ -1,3 +1,4 @@
+// What looks at the other end of a socket without reading from it.
 #pragma once
 
 #include <sluice/context.hpp>

@@ -1,3 +1,5 @@
+// What the goroutines of a server share, and their counts. Each of them keeps it until it has
+// ended.
 #pragma once
 
 #include <sluice/channel.hpp>

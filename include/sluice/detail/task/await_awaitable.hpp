@@ -1,3 +1,5 @@
+// An `asio::awaitable` inside a task: it runs on the goroutine's strand, so nothing of the
+// goroutine runs beside it.
 #pragma once
 
 #include <sluice/task.hpp>

@@ -1,3 +1,4 @@
+// A function and copies of its arguments, for `go(f, args…)`.
 #pragma once
 
 #include <concepts>

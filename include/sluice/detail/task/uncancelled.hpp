@@ -1,3 +1,4 @@
+// A wait that no request for cancellation ends.
 #pragma once
 
 #include <sluice/detail/goroutine/await.hpp>

@@ -1,3 +1,4 @@
+// The wait for an instant: a waiter that is in a queue of timers instead of a list.
 #pragma once
 
 #include <sluice/detail/scheduler/timer_queue.hpp>
