@@ -42,7 +42,7 @@ bool withdraw_from_channel(waiter& w) noexcept {
   return channel_core::withdraw(static_cast<channel_waiter&>(w));
 }
 
-/// Under way: somebody looks whether a waiter is still in its channel's list, to take it out.
+/// Exists while somebody looks whether a waiter is still in its channel's list, to take it out.
 /**
  * The waiter keeps its channel only as long as it is there, so a channel that ends waits until
  * nobody looks. Who looks says for which channel, in one of several lists, before it looks; who
@@ -458,7 +458,7 @@ void channel_core::lose_handles(wake_list& woken) noexcept {
     }
 }
 
-// What the channel owns sends to it, and needs no handle.
+// A channel that owns something is sent to by that, which needs no handle.
 void channel_core::last_handle_gone() noexcept {
   if (!owned_) {
     wake_list woken;

@@ -174,7 +174,7 @@ context_ref context_state::take_child() noexcept {
   return {};
 }
 
-// Its reference goes into the list.
+// The reference goes into the list.
 void context_state::append_if_marked(context_ref c, context_state*& last) noexcept {
   if (!c || !c->mark_done(error_, cause_)) return;
   last->next_to_tell_ = c.get();

@@ -98,7 +98,7 @@ void strand_target::schedule(ready_node& node) {
   }
 }
 
-/// What has waited longest; if there is nothing, the strand has no holder any more.
+/// The node that has waited longest; null if there is none, and then the strand has no holder.
 ready_node* strand_target::next() noexcept {
   SLUICE_ASSERT(newest_.load(std::memory_order_relaxed) != &idle_,
                 "a strand is handed on by the one who holds it");

@@ -69,7 +69,7 @@ bool handler_wait::begin() {
   return may_launch(g_->cancel->begin(*this));
 }
 
-// What has been asked of the goroutine before the launch prevents that.
+// A request for cancellation that came before the launch prevents the launch.
 bool handler_wait::may_launch(waiter::state asked) noexcept {
   outcome_ = asked;
   not_launched_ = asked != waiter::state::waiting;

@@ -172,7 +172,8 @@ void job_queue::offer_worker_of(job& j) noexcept {
   j.next_offer_ = std::exchange(offers_, j.shared_from_this());
 }
 
-// Its worker goes back to where it is from; one that it has lent stays with the borrower.
+// The job's worker goes back to where it is from; a worker that it has lent stays with the
+// borrower.
 void job_queue::give_worker_back(job& j) noexcept {
   for (job* const b : j.borrowers_) b->lender_ = nullptr;
   j.borrowers_.clear();
@@ -270,8 +271,9 @@ std::shared_ptr<job> job_queue::next_job() noexcept {
   return j;
 }
 
-// Not reentered: a job that cannot be started ends at once, which would start the next. Whoever
-// finds `starting_` set has changed something under the lock that this looks at again under it.
+// Must not be entered again from inside: a job that cannot be started ends at once, which would
+// start the next. Whoever finds `starting_` set has changed something under the lock that this
+// looks at again under it.
 void job_queue::start_jobs() noexcept {
   const auto self = shared_from_this();
   std::unique_lock lock(mutex_);
@@ -397,7 +399,7 @@ void job_queue::end(const std::shared_ptr<job>& j, std::exception_ptr failure) {
   start_jobs();
 }
 
-// Also when nobody is left who waits for it.
+// Cancels the job also when nobody is left who waits for it.
 void job_queue::cancel_job(const std::shared_ptr<job>& j) {
   jobs never_begun;
   bool tell_it = false;
@@ -420,7 +422,7 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
   replace_if_slow(j);
 }
 
-// Under the lock: out of the queue, for good.
+// Under the lock: takes the job out of the queue, for good.
 void job_queue::take_out(job& j, jobs& out) noexcept {
   SLUICE_ASSERT(j.state_ == job::state::waiting, "a job is taken out of the queue while it waits");
   leave_lender(j);

@@ -37,7 +37,7 @@ class alarm_closer final : public asio::execution_context::service {
 
   explicit alarm_closer(asio::execution_context& context) : service(context) {}
 
-  /// Has `a` closed when the context ends. False if it is ending.
+  /// Closes `a` when the context ends. False if that has begun.
   bool add(alarm& a) noexcept;
 
  private:
@@ -103,7 +103,7 @@ class alarm {
     return make_locked();
   }
 
-  /// What it is set to; `never` if it is not.
+  /// The instant that it is set to; `never` if it is not set.
   [[nodiscard]] time_point set_to() const noexcept {
     return time_point(time_point::duration(set_to_.load(std::memory_order_seq_cst)));
   }

@@ -138,9 +138,9 @@ void scheduler::end_registered(ready_list& left) noexcept {
   wait_for_pins();  // of those who have found that a handler is the end's, and are about to go
 }
 
-// As a shutdown, while main runs: what is destroyed finds neither main nor its worker, which would
-// take what is woken; main stays registered. Beneath another goroutine that runs the event loop
-// nothing can be destroyed.
+// Does what a shutdown does, while main runs: what is destroyed finds neither main nor its worker,
+// which would take what is woken; main stays registered. Beneath another goroutine that runs the
+// event loop nothing can be destroyed.
 void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   if (!end_of_program_ || shutting_down()) return;
   for (const worker* w = innermost; w; w = w->outer)

@@ -102,7 +102,7 @@ scheduler::scheduler(asio::execution_context& context)
 
 scheduler::~scheduler() = default;
 
-/// As much of an executor as a strand needs to find its context.
+/// Has as much of an executor as a strand needs to find its context.
 struct bare_executor {
   asio::execution_context* where;
 
@@ -195,8 +195,8 @@ void scheduler::post_counted(bool needed, bool kept) {
   }
 }
 
-// Nothing but the node: somebody's strand may be held here, and what else the node makes ready may
-// wait for that strand. It goes to the event loop when the worker ends.
+// Runs nothing but the node: somebody's strand may be held here, and what else the node makes ready
+// may wait for that strand. It goes to the event loop when the worker ends.
 void scheduler::run_here(ready_node& node) {
   if (worker* const w = innermost; w && &w->owner == this) {
     node.run(node, w);

@@ -110,7 +110,7 @@ void select_wait::on_launched() {
   if (register_entries()) on_claimed();
 }
 
-// That of a handler may end inside the launch, with its context.
+// The select of a handler may end inside the launch, with its context.
 bool select_wait::launch(foreign_case& c) {
   c.owner = this;
   c.launched = true;

@@ -177,7 +177,8 @@ begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h) noexce
   return !h || who_->home->try_add(*h) ? begun::waits : begun::refused;
 }
 
-// Of those in one place, which are neighbours, the first to be enlisted is the first to happen.
+// Of several cases in one place, which are neighbours here, the first to be enlisted is the first
+// to happen.
 void select_wait::shuffle_places() noexcept {
   for (std::size_t first = 0; first + 1 < entries_.size(); ++first) {
     if (entries_[first].lock != entries_[first + 1].lock) continue;
@@ -306,8 +307,8 @@ begun select_wait::start_for_handler(party& p, parked_handler& h, std::span<sele
   return state;
 }
 
-// What has been decided without being seen is not in the claim. Asio cases are cancelled on their
-// strand.
+// A select that was decided before others could claim has nothing in its claim. Asio cases are
+// cancelled on their strand.
 bool select_wait::cancel_for_handler() noexcept {
   {
     const std::lock_guard guard(slot_lock_);

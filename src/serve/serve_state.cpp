@@ -118,7 +118,7 @@ task<bool> wait_for(wait_group& group, clock::duration limit, stop_signals* sign
     co_await select(group.wait(), sleep_for(limit));
     co_return false;
   }
-  // Also of a wait that has lost: it may have seen the signal all the same.
+  // Also called for a wait that has lost: it may have seen the signal all the same.
   bool come = false;
   const auto note = [&](error_code e, int) { come = !e; };
   const auto nothing = [] {};
@@ -159,7 +159,7 @@ task<> serve_state::supervise(std::shared_ptr<serve_state> self) {
   }
   while (asked < 2 && s.connections.count() > 0)
     asked += co_await wait_for_end_or_stop(s.connections, clock::duration::max(), signals);
-  // Not before: one that comes when the last connection has ended must not end the program.
+  // Not earlier: a signal that comes when the last connection has ended must not end the program.
   error_code ignored;
   if (signals && asked >= 2) signals->set.clear(ignored);
   co_await uncancelled(s.connections.wait());

@@ -47,7 +47,7 @@ class offload_service final : public asio::execution_context::service {
     return true;
   }
 
-  // Under the lock to the end: whoever waits for it may be about to end this.
+  // Holds the lock to the end: whoever waits for it may be about to end this.
   void remove(offloaded_function& f) noexcept {
     const std::lock_guard guard(mutex_);
     functions_.remove(f);
@@ -73,7 +73,7 @@ class offload_service final : public asio::execution_context::service {
     pool_.reset();
   }
 
-  // As the resolver of Asio: nothing runs on another thread while the process is doubled.
+  // Does what Asio's resolver does: nothing runs on another thread while the process is doubled.
   void notify_fork(asio::execution_context::fork_event event) override {
     if (event == asio::execution_context::fork_prepare) wait_for_functions();
     if (pool_) pool_->notify_fork(event);

@@ -2,7 +2,8 @@
 
 namespace sluice::detail {
 
-/// While one exists, an end that was brought about on this thread waits for its destructor.
+/// While one of these exists, the end of a channel that this thread brings about is put off until
+/// the destructor.
 /** Declared before the guard of a lock under which nothing of the user's may run: the end of a
  * channel destroys elements. */
 class put_off {

@@ -55,7 +55,7 @@ begun begin_handler_wait(party& p, parked_handler* h, waiter& w, const waiter_fu
   return !p.home || p.home->try_add(*h) ? begun::waits : begun::refused;
 }
 
-// What can never happen is in no list; its outcome says whether it has been cancelled.
+// A wait for what can never happen is in no list; its outcome says whether it has been cancelled.
 bool end_handler_wait(waiter& w, const waiter_functions& f) noexcept {
   if (f.lock(w) ? !f.withdraw(w) : w.outcome != waiter::state::waiting) return false;
   w.outcome = waiter::state::aborted;

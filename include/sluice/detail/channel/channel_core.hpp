@@ -114,7 +114,7 @@ class channel_core {
   void give_back(boxed_ptr b) noexcept;
 
   /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
-  // That it is closed and drained is so for ever and needs no fence.
+  // A channel that is closed and drained stays so for ever: that answer needs no fence.
   [[nodiscard]] bool has_nothing(result& why) const noexcept {
     if (!looks_empty(why)) return false;
     if (why == result::closed) return true;
@@ -194,7 +194,7 @@ class channel_core {
     return owned_ ? 0 : std::size_t{count_};
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
-  /// None if its context has ended.
+  /// The channel's executor; none if its context has ended.
   [[nodiscard]] pinned_target where() const noexcept { return pinned_target(where_); }
 
   // For waiter_functions; all but the hints under the lock. Without it each reads first what comes
@@ -318,7 +318,7 @@ class channel_core {
   /// What ends with the channel: the timer that sends to it.
   std::shared_ptr<void> owned_;
   std::atomic<std::size_t> handles_{1};
-  /// Of operations that keep the state, and one for all handles together.
+  /// References of operations that keep the state, and one for all handles together.
   std::atomic<std::size_t> references_{1};
   /// No reference is left, but waiters are.
   bool orphaned_ = false;
@@ -329,8 +329,9 @@ class channel_core {
   std::source_location closed_at_;
 };
 
-// As Go's runtime/chan.go has them, but that a case of a select which was decided elsewhere stands
-// in its line until it is dropped: so what is said of a line holds for the line as a whole.
+// These are the invariants of Go's runtime/chan.go, except that a case of a select which was
+// decided elsewhere stands in its line until it is dropped: so what is said of a line holds for the
+// line as a whole.
 inline void channel_core::check() const noexcept {
   SLUICE_ASSERT(receivers_.empty() || count_ == 0, "a receiver waits only while there is no value");
   SLUICE_ASSERT(senders_.empty() || count_ >= capacity_,

@@ -7,8 +7,8 @@
 
 namespace sluice::detail {
 
-/// Where the handler of an operation that is being launched will run: its associated executor, by
-/// default that of the I/O object or of the operation of this library.
+/// The executor on which the handler of an operation that is being launched will run: its
+/// associated executor, by default that of the I/O object or of the operation of this library.
 template <class Initiation, class Handler>
 [[nodiscard]] asio::any_io_executor executor_of_operation(const Initiation& initiation,
                                                           const Handler& handler) {

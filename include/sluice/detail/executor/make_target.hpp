@@ -197,7 +197,7 @@ template <class Executor>
   }
 }
 
-/// What of an executor may own its context: calls `f` with that.
+/// Calls `f` with the part of an executor that may own its context.
 /** Not a strand of Asio's, which must go before its context does, but what is beneath it. */
 template <class Executor, class F>
 void visit_owner(const Executor& ex, F f) {
@@ -216,7 +216,7 @@ void visit_owner(const Executor& ex, F f) {
   }
 }
 
-/// Has whoever wakes something of this thread's keep what may own the executor's context.
+/// If this thread is waking somebody, keeps what may own the executor's context until it has.
 template <class Executor>
 void keep_while_waking(const Executor& ex) noexcept {
   if constexpr (!own_executor<Executor> && !is_native_executor<Executor>)
@@ -224,7 +224,7 @@ void keep_while_waking(const Executor& ex) noexcept {
       detail::visit_owner(ex, [here](const auto& owner) { here->keep(owner); });
 }
 
-/// Where the goroutines and handlers of an executor run.
+/// The target on which the goroutines and handlers of an executor run.
 template <class Executor>
 [[nodiscard]] target_ptr target_of(const Executor& ex) {
   static_assert(has_execution_context<Executor>,

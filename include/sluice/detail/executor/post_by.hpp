@@ -16,8 +16,8 @@
 
 namespace sluice::detail {
 
-/// Whose memory takes what completes an operation to the handler's executor: on one of this
-/// library's not the handler's, of which the operation has had its one piece.
+/// The allocator for the function that takes a completion to the handler's executor. On an executor
+/// of this library it is not the handler's: the operation has had its one piece of that memory.
 template <class Handler, class Executor>
 using completion_allocator =
     std::conditional_t<std::is_same_v<Executor, executor>, std::allocator<void>,

@@ -14,7 +14,8 @@ namespace asio = boost::asio;
 
 namespace detail {
 
-/// What is sent through an object; something that nothing accepts if that is nothing.
+/// The type of the values that are sent through an object; a type that nothing accepts if the
+/// object carries no values.
 template <class Object>
 struct sent_through {
   using type = std::monostate;
@@ -47,10 +48,10 @@ class rebound : public Object {
   using Object::Object;
   rebound(Object object) noexcept : Object(std::move(object)) {}
 
-  /// As the object's.
+  /// The executor of the object, as an `Executor`.
   [[nodiscard]] executor_type get_executor() const { return executor_type(Object::get_executor()); }
 
-  /// As the object's, for one that has them.
+  /// These do what those of the object do, for an object that has them.
   template <class Token = default_token>
   auto async_send(sent_value<Object> value, Token&& token = default_token()) const requires
       requires(const Object& o, sent_value<Object> v, Token&& t) {

@@ -82,7 +82,7 @@ class goroutine final : public scheduled_goroutine {
 
   /// Registers it with its scheduler and counts its work; false if its context is ending.
   [[nodiscard]] bool enter() noexcept;
-  /// Undoes that.
+  /// Takes it off the registry again, and gives up its work.
   void leave() noexcept;
 
   /// Whether a party is a goroutine.
@@ -180,7 +180,7 @@ class goroutine final : public scheduled_goroutine {
   /// The worker that runs it; valid only while it runs.
   worker* on = nullptr;
   target_ptr where;
-  /// What can cancel it, if anything can.
+  /// The cancellation of the goroutine, if anything can cancel it.
   cancellation_ref cancel;
 
  private:
@@ -208,7 +208,7 @@ void before_main_ends(const promise_base& ending) noexcept;
 /// The goroutine that this thread is running, or null.
 [[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
 
-/// Where the running goroutine starts others, or none.
+/// The target on which the running goroutine starts others; none outside a goroutine.
 [[nodiscard]] target_ptr current_target_or_none();
 
 /// The goroutine that this thread is running.

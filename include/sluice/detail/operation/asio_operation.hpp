@@ -131,7 +131,7 @@ inline void explain_abort(std::exception_ptr& failure, const error_code& why) {
   }
 }
 
-/// Has completion arguments say `why` where they say `operation_aborted`.
+/// Replaces `operation_aborted` among completion arguments by `why`.
 template <class Arguments>
 void explain_abort(Arguments& all, const error_code& why) {
   failure_argument<Arguments>::visit(all, [&](auto& f) { detail::explain_abort(f, why); });
@@ -218,7 +218,7 @@ class handler_wait : private cancellable {
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
   /// Whether the deadline of its goroutine's context has cancelled it.
   [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
-  /// What it fails with if it was not launched.
+  /// The error that it ends with if it was not launched.
   [[nodiscard]] error_code cancelled_error() const noexcept;
 
  private:

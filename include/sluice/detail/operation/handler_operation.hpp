@@ -271,7 +271,8 @@ class handler_operation final : public party, private parked_handler {
     self.free();
   }
 
-  /// Its executor has destroyed what was to call the handler. That may be left; its work is over.
+  /// The handler's executor has destroyed the function that was to call the handler. The operation
+  /// may be left to its context's end; its work is over now.
   void refuse() noexcept {
     work_.reset();
     own_work_.reset();

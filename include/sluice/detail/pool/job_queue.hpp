@@ -80,7 +80,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   clock::duration limit_{};
   /// The number of the worker that it uses.
   std::size_t worker_ = 0;
-  /// That of the goroutine that does the job.
+  /// The cancellation of the goroutine that does the job.
   cancellation_ref cancellation_;
   /// Its entry in the queue's `strands_`, while it is not there.
   jobs_by_strand::node_type strand_;
@@ -91,7 +91,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   /// The job that awaits it, while it has not begun.
   job* lender_ = nullptr;
   std::list<job*>::iterator place_at_lender_;
-  /// What it awaits and has not begun.
+  /// The jobs that it awaits and that have not begun.
   std::list<job*> borrowers_;
   /// The job whose worker it uses, and the one that uses its.
   job* borrowed_from_ = nullptr;

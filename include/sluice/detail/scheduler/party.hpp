@@ -12,7 +12,7 @@ struct party {
 
   /// Makes it run again, on its own executor, never inside the call.
   function* wake;
-  /// Whose shutdown destroys it; null for a handler whose executor has no context.
+  /// The scheduler whose shutdown destroys it; null for a handler whose executor has no context.
   scheduler* home;
 };
 

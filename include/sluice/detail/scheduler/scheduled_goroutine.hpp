@@ -12,7 +12,7 @@ namespace sluice::detail {
 /// A goroutine, as far as its scheduler knows it: something that becomes ready, waits, and belongs
 /// to a context.
 struct scheduled_goroutine : ready_node, party, registered {
-  /// Where it is outstanding work: its scheduler counts it, or each of its targets.
+  /// Who counts it as outstanding work: its scheduler, or each of its targets.
   enum class counted : unsigned char { nowhere, by_scheduler, by_target };
   /// Destroys its frames. Called when its context ends.
   using end_function = void(scheduled_goroutine&) noexcept;
@@ -26,7 +26,7 @@ struct scheduled_goroutine : ready_node, party, registered {
   std::source_location location;
   const counted work;
   wait_reason waiting_on = wait_reason::start;
-  /// Under the registry's lock: that knows a name of it.
+  /// The registry knows a name of it. Under the registry's lock.
   bool has_name = false;
 };
 

@@ -105,7 +105,7 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] bool remove(parked_handler& h) noexcept;
   /// Gives it the name that `describe_goroutines` calls it by.
   void set_name(scheduled_goroutine& g, std::string name);
-  /// That name, or an empty one. The goroutine may have ended.
+  /// The name of a goroutine, which may have ended; an empty one if it has none.
   [[nodiscard]] std::string name_of(const scheduled_goroutine& g) const;
   [[nodiscard]] std::size_t goroutine_count() const noexcept;
   /// One line for each kind of wait: how many, on what, since where.
@@ -195,7 +195,7 @@ class scheduler final : public asio::execution_context::service, public target {
   /// that misses what has just come was followed by another one, which `count_drain` has counted
   /// under the lock.
   ready_list shared_;
-  /// What drains had not finished, each list for a drain of its own.
+  /// The nodes that drains have left over, each list for a drain of its own.
   ready_lists left_over_;
   /// Drains that the event loop has, and those that a thread keeps until its handler has ended.
   std::size_t drains_posted_ = 0;

@@ -47,7 +47,7 @@ class work_sharing {
   void follow() noexcept;
   /// A worker that has reported ends.
   void leave(worker& w) noexcept;
-  /// What `follow` was called for has run.
+  /// The drain that `follow` was called for has run.
   void kept_drain_has_run(worker& w) noexcept;
   /// Whether there may be something to steal.
   [[nodiscard]] bool may_steal() const noexcept { return listed_ && several_threads(); }
@@ -89,7 +89,8 @@ class work_sharing {
   bool saw_long_list_ = false;
   /// How many watches have been posted at once because no second thread was known.
   int early_watches_ = 0;
-  /// Before then no other one is posted while it is unknown whether another thread is there.
+  /// Before this instant no other watch is posted while it is unknown whether another thread is
+  /// there.
   clock::time_point next_post_{};
 
   /// Set for good by the second thread that is seen. Who reads it too early posts a handler instead

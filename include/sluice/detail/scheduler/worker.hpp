@@ -145,13 +145,15 @@ class worker {
     return cycle_count() - last_look > most_cycles;
   }
 
-  /// Has the clock looked at, and others have their turn, when the current step suspends.
+  /// Ends the ticks: when the current step suspends the clock is looked at, and others have their
+  /// turn.
   void use_up_ticks() noexcept { ticks = more_ticks = 0; }
   /// Asked when they are used up, between two operations of the current step: looks at the clock
   /// and gives it more, unless others, or the event loop, have waited long enough.
   [[nodiscard]] bool may_go_on() noexcept;
 
-  /// What ran as a part of something else has set deadlines, and that may go on for long.
+  /// Reports deadlines that a step has set which ran as a part of something else: that may go on
+  /// for long.
   void report_deadlines() noexcept;
 
  private:

@@ -16,7 +16,7 @@ class range_select_wait {
   range_select_wait(range_select_wait&&) noexcept;
   ~range_select_wait();
 
-  // Before it starts; the references are good until the next call.
+  // These are called before the wait starts; the references are good until the next call.
   void reserve(std::size_t cases);
   [[nodiscard]] select_entry& add_own();
   [[nodiscard]] foreign_case*& add_foreign();
@@ -27,7 +27,7 @@ class range_select_wait {
   void prepare(select_wait::order order);
   [[nodiscard]] bool has_foreign() const noexcept;
 
-  // As those of `select_wait`.
+  // These do what those of `select_wait` do.
   [[nodiscard]] begun start_for_handler(party& p, parked_handler& h) noexcept;
   [[nodiscard]] bool done_before_launch(party& p) noexcept;
   [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
@@ -36,7 +36,7 @@ class range_select_wait {
   void woken_for_handler(bool leaves_scheduler) noexcept;
   /** It need not be prepared. @throws std::bad_alloc */
   void fail(select_wait::order order);
-  /// Nothing before it has started.
+  /// Ends a wait that was not resumed; does nothing before the wait has started.
   void forget() noexcept;
 
   [[nodiscard]] bool start(goroutine& g);

@@ -285,7 +285,7 @@ class asio_case : public foreign_case {
     if (result_) to.emplace(std::move(*result_));
   }
 
-  /// What came beside an error that `take` has thrown.
+  /// The completion arguments that came beside an error which `take` has thrown.
   template <class Value>
   void take_beside_error(Value& v) {
     if constexpr (operation_type::has_error_code && std::tuple_size_v<arguments> >= 2)

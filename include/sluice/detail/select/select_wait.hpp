@@ -56,7 +56,7 @@ struct foreign_case {
 class select_wait : private cancellable, public selection {
  public:
   enum class order : std::uint8_t { random, written };
-  /// Whose turn it is to be first.
+  /// Which cases are tried first.
   enum class turn_of : std::uint8_t { nobody, ours, asio };
 
   static constexpr std::uint32_t none = selection::none;
@@ -92,8 +92,8 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] begun start_for_handler(party& p, parked_handler& h,
                                         std::span<select_entry> entries,
                                         std::span<std::uint32_t> candidates) noexcept;
-  /// Whose turn it is in the select of a handler: there is nobody who could count those that have
-  /// passed over their Asio cases.
+  /// Chooses by chance which cases are tried first in the select of a handler: there is no
+  /// goroutine that could count how often its selects have passed over their Asio cases.
   [[nodiscard]] static turn_of choose_turn() noexcept;
   /// With Asio cases: whether one of the others happens at once. If none does, `start_launching`
   /// follows.

@@ -34,7 +34,7 @@
 
 namespace sluice::detail {
 
-/// What stands for a function that refuses, where there is none.
+/// Stands for a function that refuses connections, where the user has given none.
 struct no_refusal {};
 
 template <class Handler, class Socket>

@@ -28,7 +28,7 @@ class unpollable_file {
   const int descriptor_;
 };
 
-/// Has the reactor make what it needs for `n` descriptors, in one piece.
+/// Makes the reactor allocate what it needs for `n` descriptors, in one piece.
 /**
  * It makes such a small object whenever there are more descriptors than ever, and keeps it for
  * ever: each, between what the connections have allocated, would keep a page or two of that.

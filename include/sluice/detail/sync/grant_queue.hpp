@@ -22,7 +22,7 @@ class grant_queue;
 
 /// A wait for a grant; the queue is null if the grant can never be given.
 struct grant_waiter : waiter {
-  /// What binds it to its queue, and keeps that alive.
+  /// How it is bound to its queue, which it keeps alive.
   enum class tie : std::uint8_t { none, queued, granted };
 
   grant_waiter() noexcept = default;

@@ -52,14 +52,14 @@ class one_shot : public std::enable_shared_from_this<one_shot>,
   static void end_parked(parked_handler& h) noexcept;
 
   const std::shared_ptr<scheduler_link> home_link_;
-  /// Where the function runs, unless that is the scheduler's own list.
+  /// The target on which the function runs, unless that is the scheduler's own list.
   std::unique_ptr<const lasting_work> elsewhere_;
   function function_;
   sleep_waiter waiter_;
   const bool again_;
-  /// While it is registered.
+  /// The object itself, while it is registered.
   std::shared_ptr<one_shot> kept_;
-  /// While it is in a list of ready nodes, or in an executor's queue.
+  /// The object itself, while it is in a list of ready nodes or in an executor's queue.
   std::shared_ptr<one_shot> on_its_way_;
 };
 

@@ -23,7 +23,7 @@ struct parked_handler;
 class selection {
  public:
   static constexpr std::uint32_t none = 0xffff'ffff;
-  /// What is claimed for a select that ends as a whole.
+  /// The index that is claimed for a select that ends as a whole.
   static constexpr std::uint32_t cancelled = none - 1;
 
   using function = void(selection&) noexcept;
@@ -230,7 +230,7 @@ struct waiter_functions {
   /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
   /// be woken after unlocking.
   bool (*attempt)(waiter&, wake_list&) noexcept;
-  /// Under the lock: registers the waiter, or throws and has not.
+  /// Under the lock: registers the waiter. If it throws the waiter is not registered.
   void (*enlist)(waiter&);
   /// Takes the lock and unregisters the waiter; false if it had been taken already. Called for
   /// every case of a select that was enlisted and does not happen, once.
