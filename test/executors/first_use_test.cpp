@@ -1,6 +1,7 @@
 // The first use of this library on a context, through whatever executor: the scheduler that is made
 // then waits for timers and ends after Asio's strands.
 #include <sluice/channel.hpp>
+#include <sluice/context.hpp>
 #include <sluice/go.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
