@@ -1,5 +1,5 @@
 // The binding of an Asio operation to a context: when that is done, the operation is cancelled
-// through its slot, on its executor. Once the operation has completed the slot is emitted no more.
+// through its slot, on its executor. A request that finds the operation completed does nothing.
 
 #include <sluice/bind_context.hpp>
 

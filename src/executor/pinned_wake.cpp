@@ -1,5 +1,5 @@
 // What a thread leaves to the context's end, or keeps for a while, because it is waking something
-// under a pin. While it has the pin, nothing of the user's is destroyed on it.
+// under a pin. While a thread has the pin, it destroys nothing of the user's.
 
 #include <sluice/detail/executor/pinned_wake.hpp>
 

@@ -1,5 +1,5 @@
 // `sluice::run` and the threads of a program. No thread runs anything before all are there, and
-// main returns when no other thread runs the context any more.
+// what main leaves behind is destroyed while no other thread runs the context.
 
 #include <sluice/runtime.hpp>
 

@@ -1,5 +1,5 @@
-// The timers of a scheduler. A node is in the heap or in nobody's hands but its owner's: it is
-// claimed when it has left the heap, under the lock, and fired under none.
+// The timers of a scheduler. A node that is due leaves the heap and is then claimed, under the
+// lock; it is fired under no lock.
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
