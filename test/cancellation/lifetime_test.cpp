@@ -2,6 +2,7 @@
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
 #include <sluice/mutex.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/singleflight.hpp>

@@ -3,6 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/task.hpp>
 
 #include "support.hpp"

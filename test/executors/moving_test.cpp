@@ -3,6 +3,7 @@
 #include <sluice/context.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
+#include <sluice/runtime.hpp>
 #include <sluice/timer.hpp>
 
 #include "support.hpp"
