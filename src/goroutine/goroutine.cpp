@@ -1,6 +1,6 @@
 // A goroutine's block from its making to its end: how it becomes ready, is resumed, moves between
 // strands and is destroyed. Its frames are destroyed once, by the goroutine's last step or by its
-// context's end; the block goes with the last ticket, which is later.
+// context's end; the block goes with the last reference, which is later.
 
 #include <sluice/detail/goroutine/goroutine.hpp>
 

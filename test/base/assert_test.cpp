@@ -194,9 +194,9 @@ constexpr breach breaches[] = {
      [] {
        parked_handler handler([](parked_handler&) noexcept {});
        registered_list list;
-       list.add(handler);
+       list.push_front(handler);
      }},
-    {"what is taken off the registry is registered",
+    {"what is taken out of a list is in it",
      [] {
        parked_handler handler([](parked_handler&) noexcept {});
        registered_list list;

@@ -54,11 +54,6 @@ task<std::size_t> run_select(Select select) {
   co_return winner;
 }
 
-template <class Select>
-task<typename Select::value_type> await_select(Select select) {
-  co_return co_await std::move(select);
-}
-
 /// How a select or a timeout is told to a completion token.
 /** An exception that a case can end with has to be given: of a handler, or of an operation that
  * completes with an `exception_ptr`. */
