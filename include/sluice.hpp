@@ -29,5 +29,6 @@
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/use_task.hpp>
+#include <sluice/version.hpp>
 #include <sluice/wait_group.hpp>
 #include <sluice/worker_pool.hpp>

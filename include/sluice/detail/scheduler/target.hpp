@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/built_with.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
