@@ -48,18 +48,21 @@ constinit std::array<slabs, classes> store;
 struct kept_blocks {
   block_list loaded;
   block_list other;  // full or empty
-  std::size_t room;  // in the loaded one; none before the thread's first use and after its last
+  std::size_t room;  // in the loaded one; none if the thread keeps nothing
 };
 
 struct cache {
-  enum class phase : unsigned char { unused, open, closed };
-
   kept_blocks of[classes];
-  phase now;
 };
 
-// Trivial, so that a frame freed by another thread-local's destructor still finds it.
-thread_local constinit cache local{};
+// What a thread has before its first use and after its last: nothing, and no room. It is not
+// written.
+constinit cache closed{};
+
+// A pointer, because the thread-locals of all libraries that a program loads later share a small
+// room. Trivial, so that a frame freed by another thread-local's destructor still finds it.
+thread_local constinit cache* local = &closed;
+thread_local constinit bool has_ended = false;
 
 constexpr std::size_t most_in_a_list(std::size_t c) noexcept {
   return bytes_of_a_list / stride_of(c);
@@ -67,25 +70,27 @@ constexpr std::size_t most_in_a_list(std::size_t c) noexcept {
 
 struct flush_at_thread_exit {
   ~flush_at_thread_exit() {
-    local.now = cache::phase::closed;
+    cache* const ended = std::exchange(local, &closed);
+    has_ended = true;
     for (std::size_t c = 0; c < classes; ++c) {
-      kept_blocks& kept = local.of[c];
-      kept.room = 0;
-      store[c].give(kept.loaded);
-      store[c].give(kept.other);
+      store[c].give(ended->of[c].loaded);
+      store[c].give(ended->of[c].other);
     }
+    delete ended;
   }
 };
 
 // Whether this thread keeps blocks, from now on or already.
 bool is_open() noexcept {
-  if (local.now == cache::phase::unused) [[unlikely]] {
+  if (local == &closed && !has_ended) [[unlikely]] {
+    cache* const opened = new (std::nothrow) cache{};
+    if (!opened) return false;
+    for (std::size_t c = 0; c < classes; ++c) opened->of[c].room = most_in_a_list(c);
+    local = opened;
     thread_local const flush_at_thread_exit flush;
     static_cast<void>(flush);
-    local.now = cache::phase::open;
-    for (std::size_t c = 0; c < classes; ++c) local.of[c].room = most_in_a_list(c);
   }
-  return local.now == cache::phase::open;
+  return local != &closed;
 }
 
 [[gnu::noinline]] void* allocate_slowly(std::size_t c) {
@@ -94,7 +99,7 @@ bool is_open() noexcept {
     static_cast<void>(store[c].take(stride_of(c), 1, one));
     return one.pop();
   }
-  kept_blocks& kept = local.of[c];
+  kept_blocks& kept = local->of[c];
   if (kept.other.empty()) {
     const std::size_t most = bytes_of_a_batch / stride_of(c);
     kept.room -= store[c].take(stride_of(c), most, kept.loaded);
@@ -113,7 +118,7 @@ bool is_open() noexcept {
     store[c].give(one);
     return;
   }
-  kept_blocks& kept = local.of[c];
+  kept_blocks& kept = local->of[c];
   if (kept.room == 0) {
     store[c].give(kept.other);
     std::swap(kept.loaded, kept.other);
@@ -129,7 +134,7 @@ void* allocate_recycled(std::size_t size) {
   if (!is_recycled(size)) [[unlikely]]
     return ::operator new(size);
   const std::size_t c = class_of(size);
-  kept_blocks& kept = local.of[c];
+  kept_blocks& kept = local->of[c];
   if (kept.loaded.empty()) [[unlikely]]
     return allocate_slowly(c);
   ++kept.room;
@@ -142,7 +147,7 @@ void deallocate_recycled(void* memory, std::size_t size) noexcept {
     return;
   }
   const std::size_t c = class_of(size);
-  kept_blocks& kept = local.of[c];
+  kept_blocks& kept = local->of[c];
   if (kept.room == 0) [[unlikely]]
     return deallocate_slowly(memory, c);
   --kept.room;

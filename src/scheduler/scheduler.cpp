@@ -509,9 +509,10 @@ void scheduler::timers_changed() noexcept {
 }
 
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
-  thread_local std::uint64_t state =
-      reinterpret_cast<std::uintptr_t>(&state) ^
-      static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
+  thread_local constinit std::uint64_t state = 0;
+  if (state == 0) [[unlikely]]
+    state = reinterpret_cast<std::uintptr_t>(&state) ^
+            static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
   // SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
   std::uint64_t z = (state += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
