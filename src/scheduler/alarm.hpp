@@ -31,9 +31,8 @@ class alarm;
  * timers out of its queue under no lock. So this one is made when an alarm has made its timer. */
 class alarm_closer final : public asio::execution_context::service {
  public:
-  using key_type = alarm_closer;
-
-  inline static asio::execution_context::id id;
+  // No inline variable, of which plugins and their host share one.
+  static asio::execution_context::id id;
 
   explicit alarm_closer(asio::execution_context& context) : service(context) {}
 

@@ -13,6 +13,8 @@
 
 namespace sluice::detail {
 
+asio::execution_context::id alarm_closer::id;
+
 namespace {
 constexpr std::size_t arity = 4;
 // With a heap of a million a batch takes about 50 us.

@@ -39,6 +39,8 @@
 
 namespace sluice::detail::watchdog {
 
+constinit std::atomic<bool> is_on = false;
+
 namespace {
 
 using std::chrono::steady_clock;

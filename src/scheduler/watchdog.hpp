@@ -18,7 +18,7 @@ void start_if_asked();
 void enter(worker& w);
 void leave(worker& w) noexcept;
 
-inline std::atomic<bool> is_on = false;
+extern constinit std::atomic<bool> is_on;
 
 }  // namespace watchdog
 

@@ -29,7 +29,6 @@ namespace detail {
 /// A context's own pool, and its functions on any.
 class offload_service final : public asio::execution_context::service {
  public:
-  using key_type = offload_service;
   static asio::execution_context::id id;
 
   explicit offload_service(asio::execution_context& c) : service(c) {}

@@ -26,7 +26,7 @@ class put_off {
   }
 
  private:
-  static inline thread_local constinit put_off* innermost_ = nullptr;
+  static thread_local constinit put_off* innermost_;
 
   put_off* const outer_;
   function* end_ = nullptr;

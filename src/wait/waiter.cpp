@@ -4,6 +4,7 @@
 
 #include <sluice/detail/wait/waiter.hpp>
 
+#include "put_off.hpp"
 #include "waking.hpp"
 
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -14,6 +15,8 @@
 #include <string>
 
 namespace sluice::detail {
+
+thread_local constinit put_off* put_off::innermost_ = nullptr;
 
 error_code outcome_error(waiter::state outcome) noexcept {
   switch (outcome) {

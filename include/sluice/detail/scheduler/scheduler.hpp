@@ -34,7 +34,7 @@ class native_executor;
  */
 class scheduler final : public asio::execution_context::service, public target {
  public:
-  using key_type = scheduler;
+  /// Of this copy of the library: by a `key_type`, Asio would find another one's service.
   static asio::execution_context::id id;
 
   explicit scheduler(asio::execution_context& context);
