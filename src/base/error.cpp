@@ -9,6 +9,9 @@ namespace {
 
 class category final : public boost::system::error_category {
  public:
+  // By the number, the category of another copy of the library in this process is the same.
+  constexpr category() noexcept : error_category(0x8f3c61d2b7a05e94) {}
+
   const char* name() const noexcept override { return "sluice"; }
 
   std::string message(int value) const override {
@@ -41,7 +44,7 @@ class category final : public boost::system::error_category {
 }  // namespace
 
 const boost::system::error_category& sluice_category() noexcept {
-  static const category instance;
+  static constinit const category instance;
   return instance;
 }
 
