@@ -63,6 +63,15 @@ using asio_handlers = tracked_handlers;
 using asio_handlers = handlers;
 #endif
 
+// Asio finds a context's services by it.
+struct rtti;
+struct no_rtti;
+#if defined(BOOST_ASIO_NO_TYPEID)
+using asio_rtti = no_rtti;
+#else
+using asio_rtti = rtti;
+#endif
+
 template <int Kept>
 struct recycled_blocks;
 #if defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING)
@@ -90,7 +99,7 @@ using these_settings =
     built_with<sluice_version<SLUICE_VERSION / 100'000, SLUICE_VERSION / 100 % 1000>,
                boost_version<BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000>,
                asio_version<BOOST_ASIO_VERSION>, asio_backend, asio_threads, asio_handlers,
-               asio_blocks, standard_containers>;
+               asio_rtti, asio_blocks, standard_containers>;
 
 template <void (*Name)() noexcept>
 struct refer_to {
