@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/context/context_state.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
 #include <sluice/detail/operation/access.hpp>
@@ -20,7 +21,6 @@
 #include <memory>
 #include <optional>
 #include <source_location>
-#include <stop_token>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -384,13 +384,16 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 /** Takes the slot for itself until it is destroyed or cancelled. */
 [[nodiscard]] cancellable_context with_slot(const context& parent, asio::cancellation_slot slot);
 
-/// A context that is cancelled when a stop is requested of `token`.
+#if defined(__cpp_lib_jthread)
+/// A context that is cancelled when a stop is requested of `token`. Absent, like `stop_token_of`,
+/// where the standard library has no `std::stop_token`.
 [[nodiscard]] cancellable_context with_stop_token(const context& parent, std::stop_token token);
 
 /// A stop token that is requested to stop when `ctx` is done. A context has one source for all of
 /// them. The end of a deadline is seen in it once a thread runs the context's timers: unlike
 /// `ctx.err()` the token does not look at the clock.
 [[nodiscard]] std::stop_token stop_token_of(const context& ctx);
+#endif
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.
 /**

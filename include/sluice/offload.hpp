@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/go.hpp>
@@ -21,7 +22,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -64,7 +64,7 @@ class offload_pool {
 namespace detail {
 
 template <class F>
-concept stoppable = std::invocable<F&, std::stop_token>;
+concept stoppable = has_stop_tokens && std::invocable<F&, stop_token>;
 
 /// What can be offloaded.
 template <class F>
@@ -76,7 +76,7 @@ struct offloaded {
 };
 template <stoppable F>
 struct offloaded<F> {
-  using type = std::invoke_result_t<F&, std::stop_token>;
+  using type = std::invoke_result_t<F&, stop_token>;
 };
 
 /// The result of a function that ran elsewhere.
@@ -91,7 +91,7 @@ struct offload_result<void> {
 };
 
 template <class T, class F>
-void call_offloaded(F& f, const std::stop_token& stop, offload_result<T>& r) noexcept {
+void call_offloaded(F& f, [[maybe_unused]] const stop_token& stop, offload_result<T>& r) noexcept {
   const auto call = [&]() -> decltype(auto) {
     if constexpr (stoppable<F>)
       return std::invoke(f, stop);
@@ -121,13 +121,13 @@ class offloaded_function : registered {
 
   /// False if its context is ending: it is not to be called.
   [[nodiscard]] bool registered_in_time() const noexcept { return in_time_; }
-  [[nodiscard]] const std::stop_source& stop() const noexcept { return stop_; }
+  [[nodiscard]] const stop_source& stop() const noexcept { return stop_; }
 
  private:
   friend class offload_service;
 
   offload_service& service_;
-  std::stop_source stop_;
+  stop_source stop_;
   bool told_ = false;
   const bool in_time_;
 };
@@ -194,8 +194,8 @@ task<T> offload_here(F f) {
  * The end of the context asks the functions of its goroutines to stop, by their stop tokens, and
  * waits for them on every pool, before it destroys the goroutines.
  *
- * @param f A callable without arguments, or one that takes a `std::stop_token`. It is kept until it
- * has ended.
+ * @param f A callable without arguments, or one that takes a `std::stop_token`, where the standard
+ * library has that. It is kept until it has ended.
  *
  * @par Errors
  * What `f` throws. `asio::error::operation_aborted` or `error::deadline_exceeded` if cancelled

@@ -81,6 +81,7 @@ cancellable_context with_slot(const context& parent, asio::cancellation_slot slo
   return result;
 }
 
+#if defined(__cpp_lib_jthread)
 cancellable_context with_stop_token(const context& parent, std::stop_token token) {
   auto result = with_cancel(parent);
   const auto cancel = [link = detail::access::state_of(result.ctx)->link()] {
@@ -95,5 +96,6 @@ std::stop_token stop_token_of(const context& ctx) {
   return detail::access::state_of(ctx) ? detail::access::state_of(ctx)->stop_token()
                                        : std::stop_source().get_token();
 }
+#endif
 
 }  // namespace sluice

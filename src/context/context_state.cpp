@@ -132,7 +132,7 @@ void context_state::tell(context_state*& last) noexcept {
   wake_list woken;
   std::shared_ptr<one_shot> timer;
   std::vector<std::shared_ptr<void>> kept;
-  std::optional<std::stop_source> stop;
+  std::optional<stop_source> stop;
   {
     const std::lock_guard guard(lock_);
     timer = std::move(timer_);
@@ -301,8 +301,8 @@ std::shared_ptr<context_link> context_state::link() {
   return link_;
 }
 
-std::stop_token context_state::stop_token() {
-  std::stop_source source;
+stop_token context_state::stop_token() {
+  stop_source source;
   const std::lock_guard guard(lock_);
   if (done_.load(std::memory_order_relaxed)) {
     source.request_stop();

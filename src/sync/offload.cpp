@@ -62,7 +62,7 @@ class offload_service final : public asio::execution_context::service {
       ending_ = true;
       while (auto* const f = next_to_tell()) {
         f->told_ = true;
-        std::stop_source stop = f->stop_;
+        stop_source stop = f->stop_;
         lock.unlock();
         stop.request_stop();
         lock.lock();

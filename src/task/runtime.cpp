@@ -157,7 +157,7 @@ void run_on(running_threads& threads, asio::io_context& context,
     threads.one_has_stopped();
   };
   {
-    std::vector<std::jthread> others;
+    std::vector<std::thread> others;
     try {
       others.reserve(threads.count() - 1);
       while (others.size() < threads.count() - 1) others.emplace_back(run_one);
@@ -168,6 +168,7 @@ void run_on(running_threads& threads, asio::io_context& context,
     }
     go.notify_all();
     run_one();
+    for (auto& other : others) other.join();
   }
   if (failure) std::rethrow_exception(failure);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/stop.hpp>
 #include <sluice/version.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -80,6 +81,9 @@ using asio_blocks = recycled_blocks<0>;
 using asio_blocks = recycled_blocks<BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE>;
 #endif
 
+template <bool Found>
+struct stop_tokens;
+
 struct plain_containers;
 struct debug_containers;
 #if defined(_GLIBCXX_DEBUG)
@@ -99,7 +103,7 @@ using these_settings =
     built_with<sluice_version<SLUICE_VERSION / 100'000, SLUICE_VERSION / 100 % 1000>,
                boost_version<BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000>,
                asio_version<BOOST_ASIO_VERSION>, asio_backend, asio_threads, asio_handlers,
-               asio_rtti, asio_blocks, standard_containers>;
+               asio_rtti, asio_blocks, standard_containers, stop_tokens<has_stop_tokens>>;
 
 template <void (*Name)() noexcept>
 struct refer_to {

@@ -6,6 +6,7 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -17,7 +18,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <utility>
 #include <vector>
 
@@ -106,7 +106,7 @@ class context_state : public list_hook<context_state> {
   /// A weak reference, the same at every call.
   [[nodiscard]] std::shared_ptr<context_link> link();
   /// A token that is requested to stop when it is done, of the one source that it has.
-  [[nodiscard]] std::stop_token stop_token();
+  [[nodiscard]] detail::stop_token stop_token();
   /// Keeps something until it is done or gone.
   void keep(std::shared_ptr<void> what);
 
@@ -148,7 +148,7 @@ class context_state : public list_hook<context_state> {
   std::shared_ptr<one_shot> timer_;
   std::shared_ptr<context_link> link_;
   std::vector<std::shared_ptr<void>> kept_;
-  std::optional<std::stop_source> stop_source_;
+  std::optional<stop_source> stop_source_;
   /// The earliest of its own and its ancestors', and the context whose own it is.
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   std::shared_ptr<context_link> whose_deadline_;
