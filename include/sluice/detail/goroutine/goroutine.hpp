@@ -131,7 +131,8 @@ class goroutine final : public scheduled_goroutine {
 
   void retain() noexcept {
     const auto before = references_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0, "a goroutine's block is referred to by somebody who has a reference");
+    SLUICE_ASSERT(before != 0,
+                  "a goroutine's block is referred to by somebody who has a reference");
   }
   void release() noexcept {
     const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);

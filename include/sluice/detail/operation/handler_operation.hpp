@@ -163,6 +163,8 @@ class handler_operation final : public party, private parked_handler {
   };
 
   struct canceller {
+    // The constructor is for clang 15, which makes no aggregate of an argument in parentheses.
+    explicit canceller(handler_operation* o) noexcept : op(o) {}
     handler_operation* op;
     void operator()(asio::cancellation_type type) const {
       if (type != asio::cancellation_type::none) op->cancel();

@@ -141,7 +141,9 @@ class operation : public Waiter {
   }
 
   /// Starts it with a completion token.
-  template <asio::completion_token_for<typename Derived::signature> Token>
+  // `Self`, because g++ 11 and clang 15 look at a constraint before `Derived` is complete.
+  template <class Token, class Self = Derived>
+  requires asio::completion_token_for<Token, typename Self::signature>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
                                                          pinned_target& own, Handler&& handler,
@@ -153,7 +155,8 @@ class operation : public Waiter {
   }
 
   /// Refuses a handler of something else; the compiler shows the line.
-  template <no_token_for<typename Derived::signature> T>
+  template <class T, class Self = Derived>
+  requires no_token_for<T, typename Self::signature>
   void operator()(T&&) && = delete;  // A handler takes (error_code), or (error_code, value).
 
   // For a handler.

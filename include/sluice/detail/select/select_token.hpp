@@ -89,7 +89,8 @@ class select_with_token {
  public:
   /// Starts it with a completion token: `void(error_code[, value])`, or `void(exception_ptr[,
   /// value])` if a case has a handler or completes with an `exception_ptr`.
-  template <asio::completion_token_for<typename token_signature<Derived>::type> Token>
+  template <class Token, class Self = Derived>
+  requires asio::completion_token_for<Token, typename token_signature<Self>::type>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
                                                          pinned_target& own, Handler&& handler,
@@ -109,7 +110,8 @@ class select_with_token {
   }
 
   /// Refuses a handler of something else; the compiler shows the line.
-  template <no_token_for<typename token_signature<Derived>::type> T>
+  template <class T, class Self = Derived>
+  requires no_token_for<T, typename token_signature<Self>::type>
   void operator()(T&&) && = delete;  // A handler takes (error_code, result); see `select`.
 
   /// What its handler is called with, once it has ended.

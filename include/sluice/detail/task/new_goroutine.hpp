@@ -90,6 +90,7 @@ void after_failure(F last) {
 
 /// Passes requests for cancellation on to a goroutine.
 struct goroutine_canceller {
+  explicit goroutine_canceller(cancellation_ref t) noexcept : target(std::move(t)) {}
   cancellation_ref target;
   void operator()(asio::cancellation_type type) const noexcept { target->request(type); }
 };
