@@ -8,9 +8,9 @@
 #include <boost/asio/version.hpp>
 #include <boost/version.hpp>
 
-// What the layout of shared types depends on, as a name that every translation unit refers to and
-// the library defines: one that was built otherwise is refused by the linker, whose message shows
-// it.
+// What the layout of shared types depends on, as a name that every translation unit with types of
+// Asio's refers to and the library defines: one that was built otherwise is refused by the linker,
+// whose message shows it.
 
 #if defined(SLUICE_BUILT_WITH_BOOST) && SLUICE_BUILT_WITH_BOOST != BOOST_VERSION
 #error "Sluice was built with another Boost than the one whose headers are found here"
