@@ -4,8 +4,8 @@
 #include <sluice/go.hpp>
 #include <sluice/this_goroutine.hpp>
 
-#include <boost/asio/error.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
