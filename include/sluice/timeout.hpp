@@ -62,7 +62,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
       taken_at_once_ = case_.look() == readiness::at_once && case_.do_at_once();
     return taken_at_once_;
   }
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) noexcept
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
       requires(!Case::is_foreign) {
     if (done_for_handler()) return begun::done;
     try {
@@ -75,7 +75,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
                                         Place place) requires Case::is_foreign {
     bind_cases();
     if (wait_.done_before_launch(p, own_, candidates_, foreign_, select_wait::turn_of::ours))

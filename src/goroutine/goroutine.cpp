@@ -32,7 +32,7 @@ constexpr std::uint8_t steps_before_leaving = 16;
 
 goroutine::goroutine(target_ptr t, promise_base* root, bool counts,
                      std::source_location start) noexcept
-    : scheduled_goroutine(&run_node, &wake_party, t->owner(),
+    : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
                           !counts          ? counted::nowhere
                           : t->is_native() ? counted::by_scheduler
                                            : counted::by_target,
@@ -113,7 +113,7 @@ void goroutine::start_elsewhere(bool& begun) {
   }
 }
 
-void goroutine::wake_party(party& p) noexcept {
+void goroutine::wake_goroutine(waker& p) noexcept {
   static_cast<goroutine&>(p).make_ready();
 }
 

@@ -493,7 +493,7 @@ void scheduler::post_alarm() {
 
 // Who suspends right after setting a timer leaves the alarm to its worker, which sees to it before
 // it runs something else. Whoever else sets one may go on for long.
-void scheduler::timer_set(const party& by) noexcept {
+void scheduler::timer_set(const waker& by) noexcept {
   worker* const w = innermost;
   if (w && &w->owner == this && w->current == &by)
     w->deadline_set = true;

@@ -62,11 +62,11 @@ bool range_select_wait::start(goroutine& g) {
   return s.wait->start(g, s.own, s.candidates, s.foreign);
 }
 
-begun range_select_wait::start_for_handler(party& p, parked_handler& h) noexcept {
+begun range_select_wait::start_for_handler(waker& p, parked_handler& h) noexcept {
   state& s = *state_;
   return s.wait->start_for_handler(p, h, s.own, s.candidates);
 }
-bool range_select_wait::done_before_launch(party& p) noexcept {
+bool range_select_wait::done_before_launch(waker& p) noexcept {
   state& s = *state_;
   return s.wait->done_before_launch(p, s.own, s.candidates, s.foreign, select_wait::choose_turn());
 }

@@ -25,7 +25,7 @@ select_wait::turn_of select_wait::choose_turn() noexcept {
   return scheduler::choose(turn) == 0 ? turn_of::asio : turn_of::ours;
 }
 
-bool select_wait::done_before_launch(party& p, std::span<select_entry> entries,
+bool select_wait::done_before_launch(waker& p, std::span<select_entry> entries,
                                      std::span<std::uint32_t> candidates,
                                      std::span<foreign_case*> foreign, turn_of first) noexcept {
   who_ = &p;
@@ -259,7 +259,7 @@ void select_wait::go_on_if_finished() {
     g.make_ready();
 }
 
-void select_wait::wake_on_strand(party& p) noexcept {
+void select_wait::wake_on_strand(waker& p) noexcept {
   static_cast<strand_party&>(p).owner->post_claimed();
 }
 

@@ -85,7 +85,7 @@ bool select_wait::withdraw_losers() noexcept {
   return all_withdrawn;
 }
 
-void select_wait::bind(party& p) noexcept {
+void select_wait::bind(waker& p) noexcept {
   for (auto& e : entries_) {
     e.w->begin(p);
     e.w->shared_claim = this;
@@ -287,7 +287,7 @@ bool select_wait::start_plain() {
 
 // Whoever claims a case may be on his way to the handler, and the context to its end, before this
 // thread has come from the locks to the meeting: its pin holds the end off until then.
-begun select_wait::start_for_handler(party& p, parked_handler& h, std::span<select_entry> entries,
+begun select_wait::start_for_handler(waker& p, parked_handler& h, std::span<select_entry> entries,
                                      std::span<std::uint32_t> candidates) noexcept {
   who_ = &p;
   goroutine_ = nullptr;

@@ -9,7 +9,7 @@
 namespace sluice::detail {
 
 one_shot::one_shot(const target_ptr& where, function f, bool again)
-    : party(&fire, &where->owner()),
+    : waker(&fire, &where->owner()),
       parked_handler(&end_parked),
       ready_node(&run_due),
       home_link_(home->link()),
@@ -67,7 +67,7 @@ void one_shot::stop() noexcept {
 
 // It stays registered until it runs: what an executor destroys instead is left to the context's
 // end, because whoever fires may hold a pin, and the function may own anything.
-void one_shot::fire(party& p) noexcept {
+void one_shot::fire(waker& p) noexcept {
   auto& self = static_cast<one_shot&>(p);
   const pinned_target where =
       self.elsewhere_ ? self.elsewhere_->where() : pinned_target(target_ptr(*self.home));

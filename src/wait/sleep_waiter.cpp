@@ -1,4 +1,4 @@
-// The wait for an instant, in the timers of the waiting party's scheduler. What is due is claimed
+// The wait for an instant, in the timers of the waiting waker's scheduler. What is due is claimed
 // under the queue's lock, when it has left the queue, and woken when the lock is free.
 
 #include <sluice/detail/wait/sleep_waiter.hpp>

@@ -41,7 +41,7 @@ void throw_wait_error(waiter::state outcome, wait_reason reason) {
 }
 
 // Registered under the lock of its place: whoever takes it from there finds it registered.
-begun begin_handler_wait(party& p, parked_handler* h, waiter& w, const waiter_functions& f) {
+begun begin_handler_wait(waker& p, parked_handler* h, waiter& w, const waiter_functions& f) {
   w.begin(p);
   byte_lock* const lock = f.lock(w);
   wake_list woken;

@@ -1,4 +1,4 @@
-// The slow ways of `waking.hpp`, for a thread that does not drain the party's scheduler: it pins
+// The slow ways of `waking.hpp`, for a thread that does not drain the waker's scheduler: it pins
 // that from before the claim until it has woken.
 
 #include "waking.hpp"
@@ -19,7 +19,7 @@ bool claim_pinned(waiter& w, std::uint32_t index, scheduler& s) noexcept {
 
 void wake_pinned(waiter& w, scheduler& s) noexcept {
   const pinned_wake here(pinned_scheduler(&s, w.pinned));
-  party& p = *w.who;
+  waker& p = *w.who;
   if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
 }
 

@@ -1,5 +1,5 @@
 // How waiters are claimed under the lock of their place, and woken once it is free. A thread
-// outside the party's context pins that before it claims: who sees the claim, or sees that the
+// outside the waker's context pins that before it claims: who sees the claim, or sees that the
 // waiter has left its list, sees the pin too.
 
 #pragma once
@@ -7,8 +7,8 @@
 #include "scheduler/innermost.hpp"
 
 #include <sluice/detail/base/assert.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 #include <atomic>
@@ -17,15 +17,15 @@
 namespace sluice::detail {
 
 /// The scheduler that this thread must pin while it wakes `p`; null if it need not.
-/** A thread that is draining the party's scheduler need not, because no shutdown can begin there.
+/** A thread that is draining the waker's scheduler need not, because no shutdown can begin there.
  */
-[[nodiscard]] inline scheduler* to_pin(const party& p) noexcept {
+[[nodiscard]] inline scheduler* to_pin(const waker& p) noexcept {
   return innermost && &innermost->owner == p.home ? nullptr : p.home;
 }
 
 /// Claims `w` as `index` for a thread that must pin `s`.
 [[nodiscard]] bool claim_pinned(waiter& w, std::uint32_t index, scheduler& s) noexcept;
-/// Wakes the party of such a waiter, and gives back the pin.
+/// Calls the waker of such a waiter, and gives back the pin.
 void wake_pinned(waiter& w, scheduler& s) noexcept;
 
 inline bool claim_as(waiter& w, std::uint32_t index) noexcept {
@@ -35,7 +35,7 @@ inline bool claim_as(waiter& w, std::uint32_t index) noexcept {
 }
 
 /// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
-/** Pinned before it is claimed: who sees the claim sees the pin as well. So the party is not
+/** Pinned before it is claimed: who sees the claim sees the pin as well. So the waker is not
  * destroyed by its context's shutdown until this thread has woken it. */
 inline bool claim(waiter& w) noexcept {
   return claim_as(w, w.index);
@@ -59,9 +59,9 @@ inline void unclaim(waiter& w) noexcept {
   return w.shared_claim && w.shared_claim->winner() != selection::none;
 }
 
-/// Resumes the party of a waiter that was claimed and completed, once its lock is free again.
+/// Calls the waker of a waiter that was claimed and completed, once its lock is free again.
 inline void wake(waiter& w) noexcept {
-  party& p = *w.who;
+  waker& p = *w.who;
   if (scheduler* const s = to_pin(p)) return wake_pinned(w, *s);
   if (!w.shared_claim || w.shared_claim->arrive_second()) p.wake(p);
 }

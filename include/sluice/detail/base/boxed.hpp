@@ -71,7 +71,7 @@ requires(std::is_class_v<E> && !std::is_trivially_destructible_v<E> &&
 
 /// Whether an element travels in a box: because moving it may throw, or because what a move leaves
 /// behind is a whole object whose destructor may do anything, neither of which may happen under a
-/// lock or between two parties.
+/// lock or between two wakers.
 template <class E>
 inline constexpr bool travels_in_box =
     !std::is_nothrow_move_constructible_v<E> || is_copied_when_moved<E>;

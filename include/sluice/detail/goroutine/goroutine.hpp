@@ -5,10 +5,10 @@
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
 #include <atomic>
@@ -85,8 +85,8 @@ class goroutine final : public scheduled_goroutine {
   /// Takes it off the registry again, and gives up its work.
   void leave() noexcept;
 
-  /// Whether a party is a goroutine.
-  [[nodiscard]] static bool is_one(const party& p) noexcept { return p.wake == &wake_party; }
+  /// Whether a waker is a goroutine.
+  [[nodiscard]] static bool is_one(const waker& p) noexcept { return p.wake == &wake_goroutine; }
 
   /// Makes it run for the first time, on an executor that may fail.
   /** @throws What that throws. @return through `begun` whether it was begun or dropped, so that it
@@ -192,7 +192,7 @@ class goroutine final : public scheduled_goroutine {
   void leave_unused_strand() noexcept;
 
   static void run_node(ready_node& node, worker* w);
-  static void wake_party(party& p) noexcept;
+  static void wake_goroutine(waker& p) noexcept;
 
   void finish();
   /// It was to run, but its executor will run nothing any more.

@@ -7,8 +7,8 @@
 #include <sluice/detail/executor/pinned_wake.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/without_executor.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
@@ -38,7 +38,7 @@ namespace sluice::detail {
  * @tparam Operation Has `take_arguments()`, `keep()` and:
  * - `done_for_handler()`, if it is `often_ready`: does the operation on the stack, if it needs no
  *   wait, and says whether it did;
- * - `begin_for_handler(party, parked_handler)`: does the operation or begins its wait. For an
+ * - `begin_for_handler(waker, parked_handler)`: does the operation or begins its wait. For an
  *   operation that may launch Asio operations a third argument gives the target on which those
  *   complete; it is called right before the launch;
  * - `cancel_for_handler()`: ends the wait, and says whether this call has ended it. May be called
@@ -53,7 +53,7 @@ namespace sluice::detail {
  * executor of its own.
  */
 template <class Operation, class Handler, bool OnTheSpot>
-class handler_operation final : public party, private parked_handler {
+class handler_operation final : public waker, private parked_handler {
  public:
   /// @param own The operation's own executor; none if it has none. Given up before anything of the
   /// user's is called or destroyed here.
@@ -172,7 +172,7 @@ class handler_operation final : public party, private parked_handler {
   };
 
   handler_operation(Operation&& op, Handler&& handler, const executor& fallback)
-      : party(&wake_party, nullptr),
+      : waker(&wake_goroutine, nullptr),
         parked_handler(&end_parked),
         handler_(std::move(handler)),
         executor_(executor_for(handler_, fallback)),
@@ -247,7 +247,7 @@ class handler_operation final : public party, private parked_handler {
     detail::post_by(by, executor_, delivery(*this));
   }
 
-  static void wake_party(party& p) noexcept {
+  static void wake_goroutine(waker& p) noexcept {
     auto& self = static_cast<handler_operation&>(p);
     if (self.home && !self.home->remove(static_cast<parked_handler&>(self))) return;
     self.operation_.woken_for_handler(!has_execution_context<handler_executor>);
@@ -264,7 +264,7 @@ class handler_operation final : public party, private parked_handler {
   }
 
   void end_wait() {
-    if (operation_.cancel_for_handler()) wake_party(*this);
+    if (operation_.cancel_for_handler()) wake_goroutine(*this);
   }
 
   static void end_parked(parked_handler& h) noexcept {

@@ -8,9 +8,9 @@
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
 #include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 
@@ -164,10 +164,10 @@ class operation : public Waiter {
     const auto& f = Derived::functions;
     if (!f.lock(*this) || !f.ready(*this)) return false;
     derived().prepare();
-    party nobody(nullptr, nullptr);
+    waker nobody(nullptr, nullptr);
     return detail::begin_handler_wait(nobody, nullptr, *this, f) == begun::done;
   }
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) {
     derived().prepare();
     return detail::begin_handler_wait(p, &h, *this, Derived::functions);
   }

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
 #include <sluice/detail/scheduler/wait_reason.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 
 #include <source_location>
 
@@ -11,15 +11,15 @@ namespace sluice::detail {
 
 /// A goroutine, as far as its scheduler knows it: something that becomes ready, waits, and belongs
 /// to a context.
-struct scheduled_goroutine : ready_node, party, registered {
+struct scheduled_goroutine : ready_node, waker, registered {
   /// Who counts it as outstanding work: its scheduler, or each of its targets.
   enum class counted : unsigned char { nowhere, by_scheduler, by_target };
   /// Destroys its frames. Called when its context ends.
   using end_function = void(scheduled_goroutine&) noexcept;
 
-  scheduled_goroutine(ready_node::function* step, party::function* woken, scheduler& s, counted c,
+  scheduled_goroutine(ready_node::function* step, waker::function* woken, scheduler& s, counted c,
                       std::source_location start) noexcept
-      : ready_node(step), party(woken, &s), started_at(start), location(start), work(c) {}
+      : ready_node(step), waker(woken, &s), started_at(start), location(start), work(c) {}
 
   const std::source_location started_at;
   /// Where it waits, or last has; where it was started, if it never has.

@@ -130,7 +130,7 @@ class scheduler final : public asio::execution_context::service, public target {
   }
 
   /// `by` has inserted a timer.
-  void timer_set(const party& by) noexcept;
+  void timer_set(const waker& by) noexcept;
   /// Timers have been inserted or removed.
   void timers_changed() noexcept;
 

@@ -97,13 +97,13 @@ class range_select_cases {
   // For a handler.
   static constexpr bool needs_executor = true;
   /** @throws std::bad_alloc */
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) requires(!may_launch) {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) requires(!may_launch) {
     if (!bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h);
   }
   /** @throws std::bad_alloc; as `select_wait::start_launching` */
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
                                         Place place) requires may_launch {
     if (!bind_or_fail()) return begun::done;
     if (!wait_.has_foreign()) return wait_.start_for_handler(p, h);
@@ -201,7 +201,7 @@ class range_select_operation : public range_select_cases<Case>,
   }
 
   template <class... Place>
-  [[nodiscard]] auto begin_for_handler(party& p, parked_handler& h, Place... place)
+  [[nodiscard]] auto begin_for_handler(waker& p, parked_handler& h, Place... place)
       -> decltype(range_select_cases<Case>::begin_for_handler(p, h, place...)) {
     make_room();
     return range_select_cases<Case>::begin_for_handler(p, h, place...);

@@ -28,8 +28,8 @@ class range_select_wait {
   [[nodiscard]] bool has_foreign() const noexcept;
 
   // These do what those of `select_wait` do.
-  [[nodiscard]] begun start_for_handler(party& p, parked_handler& h) noexcept;
-  [[nodiscard]] bool done_before_launch(party& p) noexcept;
+  [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h) noexcept;
+  [[nodiscard]] bool done_before_launch(waker& p) noexcept;
   [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
   [[nodiscard]] bool abandoned() const noexcept;
   [[nodiscard]] bool cancel_for_handler() noexcept;

@@ -89,7 +89,7 @@ class select_wait : private cancellable, public selection {
                            std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign);
 
   /// The same for a handler, enlisted with its context as `h`, without Asio cases.
-  [[nodiscard]] begun start_for_handler(party& p, parked_handler& h,
+  [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h,
                                         std::span<select_entry> entries,
                                         std::span<std::uint32_t> candidates) noexcept;
   /// Chooses by chance which cases are tried first in the select of a handler: there is no
@@ -97,16 +97,16 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] static turn_of choose_turn() noexcept;
   /// With Asio cases: whether one of the others happens at once. If none does, `start_launching`
   /// follows.
-  [[nodiscard]] bool done_before_launch(party& p, std::span<select_entry> entries,
+  [[nodiscard]] bool done_before_launch(waker& p, std::span<select_entry> entries,
                                         std::span<std::uint32_t> candidates,
                                         std::span<foreign_case*> foreign, turn_of first) noexcept;
   /// Enlists the handler with its context, and launches the Asio cases. They complete on a strand
   /// over `where`, none inside this call.
   /** @throws std::bad_alloc: the wait is to be destroyed, or to end with `fail`. */
   [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
-  /// Cancels it. @return Whether the caller is to wake the party.
+  /// Cancels it. @return Whether the caller is to call the waker.
   [[nodiscard]] bool cancel_for_handler() noexcept;
-  /// Called by whoever wakes the party: what is destroyed from now on waits for nobody.
+  /// Called by whoever calls the waker: what is destroyed from now on waits for nobody.
   /** @param leaves_scheduler The scheduler may end before the handler is called: the losers that
    * wait there are taken out. */
   void woken_for_handler(bool leaves_scheduler) noexcept;
@@ -148,7 +148,7 @@ class select_wait : private cancellable, public selection {
   static constexpr std::uint32_t failed = none - 2;
 
   /// Who is woken instead of the goroutine while Asio operations are to be cancelled first.
-  struct strand_party : party {
+  struct strand_party : waker {
     select_wait* owner = nullptr;
   };
 
@@ -156,11 +156,11 @@ class select_wait : private cancellable, public selection {
 
   static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
                      ready_list& steps) noexcept;
-  static void wake_on_strand(party& p) noexcept;
+  static void wake_on_strand(waker& p) noexcept;
 
   void leave() noexcept;
   void leave_strand() noexcept;
-  void bind(party& p) noexcept;
+  void bind(waker& p) noexcept;
   [[nodiscard]] static bool asio_goes_first(const goroutine& g) noexcept;
   /// A select of the goroutine has passed over its Asio cases, or its Asio cases went first.
   static void count_pass(goroutine& g, bool asio_went_first) noexcept;
@@ -196,7 +196,7 @@ class select_wait : private cancellable, public selection {
   std::span<std::uint32_t> candidates_;
   /// The Asio cases.
   std::span<foreign_case*> foreign_;
-  party* who_ = nullptr;  ///< the goroutine or handler that waits; null before and after
+  waker* who_ = nullptr;  ///< the goroutine or handler that waits; null before and after
   goroutine* goroutine_;  // set with `who_`; null for a handler that launches nothing
   ready_node* claimed_step_ = nullptr;  ///< `on_claimed`, until it is queued on the strand
   foreign_case* launching_ = nullptr;   ///< the Asio case whose launch is under way

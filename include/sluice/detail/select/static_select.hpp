@@ -89,14 +89,14 @@ class select_cases {
     else
       return false;
   }
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h) noexcept
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
       requires(foreign_count == 0) {
     if (done_for_handler() || !bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h, own_, candidates_);
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(party& p, parked_handler& h,
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
                                         Place place) requires(foreign_count != 0) {
     if (done_for_handler() || !bind_or_fail() ||
         wait_.done_before_launch(p, own_, candidates_, foreign_, turn_))

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <sluice/detail/executor/lasting_target.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/sleep_waiter.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
@@ -23,7 +23,7 @@ namespace sluice::detail {
  * because somebody on another context may wait for it.
  */
 class one_shot : public std::enable_shared_from_this<one_shot>,
-                 private party,
+                 private waker,
                  private parked_handler,
                  private ready_node {
  public:
@@ -47,7 +47,7 @@ class one_shot : public std::enable_shared_from_this<one_shot>,
   void stop() noexcept;
 
  private:
-  static void fire(party& p) noexcept;
+  static void fire(waker& p) noexcept;
   static void run_due(ready_node& n, worker* w);
   static void end_parked(parked_handler& h) noexcept;
 

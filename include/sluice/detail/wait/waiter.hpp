@@ -1,4 +1,4 @@
-// One wait of one party in one place, the lists of those who wait, and the five functions by which
+// One wait of one waker in one place, the lists of those who wait, and the five functions by which
 // every kind of operation is waited for. All that changes a waiter between its enlisting and its
 // waking happens under the lock of its place.
 #pragma once
@@ -7,8 +7,8 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
-#include <sluice/detail/scheduler/party.hpp>
 #include <sluice/detail/scheduler/wait_reason.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/error.hpp>
 
 #include <atomic>
@@ -84,7 +84,7 @@ struct waiter_link {
   waiter_link* previous;  // set with `next`
 };
 
-/// One wait of one party in one waiting place. It lives in the operation that waits.
+/// One wait of one waker in one waiting place. It lives in the operation that waits.
 struct waiter : waiter_link {
   enum class state : std::uint8_t {
     idle,       ///< not started, or withdrawn
@@ -103,14 +103,14 @@ struct waiter : waiter_link {
   [[nodiscard]] bool linked() const noexcept { return next != nullptr; }
 
   /// Prepares it for a wait of `p` alone.
-  void begin(party& p) noexcept {
+  void begin(waker& p) noexcept {
     SLUICE_ASSERT(!linked(), "a wait begins when its waiter is in no list");
     who = &p;
     shared_claim = nullptr;
     outcome = state::waiting;
   }
 
-  party* who = nullptr;
+  waker* who = nullptr;
   // Set where a wait begins, and not before: many operations need no wait.
   selection* shared_claim;
   void* slot;
@@ -194,7 +194,7 @@ class wake_list {
 
   void add(waiter& w) noexcept {
     SLUICE_ASSERT(!w.linked(), "a waiter that is to be woken has left its waiting place");
-    SLUICE_ASSERT(w.who, "a waiter that is to be woken belongs to a party");
+    SLUICE_ASSERT(w.who, "a waiter that is to be woken belongs to a waker");
     SLUICE_ASSERT(w.shared_claim || w.outcome != waiter::state::waiting,
                   "a waiter that is to be woken alone has its outcome");
     w.previous = nullptr;
@@ -217,7 +217,7 @@ class wake_list {
 };
 
 /// What a kind of operation gives to `select`, to cancellation and to token calls.
-/** A party that was claimed is woken, whatever happens next: whoever claims puts it into a
+/** A waker that was claimed is woken, whatever happens next: whoever claims puts it into a
  * `wake_list` that was declared before the lock's guard, and nowhere else. */
 struct waiter_functions {
   /// What it waits on, for reports.
@@ -240,16 +240,16 @@ struct waiter_functions {
 /// How the wait of a handler has begun.
 enum class begun : std::uint8_t {
   done,     ///< there is none: the operation has its outcome
-  waits,    ///< whoever ends it calls the party; it may be gone already
+  waits,    ///< whoever ends it calls the waker; it may be gone already
   refused,  ///< its context is ending: the caller takes it back and destroys it
 };
 
 /// Begins the wait of `p`, which is enlisted with its context as `h`.
 /** Without an `h` it only does what needs no wait, and says `refused` if nothing does. With one the
- * waiter has its party until its operation ends, also after its wait: who cancels it asks that. */
-[[nodiscard]] begun begin_handler_wait(party& p, parked_handler* h, waiter& w,
+ * waiter has its waker until its operation ends, also after its wait: who cancels it asks that. */
+[[nodiscard]] begun begin_handler_wait(waker& p, parked_handler* h, waiter& w,
                                        const waiter_functions& f);
-/// Ends it for whoever cancels it. @return Whether he is to wake the party.
+/// Ends it for whoever cancels it. @return Whether he is to call the waker.
 [[nodiscard]] bool end_handler_wait(waiter& w, const waiter_functions& f) noexcept;
 
 /// Ends the wait of an operation that is destroyed before it was resumed: a case of a select ends

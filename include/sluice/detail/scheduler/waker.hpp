@@ -5,10 +5,10 @@ namespace sluice::detail {
 class scheduler;
 
 /// Whoever waits for something and can be told that it has come: a goroutine or a handler.
-struct party {
-  using function = void(party&) noexcept;
+struct waker {
+  using function = void(waker&) noexcept;
 
-  party(function* f, scheduler* s) noexcept : wake(f), home(s) {}
+  waker(function* f, scheduler* s) noexcept : wake(f), home(s) {}
 
   /// Makes it run again, on its own executor, never inside the call.
   function* wake;
