@@ -8,7 +8,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
-#include <sluice/detail/time/one_shot.hpp>
+#include <sluice/detail/time/callback_timer.hpp>
 
 #include <boost/asio/error.hpp>
 
@@ -130,7 +130,7 @@ bool context_state::mark_done(const error_code& e, const std::exception_ptr& cau
 // It is marked, so nothing is added any more.
 void context_state::tell(context_state*& last) noexcept {
   wake_list woken;
-  std::shared_ptr<one_shot> timer;
+  std::shared_ptr<callback_timer> timer;
   std::vector<std::shared_ptr<void>> kept;
   std::optional<stop_source> stop;
   {
@@ -209,8 +209,8 @@ void context_state::set_deadline(const target_ptr& where, std::chrono::steady_cl
     deadline_cause_ = std::move(cause);
   }
   if (t <= scheduler::now()) return expire();
-  auto timer = std::make_shared<one_shot>(where, [self, t](one_shot::reason why) {
-    if (why == one_shot::reason::due || t <= scheduler::now())
+  auto timer = std::make_shared<callback_timer>(where, [self, t](callback_timer::reason why) {
+    if (why == callback_timer::reason::due || t <= scheduler::now())
       self->expire();
     else
       self->cancel(asio::error::operation_aborted, nullptr);

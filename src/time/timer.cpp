@@ -22,7 +22,7 @@ timer_state::~timer_state() {
 }
 
 bool timer_state::set(clock::duration d, clock::duration period) {
-  std::shared_ptr<one_shot> was;
+  std::shared_ptr<callback_timer> was;
   wake_list woken;
   const pinned_target home(where_);
   const std::lock_guard guard(lock_);
@@ -34,13 +34,13 @@ bool timer_state::set(clock::duration d, clock::duration period) {
 }
 
 bool timer_state::stop() noexcept {
-  std::shared_ptr<one_shot> was;
+  std::shared_ptr<callback_timer> was;
   const std::lock_guard guard(lock_);
   return unset(was);
 }
 
 // A shot that is already on its way finds another generation.
-bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
+bool timer_state::unset(std::shared_ptr<callback_timer>& was) noexcept {
   ++generation_;
   was = std::move(shot_);
   if (was) was->stop();
@@ -50,13 +50,13 @@ bool timer_state::unset(std::shared_ptr<one_shot>& was) noexcept {
 
 bool timer_state::arm(const target_ptr& where, clock::time_point at) {
   deadline_ = at;
-  auto shot = std::make_shared<one_shot>(
+  auto shot = std::make_shared<callback_timer>(
       where,
       [self = weak_from_this(), generation = generation_,
-       kept = keeps_itself() ? shared_from_this() : nullptr](one_shot::reason why) {
+       kept = keeps_itself() ? shared_from_this() : nullptr](callback_timer::reason why) {
         const auto state = self.lock();
         if (!state) return;
-        if (why == one_shot::reason::due)
+        if (why == callback_timer::reason::due)
           state->on_shot(generation);
         else
           state->on_end_of_context();
@@ -71,7 +71,7 @@ bool timer_state::arm(const target_ptr& where, clock::time_point at) {
 // but `gone_off`.
 void timer_state::on_shot(std::uint64_t generation) {
   wake_list woken;
-  std::shared_ptr<one_shot> was;
+  std::shared_ptr<callback_timer> was;
   {
     const pinned_target home(where_);
     const std::lock_guard guard(lock_);
@@ -100,7 +100,8 @@ void timer_state::on_end_of_context() noexcept {
   end(woken);
 }
 
-void timer_state::try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept {
+void timer_state::try_again(std::uint64_t generation,
+                            std::shared_ptr<callback_timer> shot) noexcept {
   const pinned_target home(where_);
   const std::lock_guard guard(lock_);
   if (generation != generation_ || !home) return;

@@ -25,7 +25,7 @@ namespace sluice::detail {
 
 class context_link;
 class context_state;
-class one_shot;
+class callback_timer;
 using context_ref = ref<context_state>;
 
 /// Something that happens when a context is done: once, on the thread that cancels, under no lock.
@@ -145,7 +145,7 @@ class context_state : public list_hook<context_state> {
   context_state* next_to_tell_ = nullptr;
   waiter_list waiters_;
   intrusive_list<context_callback> callbacks_;
-  std::shared_ptr<one_shot> timer_;
+  std::shared_ptr<callback_timer> timer_;
   std::shared_ptr<context_link> link_;
   std::vector<std::shared_ptr<void>> kept_;
   std::optional<stop_source> stop_source_;

@@ -3,7 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
-#include <sluice/detail/time/one_shot.hpp>
+#include <sluice/detail/time/callback_timer.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/sleep.hpp>
 #include <sluice/task.hpp>
@@ -49,14 +49,14 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
   byte_lock lock_;
 
  private:
-  [[nodiscard]] bool unset(std::shared_ptr<one_shot>& was) noexcept;
+  [[nodiscard]] bool unset(std::shared_ptr<callback_timer>& was) noexcept;
   [[nodiscard]] bool arm(const target_ptr& where, clock::time_point at);
   void on_shot(std::uint64_t generation);
   void on_end_of_context() noexcept;
-  void try_again(std::uint64_t generation, std::shared_ptr<one_shot> shot) noexcept;
+  void try_again(std::uint64_t generation, std::shared_ptr<callback_timer> shot) noexcept;
 
   const lasting_target where_;
-  std::shared_ptr<one_shot> shot_;
+  std::shared_ptr<callback_timer> shot_;
   std::uint64_t generation_ = 0;
   clock::time_point deadline_;
   clock::duration period_{};

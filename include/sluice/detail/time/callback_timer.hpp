@@ -22,10 +22,10 @@ namespace sluice::detail {
  * is queued it keeps itself and is outstanding work; the context's end calls it where it stands,
  * because somebody on another context may wait for it.
  */
-class one_shot : public std::enable_shared_from_this<one_shot>,
-                 private waker,
-                 private parked_handler,
-                 private ready_node {
+class callback_timer : public std::enable_shared_from_this<callback_timer>,
+                       private waker,
+                       private parked_handler,
+                       private ready_node {
  public:
   enum class reason : unsigned char { due, context_ends };
   using function = std::function<void(reason)>;
@@ -33,8 +33,8 @@ class one_shot : public std::enable_shared_from_this<one_shot>,
   /// @param where The function waits for no strand.
   /// @param f Throws only what may leave `run()`, and nothing as the context ends.
   /// @param again Whether the function may call `start_again`.
-  one_shot(const target_ptr& where, function f, bool again = false);
-  ~one_shot();
+  callback_timer(const target_ptr& where, function f, bool again = false);
+  ~callback_timer();
 
   /// Queues it, unless its context is ending: then it drops its function uncalled. Called once, by
   /// somebody who knows that the scheduler is there. @return Whether it did. @throws std::bad_alloc
@@ -58,9 +58,9 @@ class one_shot : public std::enable_shared_from_this<one_shot>,
   sleep_waiter waiter_;
   const bool again_;
   /// The object itself, while it is registered.
-  std::shared_ptr<one_shot> kept_;
+  std::shared_ptr<callback_timer> kept_;
   /// The object itself, while it is in a list of ready nodes or in an executor's queue.
-  std::shared_ptr<one_shot> on_its_way_;
+  std::shared_ptr<callback_timer> on_its_way_;
 };
 
 }  // namespace sluice::detail

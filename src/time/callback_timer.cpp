@@ -1,14 +1,14 @@
 // Functions that are called at an instant. One is registered from its start until it runs, is
 // stopped or its context ends; whoever takes it off the registry calls or drops it, once.
 
-#include <sluice/detail/time/one_shot.hpp>
+#include <sluice/detail/time/callback_timer.hpp>
 
 #include <mutex>
 #include <utility>
 
 namespace sluice::detail {
 
-one_shot::one_shot(const target_ptr& where, function f, bool again)
+callback_timer::callback_timer(const target_ptr& where, function f, bool again)
     : waker(&fire, &where->owner()),
       parked_handler(&end_parked),
       ready_node(&run_due),
@@ -23,7 +23,7 @@ one_shot::one_shot(const target_ptr& where, function f, bool again)
   home->timers.reserve();
 }
 
-one_shot::~one_shot() {
+callback_timer::~callback_timer() {
   if (!again_) return;
   const pinned_scheduler s(*home_link_);
   if (!s) return;
@@ -31,7 +31,7 @@ one_shot::~one_shot() {
   s->timers.unreserve();
 }
 
-bool one_shot::start(std::chrono::steady_clock::time_point at) {
+bool callback_timer::start(std::chrono::steady_clock::time_point at) {
   waiter_.deadline = at;
   {
     const std::lock_guard guard(home->timers.lock);
@@ -47,7 +47,7 @@ bool one_shot::start(std::chrono::steady_clock::time_point at) {
 }
 
 // Whoever has fired it touches its waiter no more.
-void one_shot::start_again(std::chrono::steady_clock::time_point at) noexcept {
+void callback_timer::start_again(std::chrono::steady_clock::time_point at) noexcept {
   waiter_.begin(*this);
   waiter_.deadline = at;
   const std::lock_guard guard(home->timers.lock);
@@ -58,8 +58,8 @@ void one_shot::start_again(std::chrono::steady_clock::time_point at) noexcept {
 }
 
 // The function may own anything, also its own context: it is destroyed when nothing is pinned.
-void one_shot::stop() noexcept {
-  std::shared_ptr<one_shot> last;
+void callback_timer::stop() noexcept {
+  std::shared_ptr<callback_timer> last;
   if (const pinned_scheduler s{*home_link_})
     if (sleep_functions.withdraw(waiter_) && s->remove(static_cast<parked_handler&>(*this)))
       last = std::move(kept_);
@@ -67,8 +67,8 @@ void one_shot::stop() noexcept {
 
 // It stays registered until it runs: what an executor destroys instead is left to the context's
 // end, because whoever fires may hold a pin, and the function may own anything.
-void one_shot::fire(waker& p) noexcept {
-  auto& self = static_cast<one_shot&>(p);
+void callback_timer::fire(waker& p) noexcept {
+  auto& self = static_cast<callback_timer&>(p);
   const pinned_target where =
       self.elsewhere_ ? self.elsewhere_->where() : pinned_target(target_ptr(*self.home));
   if (!where) return;
@@ -76,16 +76,16 @@ void one_shot::fire(waker& p) noexcept {
   (*where)->schedule(self);
 }
 
-void one_shot::run_due(ready_node& n, worker* w) {
-  auto& self = static_cast<one_shot&>(n);
+void callback_timer::run_due(ready_node& n, worker* w) {
+  auto& self = static_cast<callback_timer&>(n);
   const auto last = std::move(self.on_its_way_);
   if (!w || !self.home->remove(static_cast<parked_handler&>(self))) return;
   self.kept_.reset();
   self.function_(reason::due);
 }
 
-void one_shot::end_parked(parked_handler& h) noexcept {
-  auto& self = static_cast<one_shot&>(h);
+void callback_timer::end_parked(parked_handler& h) noexcept {
+  auto& self = static_cast<callback_timer&>(h);
   forget_waiter(self.waiter_, sleep_functions);
   const auto f = std::move(self.function_);
   const auto last = std::move(self.kept_);
