@@ -30,8 +30,8 @@ echo '#include <sluice/detail/channel/channel_core.hpp>' >>"$tree/$lowest"
 refuses "base includes include/sluice/detail/channel/channel_core.hpp, which is above it"
 
 fresh
-echo '#include "scheduler/innermost.hpp"' >>"$tree/src/base/locks.cpp"
-refuses "base includes src/scheduler/innermost.hpp, which is above it"
+echo '#include "scheduler/current_worker.hpp"' >>"$tree/src/base/locks.cpp"
+refuses "base includes src/scheduler/current_worker.hpp, which is above it"
 
 fresh
 echo '#include <sluice/nothing.hpp>' >>"$tree/$lowest"

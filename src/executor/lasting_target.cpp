@@ -3,7 +3,7 @@
 
 #include <sluice/detail/executor/lasting_target.hpp>
 
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/scheduler/scheduler.hpp>
 
@@ -107,7 +107,7 @@ pinned_target& pinned_target::operator=(pinned_target other) noexcept {
 // No end can begin while a thread of the context drains the scheduler.
 void pinned_target::pin(const lasting_target& t) noexcept {
   if (!t.link_) return;
-  const worker* const w = innermost;
+  const worker* const w = current_worker;
   const bool here = w && !w->lent && w->owner.link() == t.link_;
   if (!here) pinned_ = pinned_scheduler(*t.link_);
   if (!here && !pinned_) return;

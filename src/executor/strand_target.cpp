@@ -4,7 +4,7 @@
 
 #include <sluice/detail/executor/strand_target.hpp>
 
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
@@ -165,7 +165,7 @@ bool strand_target::try_run_here(void (*f)(void*), void* arg) {
         auto& self = *static_cast<call*>(p);
         self.ran = self.strand.try_hold();
         if (!self.ran) return;
-        const turn t(self.strand, *innermost);
+        const turn t(self.strand, *current_worker);
         self.f(self.arg);
       },
       &c));
@@ -173,7 +173,7 @@ bool strand_target::try_run_here(void (*f)(void*), void* arg) {
 }
 
 bool strand_target::running_in_this_thread() const noexcept {
-  for (const worker* w = innermost; w; w = w->outer)
+  for (const worker* w = current_worker; w; w = w->outer)
     for (const strand_held* held = w->strands; held; held = held->outer)
       if (held->strand == this) return true;
   return false;

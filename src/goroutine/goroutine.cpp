@@ -5,7 +5,7 @@
 #include <sluice/detail/goroutine/goroutine.hpp>
 
 #include "goroutine/escaped_exception.hpp"
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
@@ -77,7 +77,7 @@ void goroutine::destroy_block() noexcept {
 void goroutine::make_ready() noexcept {
   if (ended()) return;
   if (where->is_native()) {
-    if (worker* const w = innermost; w && &w->owner == home)
+    if (worker* const w = current_worker; w && &w->owner == home)
       w->push(*this);
     else
       home->schedule(*this);
@@ -92,7 +92,7 @@ void goroutine::make_ready() noexcept {
 // the event loop when the worker ends; the handler may be one of the user's that goes on, so the
 // deadlines that the step sets are reported now.
 bool goroutine::resumed_here() {
-  worker* const w = innermost;
+  worker* const w = current_worker;
   if (!w || !w->may_resume || !w->strands || w->strands->strand != where.get()) return false;
   w->may_resume = false;
   run_node(*this, w);
@@ -275,7 +275,7 @@ void before_main_ends(const promise_base& ending) noexcept {
 }
 
 goroutine* this_goroutine_or_null() noexcept {
-  return innermost ? static_cast<goroutine*>(innermost->current) : nullptr;
+  return current_worker ? static_cast<goroutine*>(current_worker->current) : nullptr;
 }
 
 target_ptr current_target_or_none() {

@@ -4,7 +4,7 @@
 
 #include <sluice/detail/operation/asio_operation.hpp>
 
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/executor/make_target.hpp>
 #include <sluice/detail/executor/post_by.hpp>
@@ -16,7 +16,7 @@
 namespace sluice::detail {
 
 bool completion_may_stay(const goroutine& g) noexcept {
-  worker* const w = innermost;
+  worker* const w = current_worker;
   if (!w || g.is_without_frames() || w->where != worker::place::whole_handler ||
       w->local.size() != 0)
     return false;

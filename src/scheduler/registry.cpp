@@ -5,7 +5,7 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include "base/location_text.hpp"
-#include "innermost.hpp"
+#include "current_worker.hpp"
 #include "native_executor.hpp"
 
 #include <sluice/detail/base/assert.hpp>
@@ -143,7 +143,7 @@ void scheduler::end_registered(ready_list& left) noexcept {
 // event loop nothing can be destroyed.
 void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   if (!end_of_program_ || shutting_down()) return;
-  for (const worker* w = innermost; w; w = w->outer)
+  for (const worker* w = current_worker; w; w = w->outer)
     if (&w->owner == this && w->current && w->current != &main) return;
   if (!end_of_program_->others_have_stopped(*end_of_program_)) return;
   {
@@ -151,15 +151,15 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
     goroutines_.remove(main);
   }
   ready_list ready;
-  for (worker* w = innermost; w; w = w->outer) {
+  for (worker* w = current_worker; w; w = w->outer) {
     if (&w->owner != this) continue;
     w->gate.lock_as_owner();
     ready.append(w->local);
     w->gate.unlock_as_owner();
   }
-  worker* const hidden = std::exchange(innermost, nullptr);
+  worker* const hidden = std::exchange(current_worker, nullptr);
   end_registered(ready);
-  innermost = hidden;
+  current_worker = hidden;
   const std::lock_guard guard(registry_lock_);
   goroutines_.push_front(main);
 }

@@ -4,7 +4,7 @@
 
 #include <sluice/detail/scheduler/scheduler.hpp>
 
-#include "innermost.hpp"
+#include "current_worker.hpp"
 #include "native_executor.hpp"
 #include "watchdog.hpp"
 
@@ -45,17 +45,17 @@ ready_node* pop(worker& w) noexcept {
 
 }  // namespace
 
-thread_local constinit worker* innermost = nullptr;
+thread_local constinit worker* current_worker = nullptr;
 
 worker* this_worker() noexcept {
-  return innermost;
+  return current_worker;
 }
 
 // ---------------------------------------------------------------- worker
 
 worker::worker(scheduler& s, place p) noexcept
-    : owner(s), outer(innermost), thread(std::this_thread::get_id()), where(p) {
-  innermost = this;
+    : owner(s), outer(current_worker), thread(std::this_thread::get_id()), where(p) {
+  current_worker = this;
   if (s.careful_looks_ > 0) [[unlikely]]
     ticks = interval = 1, more_ticks = 0;
   if (watchdog::is_on.load(std::memory_order_acquire)) [[unlikely]] {
@@ -68,9 +68,9 @@ worker::~worker() {
   if (watched) [[unlikely]]
     watchdog::leave(*this);
   if (listed) owner.sharing_.leave(*this);
-  SLUICE_ASSERT(innermost == this,
+  SLUICE_ASSERT(current_worker == this,
                 "the workers of a thread end in the opposite order of their making");
-  innermost = outer;
+  current_worker = outer;
   owner.end_drain(*this);
 }
 
@@ -163,7 +163,7 @@ asio::any_io_executor scheduler::event_loop_executor(const target& where) const 
 }
 
 void scheduler::schedule(ready_node& node) noexcept {
-  if (worker* const w = innermost; w && &w->owner == this) {
+  if (worker* const w = current_worker; w && &w->owner == this) {
     w->push(node);
     return;
   }
@@ -198,7 +198,7 @@ void scheduler::post_counted(bool needed, bool kept) {
 // Runs nothing but the node: somebody's strand may be held here, and what else the node makes ready
 // may wait for that strand. It goes to the event loop when the worker ends.
 void scheduler::run_here(ready_node& node) {
-  if (worker* const w = innermost; w && &w->owner == this) {
+  if (worker* const w = current_worker; w && &w->owner == this) {
     node.run(node, w);
     w->report_deadlines();
     return;
@@ -232,7 +232,7 @@ void worker::report_deadlines() noexcept {
 
 // Inside a goroutine the function is not a part of it.
 bool scheduler::try_run_here(void (*f)(void*), void* arg) {
-  if (worker* const w = innermost; w && &w->owner == this && !w->lent) {
+  if (worker* const w = current_worker; w && &w->owner == this && !w->lent) {
     struct restore {
       worker& w;
       scheduled_goroutine* const outer = std::exchange(w.current, nullptr);
@@ -295,7 +295,7 @@ void scheduler::run_posted_drain(bool kept) {
 // first, second, fourth, eighth one and then when the worker's ticks are used up, or after any that
 // may have been too long. Many drains resume one goroutine: they do none of it.
 void scheduler::drain(worker& w) {
-  SLUICE_ASSERT(innermost == &w, "a thread drains as the innermost of its workers");
+  SLUICE_ASSERT(current_worker == &w, "a thread drains as the innermost of its workers");
   w.note_look();
   int resumed = 0;
   bool timed = w.has_started();
@@ -494,7 +494,7 @@ void scheduler::post_alarm() {
 // Who suspends right after setting a timer leaves the alarm to its worker, which sees to it before
 // it runs something else. Whoever else sets one may go on for long.
 void scheduler::timer_set(const waker& by) noexcept {
-  worker* const w = innermost;
+  worker* const w = current_worker;
   if (w && &w->owner == this && w->current == &by)
     w->deadline_set = true;
   else
@@ -504,7 +504,7 @@ void scheduler::timer_set(const waker& by) noexcept {
 // An alarm that is too early may wait for the end of a drain.
 void scheduler::timers_changed() noexcept {
   if (shutting_down()) return;
-  if (innermost && &innermost->owner == this && timers.covered()) return;
+  if (current_worker && &current_worker->owner == this && timers.covered()) return;
   timers.settle();
 }
 

@@ -5,7 +5,7 @@
 #include "watchdog.hpp"
 
 #include "base/location_text.hpp"
-#include "innermost.hpp"
+#include "current_worker.hpp"
 
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -63,7 +63,7 @@ sem_t has_told;
 
 void tell(int) {
   const int outer_errno = errno;
-  told.goroutine = innermost ? innermost->current : nullptr;
+  told.goroutine = current_worker ? current_worker->current : nullptr;
   if (told.goroutine) {
     told.started_at = told.goroutine->started_at;
     told.location = told.goroutine->location;

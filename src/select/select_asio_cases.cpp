@@ -3,7 +3,7 @@
 
 #include <sluice/detail/select/select_wait.hpp>
 
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>

@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "scheduler/innermost.hpp"
+#include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -20,7 +20,7 @@ namespace sluice::detail {
 /** A thread that is draining the waker's scheduler need not, because no shutdown can begin there.
  */
 [[nodiscard]] inline scheduler* to_pin(const waker& p) noexcept {
-  return innermost && &innermost->owner == p.home ? nullptr : p.home;
+  return current_worker && &current_worker->owner == p.home ? nullptr : p.home;
 }
 
 /// Claims `w` as `index` for a thread that must pin `s`.
