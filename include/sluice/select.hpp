@@ -131,7 +131,7 @@ template <class Operation, class F>
   using function = std::remove_cvref_t<F>;
   if constexpr (std::is_same_v<function, no_lost> || std::is_same_v<function, drop_lost_t>)
     return true;
-  else if constexpr (case_type::is_foreign)
+  else if constexpr (case_type::is_asio)
     return takes_elements<std::remove_reference_t<F>, typename case_type::arguments>;
   else
     return false;

@@ -48,14 +48,14 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     bind_cases();
-    return wait_.start(*h.promise().g, own_, candidates_, foreign_);
+    return wait_.start(*h.promise().g, entries_, candidates_, asio_cases_);
   }
 
   /// Whether with a token it needs a goroutine behind it.
   static constexpr bool needs_goroutine = false;
 
   // For a handler.
-  static constexpr bool often_ready = Case::can_be_looked_at && !Case::is_foreign;
+  static constexpr bool often_ready = Case::can_be_looked_at && !Case::is_asio;
   static constexpr bool needs_executor = true;
   [[nodiscard]] bool done_for_handler() noexcept {
     if constexpr (Case::can_be_looked_at)
@@ -63,7 +63,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     return taken_at_once_;
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
-      requires(!Case::is_foreign) {
+      requires(!Case::is_asio) {
     if (done_for_handler()) return begun::done;
     try {
       bind_cases();
@@ -71,25 +71,23 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
       wait_.fail();
       return begun::done;
     }
-    return wait_.start_for_handler(p, h, own_, candidates_);
+    return wait_.start_for_handler(p, h, entries_, candidates_);
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
-                                        Place place) requires Case::is_foreign {
+                                        Place place) requires Case::is_asio {
     bind_cases();
-    if (wait_.done_before_launch(p, own_, candidates_, foreign_, select_wait::turn_of::ours))
+    if (wait_.done_before_launch(p, entries_, candidates_, asio_cases_, select_wait::turn_of::ours))
       return begun::done;
     return wait_.start_launching(h, place());
   }
-  [[nodiscard]] bool abandoned() const noexcept requires Case::is_foreign {
-    return wait_.abandoned();
-  }
+  [[nodiscard]] bool abandoned() const noexcept requires Case::is_asio { return wait_.abandoned(); }
   [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
   void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
   void forget() noexcept { wait_.forget(); }
   static void end_for_handler() noexcept {}
-  [[nodiscard]] typename Case::arguments take_arguments() requires(!Case::is_foreign) {
+  [[nodiscard]] typename Case::arguments take_arguments() requires(!Case::is_asio) {
     error_code e;
     try {
       if (!taken_at_once_ && wait_.finish() == the_timer) e = asio::error::timed_out;
@@ -101,7 +99,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     return all;
   }
   template <class D = timeout_operation>
-  [[nodiscard]] typename token_signature<D>::arguments take_arguments() requires Case::is_foreign {
+  [[nodiscard]] typename token_signature<D>::arguments take_arguments() requires Case::is_asio {
     try {
       if constexpr (std::is_void_v<value_type>) {
         static_cast<void>(take());
@@ -128,7 +126,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   typename Case::value_type take() {
     if (taken_at_once_) return case_.take();
     if (wait_.finish() == the_timer) return case_.take_after_timeout();
-    if constexpr (Case::is_foreign)
+    if constexpr (Case::is_asio)
       if (wait_.outcome() == waiter::state::timed_out)
         return case_.take_cancelled(error::deadline_exceeded);
     return case_.take();
@@ -151,21 +149,21 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   }
 
   void bind_cases() {
-    select_entry* own = own_.data();
-    foreign_case** foreign = foreign_.data();
-    detail::bind_case(case_, the_operation, own, foreign);
-    detail::bind_case(sleep_, the_timer, own, foreign);
+    select_entry* entry = entries_.data();
+    launched_case** asio_cases = asio_cases_.data();
+    detail::bind_case(case_, the_operation, entry, asio_cases);
+    detail::bind_case(sleep_, the_timer, entry, asio_cases);
   }
 
   static constexpr std::uint32_t the_operation = 0, the_timer = 1;
-  static constexpr std::size_t own_count = Case::is_foreign ? 1 : 2;
+  static constexpr std::size_t sluice_count = Case::is_asio ? 1 : 2;
 
   bool taken_at_once_ = false;
   Case case_;
-  own_case<sleep_wait> sleep_;
-  std::array<select_entry, own_count> own_;
-  std::array<std::uint32_t, own_count> candidates_;
-  std::array<foreign_case*, 2 - own_count> foreign_;
+  sluice_case<sleep_wait> sleep_;
+  std::array<select_entry, sluice_count> entries_;
+  std::array<std::uint32_t, sluice_count> candidates_;
+  std::array<launched_case*, 2 - sluice_count> asio_cases_;
   select_wait wait_;
 };
 

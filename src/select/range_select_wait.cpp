@@ -13,9 +13,9 @@ namespace sluice::detail {
 struct range_select_wait::state {
   std::uint32_t otherwise = select_wait::none;
   bool for_handler = false;
-  std::vector<select_entry> own;
+  std::vector<select_entry> entries;
   std::vector<std::uint32_t> candidates;
-  std::vector<foreign_case*> foreign;
+  std::vector<launched_case*> asio_cases;
   std::optional<select_wait> wait;
 };
 
@@ -29,13 +29,13 @@ range_select_wait::state& range_select_wait::get() {
 }
 
 void range_select_wait::reserve(std::size_t cases) {
-  get().own.reserve(cases);
+  get().entries.reserve(cases);
 }
-select_entry& range_select_wait::add_own() {
-  return get().own.emplace_back();
+select_entry& range_select_wait::add_sluice() {
+  return get().entries.emplace_back();
 }
-foreign_case*& range_select_wait::add_foreign() {
-  return get().foreign.emplace_back();
+launched_case*& range_select_wait::add_asio() {
+  return get().asio_cases.emplace_back();
 }
 void range_select_wait::set_otherwise(std::uint32_t index) {
   get().otherwise = index;
@@ -47,28 +47,29 @@ void range_select_wait::wait_for_handler() {
 void range_select_wait::prepare(select_wait::order order) {
   state& s = get();
   const bool has_otherwise = s.otherwise != select_wait::none;
-  if (has_otherwise && !s.foreign.empty())
+  if (has_otherwise && !s.asio_cases.empty())
     throw std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise");
-  s.candidates.resize(s.own.size());
+  s.candidates.resize(s.entries.size());
   s.wait.emplace(order, has_otherwise);
   if (s.for_handler) s.wait->wait_for_handler();
 }
-bool range_select_wait::has_foreign() const noexcept {
-  return !state_->foreign.empty();
+bool range_select_wait::has_asio() const noexcept {
+  return !state_->asio_cases.empty();
 }
 
 bool range_select_wait::start(goroutine& g) {
   state& s = *state_;
-  return s.wait->start(g, s.own, s.candidates, s.foreign);
+  return s.wait->start(g, s.entries, s.candidates, s.asio_cases);
 }
 
 begun range_select_wait::start_for_handler(waker& p, parked_handler& h) noexcept {
   state& s = *state_;
-  return s.wait->start_for_handler(p, h, s.own, s.candidates);
+  return s.wait->start_for_handler(p, h, s.entries, s.candidates);
 }
 bool range_select_wait::done_before_launch(waker& p) noexcept {
   state& s = *state_;
-  return s.wait->done_before_launch(p, s.own, s.candidates, s.foreign, select_wait::choose_turn());
+  return s.wait->done_before_launch(p, s.entries, s.candidates, s.asio_cases,
+                                    select_wait::choose_turn());
 }
 begun range_select_wait::start_launching(parked_handler& h, target_ptr where) {
   return state_->wait->start_launching(h, std::move(where));

@@ -27,13 +27,13 @@ select_wait::turn_of select_wait::choose_turn() noexcept {
 
 bool select_wait::done_before_launch(waker& p, std::span<select_entry> entries,
                                      std::span<std::uint32_t> candidates,
-                                     std::span<foreign_case*> foreign, turn_of first) noexcept {
+                                     std::span<launched_case*> asio_cases, turn_of first) noexcept {
   who_ = &p;
   goroutine_ = nullptr;
   for_handler_ = true;
   entries_ = entries;
   candidates_ = candidates;
-  foreign_ = foreign;
+  asio_cases_ = asio_cases;
   bind(p);
   asio_first_ = first == turn_of::asio;
   return !asio_first_ && try_hinted();
@@ -94,7 +94,7 @@ void select_wait::post_claimed() {
 // An operation may complete from inside its launch; the rest is not launched then.
 void select_wait::launch_all() {
   busy_ = true;
-  for (foreign_case* const c : foreign_) {
+  for (launched_case* const c : asio_cases_) {
     if (winner() != none) break;
     if (!launch(*c)) return;
   }
@@ -111,7 +111,7 @@ void select_wait::on_launched() {
 }
 
 // The select of a handler may end inside the launch, with its context.
-bool select_wait::launch(foreign_case& c) {
+bool select_wait::launch(launched_case& c) {
   c.owner = this;
   c.launched = true;
   ++outstanding_;
@@ -131,7 +131,7 @@ bool select_wait::launch(foreign_case& c) {
     if (claim(failed)) failure_ = std::current_exception();
     return true;
   }
-  if (c.dropped) foreign_abandoned(c);
+  if (c.dropped) asio_abandoned(c);
   return true;
 }
 
@@ -195,7 +195,7 @@ bool select_wait::register_entries() {
 
 void select_wait::on_claimed() {
   claim_seen_ = true;
-  const auto thrown = cancel_foreign();
+  const auto thrown = cancel_asio_cases();
   go_on_if_finished();
   if (thrown) std::rethrow_exception(thrown);
 }
@@ -203,11 +203,11 @@ void select_wait::on_claimed() {
 // Every type at once, terminal among them, whatever weaker type came before. An operation whose
 // cancellation throws keeps neither the others from theirs nor the select from its end: that waits
 // until it has completed.
-std::exception_ptr select_wait::cancel_foreign() noexcept {
+std::exception_ptr select_wait::cancel_asio_cases() noexcept {
   if (std::exchange(busy_, true)) return nullptr;
   std::exception_ptr thrown;
   const auto winner = selection::winner();
-  for (foreign_case* const c : foreign_) {
+  for (launched_case* const c : asio_cases_) {
     if (!c->launched || c->completed || c->index == winner) continue;
     if (std::exchange(c->told_to_end, true)) continue;
     try {
@@ -220,7 +220,7 @@ std::exception_ptr select_wait::cancel_foreign() noexcept {
   return thrown;
 }
 
-void select_wait::foreign_completed(foreign_case& c) {
+void select_wait::asio_completed(launched_case& c) {
   SLUICE_ASSERT(c.launched && !c.completed && outstanding_ != 0,
                 "an Asio operation that was launched completes once");
   c.completed = true;
@@ -229,8 +229,8 @@ void select_wait::foreign_completed(foreign_case& c) {
   std::exception_ptr thrown;
   if (claim(c.index)) {
     claim_seen_ = true;
-    foreign_won_ = true;
-    thrown = cancel_foreign();
+    asio_won_ = true;
+    thrown = cancel_asio_cases();
   } else if (winner() == cancelled && (c.succeeded || for_timeout_) && rescued_ == none) {
     rescued_ = c.index;
   }
@@ -238,14 +238,14 @@ void select_wait::foreign_completed(foreign_case& c) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
-void select_wait::foreign_abandoned(foreign_case& c) {
+void select_wait::asio_abandoned(launched_case& c) {
   // Perhaps because the launch throws.
   if (launching_ == &c) {
     c.dropped = true;
     return;
   }
   abandoned_ = true;
-  foreign_completed(c);
+  asio_completed(c);
 }
 
 void select_wait::go_on_if_finished() {

@@ -72,7 +72,7 @@ void select_wait::leave() noexcept {
     SLUICE_ASSERT(!e.w->linked(), "a select ends when all its cases have left their places");
     e.w->who = nullptr;
   }
-  if (!foreign_.empty()) leave_strand();
+  if (!asio_cases_.empty()) leave_strand();
   who_ = nullptr;
 }
 
@@ -194,7 +194,7 @@ void select_wait::shuffle_places() noexcept {
 // comes later sees it, under the same lock. What never can happen, as of a nil channel, is no hope,
 // and does not end a select either; nor is the limit of a timeout one.
 bool select_wait::is_hopeless() noexcept {
-  std::uint32_t hopes = static_cast<std::uint32_t>(foreign_.size());
+  std::uint32_t hopes = static_cast<std::uint32_t>(asio_cases_.size());
   bool forsaken = false;
   for (const auto& e : entries_) {
     if (!e.lock || (for_timeout_ && e.functions == &sleep_functions)) continue;
@@ -227,24 +227,24 @@ void select_wait::count_pass(goroutine& g, bool asio_went_first) noexcept {
 }
 
 bool select_wait::start(goroutine& g, std::span<select_entry> entries,
-                        std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign) {
+                        std::span<std::uint32_t> candidates, std::span<launched_case*> asio_cases) {
   who_ = goroutine_ = &g;
   in_goroutine_ = true;
   g.waiting_on = wait_reason::select;
   entries_ = entries;
   candidates_ = candidates;
-  foreign_ = foreign;
+  asio_cases_ = asio_cases;
   if (g.cancel) {
     outcome_ = g.cancel->outcome();
     if (outcome_ != waiter::state::waiting) return g.must_yield();
   }
   bind(g);
-  asio_first_ = !foreign.empty() && !for_timeout_ && asio_goes_first(g);
+  asio_first_ = !asio_cases.empty() && !for_timeout_ && asio_goes_first(g);
   if (asio_first_)
     turn_used_ = ready_case() != none;
   else if (try_hinted())
     return g.must_yield();
-  if (foreign.empty()) return start_plain();
+  if (asio_cases.empty()) return start_plain();
   strand_party_.home = g.home;
   strand_party_.owner = this;
   bind(strand_party_);
@@ -316,7 +316,7 @@ bool select_wait::cancel_for_handler() noexcept {
   }
   outcome_ = waiter::state::aborted;
   if (!arrive_second()) return false;
-  if (foreign_.empty()) return true;
+  if (asio_cases_.empty()) return true;
   post_claimed();
   return false;
 }
@@ -340,7 +340,7 @@ bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::sta
   if (!self.claim(cancelled)) return false;
   self.outcome_ = outcome;
   if (!self.arrive_second()) return false;
-  if (self.foreign_.empty()) return true;
+  if (self.asio_cases_.empty()) return true;
   steps.push_back(*std::exchange(self.claimed_step_, nullptr));
   return false;
 }
@@ -352,7 +352,7 @@ std::uint32_t select_wait::finish() {
   SLUICE_ASSERT(!shared_ || winner_ != none || outcome_ != waiter::state::waiting,
                 "a select goes on when one of its cases was claimed");
   // Asio cases that won without passing anything over leave their turn to the next select.
-  if (!foreign_.empty() && in_goroutine_ && !for_timeout_ && (turn_used_ || !foreign_won_))
+  if (!asio_cases_.empty() && in_goroutine_ && !for_timeout_ && (turn_used_ || !asio_won_))
     count_pass(*goroutine_, asio_first_);
   leave();
   if (failure_) std::rethrow_exception(failure_);

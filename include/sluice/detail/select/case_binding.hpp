@@ -47,13 +47,13 @@ requires case_with_handler<Case> &&
         Case> = awaited_result<typename Case::handler_result>;
 
 template <class Case, class Entry>
-void bind_case(Case& c, std::uint32_t index, Entry*& own, foreign_case**& foreign) {
+void bind_case(Case& c, std::uint32_t index, Entry*& entry, launched_case**& asio_cases) {
   if constexpr (case_of_otherwise<Case>)
     static_cast<void>(index);
-  else if constexpr (Case::is_foreign)
-    c.bind(*foreign++, index);
+  else if constexpr (Case::is_asio)
+    c.bind(*asio_cases++, index);
   else
-    c.bind(*own++, index);
+    c.bind(*entry++, index);
 }
 template <class Case>
 void bind_case(Case& c, std::uint32_t index, range_select_wait& wait) {
@@ -61,10 +61,10 @@ void bind_case(Case& c, std::uint32_t index, range_select_wait& wait) {
     c.bind_any(wait, index);
   else if constexpr (case_of_otherwise<Case>)
     wait.set_otherwise(index);
-  else if constexpr (Case::is_foreign)
-    c.bind(wait.add_foreign(), index);
+  else if constexpr (Case::is_asio)
+    c.bind(wait.add_asio(), index);
   else
-    c.bind(wait.add_own(), index);
+    c.bind(wait.add_sluice(), index);
 }
 
 }  // namespace sluice::detail

@@ -67,7 +67,7 @@ class range_select_cases {
     if constexpr (case_of_any_kind<Case>)
       return true;
     else
-      return Case::is_foreign;
+      return Case::is_asio;
   }();
 
   template <class Range>
@@ -106,7 +106,7 @@ class range_select_cases {
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
                                         Place place) requires may_launch {
     if (!bind_or_fail()) return begun::done;
-    if (!wait_.has_foreign()) return wait_.start_for_handler(p, h);
+    if (!wait_.has_asio()) return wait_.start_for_handler(p, h);
     if (wait_.done_before_launch(p)) return begun::done;
     return wait_.start_launching(h, place());
   }

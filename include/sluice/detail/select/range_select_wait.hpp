@@ -18,14 +18,14 @@ class range_select_wait {
 
   // These are called before the wait starts; the references are good until the next call.
   void reserve(std::size_t cases);
-  [[nodiscard]] select_entry& add_own();
-  [[nodiscard]] foreign_case*& add_foreign();
+  [[nodiscard]] select_entry& add_sluice();
+  [[nodiscard]] launched_case*& add_asio();
   void set_otherwise(std::uint32_t index);
   void wait_for_handler();
   /// After all of that.
   /** @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc */
   void prepare(select_wait::order order);
-  [[nodiscard]] bool has_foreign() const noexcept;
+  [[nodiscard]] bool has_asio() const noexcept;
 
   // These do what those of `select_wait` do.
   [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h) noexcept;

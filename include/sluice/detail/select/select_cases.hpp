@@ -135,17 +135,17 @@ decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
 /// An operation of this library as a case; `Operation` is a reference for one that stays the
 /// caller's.
 template <class Operation>
-class own_case {
+class sluice_case {
   using operation_type = std::remove_reference_t<Operation>;
 
  public:
   using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
   using arguments = decltype(std::declval<operation_type&>().take_arguments());
-  static constexpr bool is_foreign = false;
+  static constexpr bool is_asio = false;
   static constexpr bool gives_exceptions = false;
   static constexpr bool can_be_looked_at = requires(operation_type & op) { op.look(); };
 
-  explicit own_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
+  explicit sluice_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
 
   [[nodiscard]] readiness look() const noexcept requires can_be_looked_at {
     return operation_.look();
@@ -218,7 +218,7 @@ class own_case {
 /// An Asio operation as a case; `Operation` is a reference for one that stays the caller's until it
 /// is launched.
 template <class Operation>
-class asio_case : public foreign_case {
+class asio_case : public launched_case {
   using operation_type = std::remove_reference_t<Operation>;
   using value = typename operation_type::value;
 
@@ -226,7 +226,7 @@ class asio_case : public foreign_case {
   using value_type = void_to_monostate<typename value::type>;
   using arguments = typename operation_type::arguments;
   using lost_type = arguments;
-  static constexpr bool is_foreign = true;
+  static constexpr bool is_asio = true;
   static constexpr bool gives_exceptions = operation_type::has_exception_ptr;
   static constexpr bool can_be_looked_at = true;
   static constexpr bool has_lost = true;
@@ -236,12 +236,12 @@ class asio_case : public foreign_case {
   [[nodiscard]] static bool do_at_once() noexcept { return false; }
 
   explicit asio_case(Operation&& op)
-      : foreign_case(&launch_case), operation_(std::forward<Operation>(op)) {}
+      : launched_case(&launch_case), operation_(std::forward<Operation>(op)) {}
   asio_case(asio_case&& other)
-      : foreign_case(&launch_case), operation_(std::forward<Operation>(other.operation_)) {}
+      : launched_case(&launch_case), operation_(std::forward<Operation>(other.operation_)) {}
   asio_case& operator=(asio_case&&) = delete;
 
-  void bind(foreign_case*& entry, std::uint32_t i) noexcept {
+  void bind(launched_case*& entry, std::uint32_t i) noexcept {
     index = i;
     entry = this;
   }
@@ -311,7 +311,7 @@ class asio_case : public foreign_case {
     return plain_value<Rest...>::get(detail::without_first(std::move(all)));
   }
 
-  static void launch_case(foreign_case& c) {
+  static void launch_case(launched_case& c) {
     auto& self = static_cast<asio_case&>(c);
     self.operation_.launch(
         resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.signal.slot()));
@@ -326,9 +326,9 @@ class asio_case : public foreign_case {
       failure_ = std::current_exception();
       succeeded = false;
     }
-    owner->foreign_completed(*this);
+    owner->asio_completed(*this);
   }
-  void abandoned() noexcept { owner->foreign_abandoned(*this); }
+  void abandoned() noexcept { owner->asio_abandoned(*this); }
 
   Operation operation_;
   std::optional<arguments> result_;
@@ -348,8 +348,8 @@ struct case_for {
       sluice_operation<Argument>,
       "a case of select is an operation of sluice, or an Asio operation given asio::deferred "
       "or sluice::use_task");
-  using type = own_case<std::conditional_t<std::is_lvalue_reference_v<Argument>,
-                                           wait_of_t<Argument>&, wait_of_t<Argument>>>;
+  using type = sluice_case<std::conditional_t<std::is_lvalue_reference_v<Argument>,
+                                              wait_of_t<Argument>&, wait_of_t<Argument>>>;
 };
 template <class Argument>
 requires is_asio_operation<std::remove_cvref_t<Argument>>
@@ -416,14 +416,14 @@ inline constexpr bool only_an_error<std::tuple<one_of_several<Arguments...>>> =
 
 /// An Asio operation whose losing would drop more than an error.
 template <class Argument>
-concept loses_more_than_an_error = case_for<Argument>::type::is_foreign &&
+concept loses_more_than_an_error = case_for<Argument>::type::is_asio &&
     !only_an_error<typename case_for<Argument>::type::arguments>;
 
 /// A case with a handler: what `on` returns.
 template <class Case, class Handler, class OnLost>
 class handled_case {
  public:
-  static constexpr bool is_foreign = Case::is_foreign;
+  static constexpr bool is_asio = Case::is_asio;
   static constexpr bool gives_exceptions = true;
   static constexpr bool can_be_looked_at = Case::can_be_looked_at;
   static constexpr bool has_handler = true;
@@ -445,7 +445,7 @@ class handled_case {
 
   decltype(auto) call() { return case_.call(handler_); }
   void lose() {
-    if constexpr (Case::is_foreign)
+    if constexpr (Case::is_asio)
       if (auto& lost = case_.lost()) std::apply(on_lost_, *std::move(lost));
   }
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
@@ -463,7 +463,7 @@ template <class Handler>
 class otherwise_case {
  public:
   static constexpr bool is_otherwise = true;
-  static constexpr bool is_foreign = false;
+  static constexpr bool is_asio = false;
   static constexpr bool gives_exceptions = true;
   static constexpr bool can_be_looked_at = true;
   static constexpr bool has_handler = true;

@@ -27,10 +27,10 @@ struct select_entry {
 };
 
 /// A case of a select that is an Asio operation. After launch it is used on the strand only.
-struct foreign_case {
-  explicit foreign_case(void (*l)(foreign_case&)) noexcept : launch(l) {}
+struct launched_case {
+  explicit launched_case(void (*l)(launched_case&)) noexcept : launch(l) {}
 
-  void (*launch)(foreign_case&);
+  void (*launch)(launched_case&);
   select_wait* owner = nullptr;
   std::uint32_t index = 0;
   bool launched = false;
@@ -83,10 +83,11 @@ class select_wait : private cancellable, public selection {
   void wait_for_handler() noexcept { for_handler_ = true; }
 
   /// Begins to wait. `entries`, whose order changes, `candidates` (as long as entries) and
-  /// `foreign` live as long as the wait.
+  /// `asio_cases` live as long as the wait.
   /** @return True if the goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, std::span<select_entry> entries,
-                           std::span<std::uint32_t> candidates, std::span<foreign_case*> foreign);
+                           std::span<std::uint32_t> candidates,
+                           std::span<launched_case*> asio_cases);
 
   /// The same for a handler, enlisted with its context as `h`, without Asio cases.
   [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h,
@@ -99,7 +100,8 @@ class select_wait : private cancellable, public selection {
   /// follows.
   [[nodiscard]] bool done_before_launch(waker& p, std::span<select_entry> entries,
                                         std::span<std::uint32_t> candidates,
-                                        std::span<foreign_case*> foreign, turn_of first) noexcept;
+                                        std::span<launched_case*> asio_cases,
+                                        turn_of first) noexcept;
   /// Enlists the handler with its context, and launches the Asio cases. They complete on a strand
   /// over `where`, none inside this call.
   /** @throws std::bad_alloc: the wait is to be destroyed, or to end with `fail`. */
@@ -127,8 +129,8 @@ class select_wait : private cancellable, public selection {
   std::uint32_t finish();
 
   /// On the strand: an Asio operation has completed, or its handler was destroyed.
-  void foreign_completed(foreign_case& c);
-  void foreign_abandoned(foreign_case& c);
+  void asio_completed(launched_case& c);
+  void asio_abandoned(launched_case& c);
 
   /// The goroutine that waits, or for a handler the block without frames: whose strand, and
   /// references, the Asio operations have.
@@ -177,7 +179,7 @@ class select_wait : private cancellable, public selection {
   void shuffle_places() noexcept;
   void launch_all();
   /// @return False if this has gone meanwhile.
-  [[nodiscard]] bool launch(foreign_case& c);
+  [[nodiscard]] bool launch(launched_case& c);
   /// @return Whether `on_launched` follows.
   [[nodiscard]] bool give_event_loop_a_turn();
   /// @return Whether `on_claimed` is to follow.
@@ -185,7 +187,7 @@ class select_wait : private cancellable, public selection {
   [[nodiscard]] begun attempt_or_enlist(wake_list& woken, parked_handler* h) noexcept;
   [[nodiscard]] bool is_hopeless() noexcept;
   void on_claimed();
-  [[nodiscard]] std::exception_ptr cancel_foreign() noexcept;
+  [[nodiscard]] std::exception_ptr cancel_asio_cases() noexcept;
   void go_on_if_finished();
   [[nodiscard]] bool withdraw_losers() noexcept;
 
@@ -195,11 +197,11 @@ class select_wait : private cancellable, public selection {
   /// Room for the places in `entries_` of those that look ready.
   std::span<std::uint32_t> candidates_;
   /// The Asio cases.
-  std::span<foreign_case*> foreign_;
+  std::span<launched_case*> asio_cases_;
   waker* who_ = nullptr;  ///< the goroutine or handler that waits; null before and after
   goroutine* goroutine_;  // set with `who_`; null for a handler that launches nothing
   ready_node* claimed_step_ = nullptr;  ///< `on_claimed`, until it is queued on the strand
-  foreign_case* launching_ = nullptr;   ///< the Asio case whose launch is under way
+  launched_case* launching_ = nullptr;  ///< the Asio case whose launch is under way
   std::exception_ptr failure_;          ///< what launching or enlisting a case threw
   /// Held while a handler's cases are registered, so that its slot cancels before that or after.
   byte_lock slot_lock_;
@@ -218,7 +220,7 @@ class select_wait : private cancellable, public selection {
   bool registered_ = false;    ///< the entries have been looked at after the launch
   bool claim_seen_ = false;    ///< the strand knows that a case has been claimed
   bool busy_ = false;          ///< launching or cancelling: completions may come from inside
-  bool foreign_won_ = false;   ///< an Asio case has won the claim
+  bool asio_won_ = false;      ///< an Asio case has won the claim
   bool abandoned_ = false;     ///< an Asio operation has dropped its handler
   bool resumed_ = false;       ///< the strand has made the goroutine ready, or woken the handler
   bool woken_ = false;         ///< a handler has been: nobody else is on the way to it

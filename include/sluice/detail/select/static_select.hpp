@@ -31,17 +31,16 @@ template <class... Cases>
 class select_cases {
  public:
   static constexpr std::size_t count = sizeof...(Cases);
-  static constexpr std::size_t foreign_count =
-      (std::size_t{0} + ... + (Cases::is_foreign ? 1U : 0U));
+  static constexpr std::size_t asio_count = (std::size_t{0} + ... + (Cases::is_asio ? 1U : 0U));
   static constexpr std::size_t otherwise_count =
       (std::size_t{0} + ... + (case_of_otherwise<Cases> ? 1U : 0U));
-  static constexpr std::size_t own_count = count - foreign_count - otherwise_count;
+  static constexpr std::size_t sluice_count = count - asio_count - otherwise_count;
   static constexpr bool with_handlers = (case_with_handler<Cases> || ...);
   static constexpr bool with_coroutines = (has_coroutine_handler<Cases> || ...);
 
   static_assert(otherwise_count <= 1, "a select has at most one otherwise");
   static_assert(
-      otherwise_count == 0 || foreign_count == 0,
+      otherwise_count == 0 || asio_count == 0,
       "whether an Asio operation is ready is known only by launching it, so it cannot stand "
       "beside otherwise");
 
@@ -58,7 +57,7 @@ class select_cases {
 
   [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
-      return !g.cancel && (foreign_count == 0 || select_wait::passes_over(g)) &&
+      return !g.cancel && (asio_count == 0 || select_wait::passes_over(g)) &&
              g.did_at_once([&] { return take_at_once(); }) && count_pass(g);
     else
       return false;
@@ -66,7 +65,7 @@ class select_cases {
 
   [[nodiscard]] bool start(goroutine& g) {
     bind_cases();
-    return wait_.start(g, own_, candidates_, foreign_);
+    return wait_.start(g, entries_, candidates_, asio_cases_);
   }
 
   /// Whether with a token it needs a goroutine behind it.
@@ -82,7 +81,7 @@ class select_cases {
   }();
   static constexpr bool needs_executor = true;
   [[nodiscard]] bool done_for_handler() noexcept {
-    if constexpr (foreign_count != 0)
+    if constexpr (asio_count != 0)
       if (turn_ == select_wait::turn_of::nobody) turn_ = select_wait::choose_turn();
     if constexpr ((Cases::can_be_looked_at && ...))
       return turn_ != select_wait::turn_of::asio && take_at_once();
@@ -90,20 +89,20 @@ class select_cases {
       return false;
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
-      requires(foreign_count == 0) {
+      requires(asio_count == 0) {
     if (done_for_handler() || !bind_or_fail()) return begun::done;
-    return wait_.start_for_handler(p, h, own_, candidates_);
+    return wait_.start_for_handler(p, h, entries_, candidates_);
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
-                                        Place place) requires(foreign_count != 0) {
+                                        Place place) requires(asio_count != 0) {
     if (done_for_handler() || !bind_or_fail() ||
-        wait_.done_before_launch(p, own_, candidates_, foreign_, turn_))
+        wait_.done_before_launch(p, entries_, candidates_, asio_cases_, turn_))
       return begun::done;
     return wait_.start_launching(h, place());
   }
-  [[nodiscard]] bool abandoned() const noexcept requires(foreign_count != 0) {
+  [[nodiscard]] bool abandoned() const noexcept requires(asio_count != 0) {
     return wait_.abandoned();
   }
   [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
@@ -205,10 +204,11 @@ class select_cases {
   }
 
   void bind_cases() {
-    select_entry* own = own_.data();
-    foreign_case** foreign = foreign_.data();
+    select_entry* entry = entries_.data();
+    launched_case** asio_cases = asio_cases_.data();
     std::uint32_t index = 0;
-    std::apply([&](auto&... c) { (detail::bind_case(c, index++, own, foreign), ...); }, cases_);
+    std::apply([&](auto&... c) { (detail::bind_case(c, index++, entry, asio_cases), ...); },
+               cases_);
   }
   [[nodiscard]] bool bind_or_fail() noexcept {
     try {
@@ -230,7 +230,7 @@ class select_cases {
     bool sure = true;
     for_each([&](const auto& c, std::size_t i) {
       using case_type = std::remove_cvref_t<decltype(c)>;
-      if constexpr (!case_type::is_foreign && !case_of_otherwise<case_type>) ++own;
+      if constexpr (!case_type::is_asio && !case_of_otherwise<case_type>) ++own;
       const readiness seen = c.look();
       sure &= seen != readiness::unknown;
       if (seen != readiness::at_once) return;
@@ -252,13 +252,13 @@ class select_cases {
   }
 
   static bool count_pass([[maybe_unused]] goroutine& g) noexcept {
-    if constexpr (foreign_count != 0) ++g.passes;
+    if constexpr (asio_count != 0) ++g.passes;
     return true;
   }
 
   /// Whether `otherwise` is to be taken, of what looked so: one look tells for one case only.
   [[nodiscard]] bool none_is_ready() noexcept {
-    if constexpr (otherwise_count == 0 || own_count != 1) {
+    if constexpr (otherwise_count == 0 || sluice_count != 1) {
       return false;
     } else {
       fence_before_look();
@@ -284,9 +284,9 @@ class select_cases {
   select_wait::turn_of turn_ = select_wait::turn_of::nobody;  ///< for a handler, once it is chosen
   std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
-  std::array<select_entry, own_count> own_;
-  std::array<std::uint32_t, own_count> candidates_;
-  std::array<foreign_case*, foreign_count> foreign_;
+  std::array<select_entry, sluice_count> entries_;
+  std::array<std::uint32_t, sluice_count> candidates_;
+  std::array<launched_case*, asio_count> asio_cases_;
   select_wait wait_;
 };
 
