@@ -308,7 +308,7 @@ class receiving {
 
  private:
   channel_core::result receive_now(result& got) const {
-    landing<carried<element>> room;
+    element_memory<carried<element>> room;
     const auto r = handle()->try_receive(room.slot());
     if (r != channel_core::result::done) return r;
     if constexpr (travels_in_box<element>) {

@@ -125,7 +125,7 @@ class singleflight {
       }
     }
     // From here on whoever waits is told, whatever throws.
-    landing at_end(calls_, mine);
+    end_of_flight at_end(calls_, mine);
     auto body = detail::make_task(std::forward<F>(f));
     detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>, here);
     return results;
@@ -149,13 +149,13 @@ class singleflight {
   };
 
   /// Tells those who wait, also if the goroutine is destroyed before it has a result.
-  class landing {
+  class end_of_flight {
    public:
-    landing(std::shared_ptr<table> t, std::shared_ptr<flight> f) noexcept
+    end_of_flight(std::shared_ptr<table> t, std::shared_ptr<flight> f) noexcept
         : table_(std::move(t)), flight_(std::move(f)) {}
-    landing(landing&&) noexcept = default;
-    landing& operator=(landing&&) = delete;
-    ~landing() {
+    end_of_flight(end_of_flight&&) noexcept = default;
+    end_of_flight& operator=(end_of_flight&&) = delete;
+    ~end_of_flight() {
       if (flight_)
         tell(std::nullopt, std::make_exception_ptr(system_error(asio::error::operation_aborted,
                                                                 "sluice: singleflight")));
@@ -185,7 +185,7 @@ class singleflight {
   };
 
   template <class T>
-  static task<> run(task<T> what, landing at_end) {
+  static task<> run(task<T> what, end_of_flight at_end) {
     std::optional<Value> value;
     std::exception_ptr failure;
     try {

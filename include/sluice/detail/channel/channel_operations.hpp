@@ -168,7 +168,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   receive_wait(receive_wait&& other) noexcept : base(std::move(other)) {}
   ~receive_wait() {
     this->forget();
-    if (this->outcome == waiter::state::done) landing_.destroy();
+    if (this->outcome == waiter::state::done) element_.destroy();
   }
 
   bool start(goroutine& g) {
@@ -193,7 +193,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   [[nodiscard]] bool do_at_once() noexcept {
     if constexpr (!copies_bytes)
       return false;
-    else if (!this->core->template take_from_buffer<element>(landing_.slot()))
+    else if (!this->core->template take_from_buffer<element>(element_.slot()))
       return false;
     this->outcome = waiter::state::done;
     return true;
@@ -202,7 +202,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   // An element that cannot leave its box goes back to the channel, which must still be there.
   void prepare() noexcept {
     if constexpr (in_box) this->own_state();
-    this->slot = landing_.slot();
+    this->slot = element_.slot();
   }
   /// Whether a value was there that could not be moved.
   [[nodiscard]] bool move_failed() const noexcept { return this->outcome == waiter::state::failed; }
@@ -225,7 +225,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     if constexpr (std::is_void_v<T>) {
       return true;
     } else if constexpr (in_box) {
-      boxed_ptr b = landing_.take();
+      boxed_ptr b = element_.take();
       try {
         return value_type(std::in_place, std::move(unboxed<element>(b)));
       } catch (...) {
@@ -233,14 +233,14 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
         throw;
       }
     } else {
-      return value_type(std::in_place, landing_.take());
+      return value_type(std::in_place, element_.take());
     }
   }
 
   void take_into(std::tuple<error_code, argument_type>& all) noexcept {
     this->outcome = waiter::state::idle;
     if constexpr (in_box) {
-      boxed_ptr b = landing_.take();
+      boxed_ptr b = element_.take();
       try {
         std::get<1>(all).emplace(std::move(unboxed<element>(b)));
       } catch (...) {
@@ -248,7 +248,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
         std::get<0>(all) = error::move_failed;
       }
     } else {
-      landing_.take_into(std::get<1>(all));
+      element_.take_into(std::get<1>(all));
     }
   }
 
@@ -258,7 +258,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     this->outcome = waiter::state::failed;
   }
 
-  landing<carried<element>> landing_;
+  element_memory<carried<element>> element_;
 };
 
 }  // namespace sluice::detail

@@ -52,7 +52,7 @@ using carried = std::conditional_t<travels_in_box<E>, boxed_ptr, E>;
 
 /// Where a receiver has its element put: raw memory.
 template <class Carried>
-class landing {
+class element_memory {
  public:
   [[nodiscard]] void* slot() noexcept { return &bytes_; }
 
