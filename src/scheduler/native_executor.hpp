@@ -33,8 +33,8 @@ class native_executor {
   virtual void post_drain_after_handler(scheduler& s, bool kept) = 0;
   /// Posts a look at the other threads' lists, for a thread with nothing to do.
   virtual void post_watch(scheduler& s) = 0;
-  /// Posts what makes the timers' alarm, and then does what that does when it goes off.
-  virtual void post_alarm(scheduler& s) = 0;
+  /// Posts what makes the timers' wake-up timer, and then does what that does when it goes off.
+  virtual void post_wakeup_timer(scheduler& s) = 0;
   [[nodiscard]] virtual bool running_here() const noexcept = 0;
   [[nodiscard]] virtual bool stopped() const noexcept = 0;
   [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
@@ -56,8 +56,8 @@ class native_executor_of final : public native_executor {
   void post_watch(scheduler& s) override {
     post(false, [&s] { s.sharing_.on_watch(); });
   }
-  void post_alarm(scheduler& s) override {
-    post(false, [&s] { s.on_posted_alarm(); });
+  void post_wakeup_timer(scheduler& s) override {
+    post(false, [&s] { s.on_posted_wakeup_timer(); });
   }
   bool running_here() const noexcept override {
     return context_.get_executor().running_in_this_thread();

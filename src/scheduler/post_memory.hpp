@@ -34,7 +34,8 @@ class post_memory {
     std::atomic<bool> used{false};
   };
 
-  place places_[2 * ready_lists::most + 1];  // drains, and a watch; waits for an alarm are fewer
+  // Drains, and a watch; waits for a wake-up timer are fewer.
+  place places_[2 * ready_lists::most + 1];
 };
 
 /// The allocator that gives a posted handler a `post_memory`.

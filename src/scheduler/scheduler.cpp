@@ -92,9 +92,9 @@ scheduler::scheduler(asio::execution_context& context)
     : service(context),
       target(*this, kind::native),
       timers(
-          context, [this] { on_alarm(); },
+          context, [this] { on_wakeup_timer(); },
           [this] { return has_native_executor() && native().running_here(); },
-          [this] { post_alarm(); }),
+          [this] { post_wakeup_timer(); }),
       link_(std::make_shared<scheduler_link>(*this)),
       sharing_(*this) {
   watchdog::start_if_asked();
@@ -127,10 +127,10 @@ scheduler& scheduler::made_in(asio::execution_context& context) {
   return asio::use_service<scheduler>(context);
 }
 
-// Without a known native executor nobody can be asked to make the alarm later.
+// Without a known native executor nobody can be asked to make the wake-up timer later.
 scheduler& scheduler::of(asio::execution_context& context) {
   auto& s = made_in(context);
-  if (!s.has_native_executor() && !s.timers.make_alarm()) throw std::bad_alloc();
+  if (!s.has_native_executor() && !s.timers.make_wakeup_timer()) throw std::bad_alloc();
   return s;
 }
 
@@ -455,7 +455,7 @@ bool scheduler::fire_some_timers(steady_clock::time_point now) noexcept {
 // What is due is fired as long as a turn may take; the rest has the Asio timer go off at once
 // again. What fires calls nothing of the user's: it makes something ready here or queues it with
 // its executor. So the Asio timer is set again, and what is ready reported, before any of that.
-void scheduler::on_alarm() {
+void scheduler::on_wakeup_timer() {
   if (!has_native_executor()) return fire_without_worker();
   sharing_.note_thread();
   worker w(*this, worker::place::whole_handler);
@@ -468,10 +468,10 @@ void scheduler::on_alarm() {
   drain(w);
 }
 
-// Without memory for the alarm this is asked for again.
-void scheduler::on_posted_alarm() {
-  static_cast<void>(timers.make_alarm());
-  on_alarm();
+// Without memory for the wake-up timer this is asked for again.
+void scheduler::on_posted_wakeup_timer() {
+  static_cast<void>(timers.make_wakeup_timer());
+  on_wakeup_timer();
 }
 
 // Nothing is drained where only executors of users' are known. The thread may be one of Asio's,
@@ -486,13 +486,13 @@ void scheduler::fire_without_worker() noexcept {
 }
 
 // Without memory nothing can be queued with an executor of a user's: that ends the process.
-void scheduler::post_alarm() {
+void scheduler::post_wakeup_timer() {
   if (!has_native_executor()) std::terminate();
-  native().post_alarm(*this);
+  native().post_wakeup_timer(*this);
 }
 
-// Who suspends right after setting a timer leaves the alarm to its worker, which sees to it before
-// it runs something else. Whoever else sets one may go on for long.
+// Who suspends right after setting a timer leaves the wake-up timer to its worker, which sees to it
+// before it runs something else. Whoever else sets one may go on for long.
 void scheduler::timer_set(const waker& by) noexcept {
   worker* const w = current_worker;
   if (w && &w->owner == this && w->current == &by)
@@ -501,7 +501,7 @@ void scheduler::timer_set(const waker& by) noexcept {
     timers_changed();
 }
 
-// An alarm that is too early may wait for the end of a drain.
+// A wake-up timer that is too early may wait for the end of a drain.
 void scheduler::timers_changed() noexcept {
   if (shutting_down()) return;
   if (current_worker && &current_worker->owner == this && timers.covered()) return;

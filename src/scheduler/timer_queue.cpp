@@ -4,7 +4,7 @@
 
 #include <sluice/detail/scheduler/timer_queue.hpp>
 
-#include "alarm.hpp"
+#include "wakeup_timer.hpp"
 
 #include <sluice/detail/base/assert.hpp>
 
@@ -13,7 +13,7 @@
 
 namespace sluice::detail {
 
-asio::execution_context::id alarm_closer::id;
+asio::execution_context::id wakeup_timer_closer::id;
 
 namespace {
 constexpr std::size_t arity = 4;
@@ -23,8 +23,8 @@ constexpr int batch = 32;
 
 timer_queue::timer_queue(asio::execution_context& context, std::function<void()> go_off,
                          std::function<bool()> runs_here, std::function<void()> go_off_soon)
-    : alarm_(std::make_unique<alarm>(context, std::move(go_off), std::move(runs_here),
-                                     std::move(go_off_soon))) {}
+    : wakeup_timer_(std::make_unique<wakeup_timer>(context, std::move(go_off), std::move(runs_here),
+                                                   std::move(go_off_soon))) {}
 
 timer_queue::~timer_queue() {
   SLUICE_ASSERT(heap_.empty(), "a queue of timers ends when none is left in it");
@@ -124,35 +124,37 @@ void timer_queue::publish_next() noexcept {
   if (at != next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_seq_cst);
 }
 
-// An alarm that is too early costs one turn of the event loop; moving it costs a system call. If
-// there is no deadline it must not be set, because it is outstanding work.
+// A wake-up timer that is too early costs one turn of the event loop; moving it costs a system
+// call. If there is no deadline it must not be set, because it is outstanding work.
 bool timer_queue::suits(time_point set_to) const noexcept {
   const auto earliest = next();
-  return earliest == alarm::never ? set_to == alarm::never : set_to <= earliest;
+  return earliest == wakeup_timer::never ? set_to == wakeup_timer::never : set_to <= earliest;
 }
 
 bool timer_queue::covered() const noexcept {
-  return alarm_->set_to() <= next();
+  return wakeup_timer_->set_to() <= next();
 }
 
-// The invariant: the alarm suits the earliest deadline, or somebody will call this function.
+// The invariant: the wake-up timer suits the earliest deadline, or somebody will call this
+// function.
 //
-// What the two are is in two variables: `next_`, stored under the heap's lock, and the alarm's
-// `set_to_`, stored under the alarm's. All their stores and loads are sequentially consistent, and
-// whoever stores one of them afterwards loads both here: after a change of the heap, after setting
-// the alarm (that is the loop), after it has gone off. So of the last store to `next_` and the last
-// one to `set_to_`, whoever made the later one finds both, and leaves only if they suit.
+// What the two are is in two variables: `next_`, stored under the heap's lock, and the wake-up
+// timer's `set_to_`, stored under the wake-up timer's. All their stores and loads are sequentially
+// consistent, and whoever stores one of them afterwards loads both here: after a change of the
+// heap, after setting the wake-up timer (that is the loop), after it has gone off. So of the last
+// store to `next_` and the last one to `set_to_`, whoever made the later one finds both, and leaves
+// only if they suit.
 void timer_queue::settle() noexcept {
-  while (!suits(alarm_->set_to()))
-    if (!alarm_->set([this](time_point at) { return suits(at) ? at : next(); })) return;
+  while (!suits(wakeup_timer_->set_to()))
+    if (!wakeup_timer_->set([this](time_point at) { return suits(at) ? at : next(); })) return;
 }
 
-bool timer_queue::make_alarm() noexcept {
-  return alarm_->make();
+bool timer_queue::make_wakeup_timer() noexcept {
+  return wakeup_timer_->make();
 }
 
 void timer_queue::close() noexcept {
-  alarm_->close();
+  wakeup_timer_->close();
 }
 
 }  // namespace sluice::detail

@@ -3,8 +3,8 @@
 
 #include <sluice/detail/scheduler/work_sharing.hpp>
 
-#include "alarm.hpp"
 #include "native_executor.hpp"
+#include "wakeup_timer.hpp"
 
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -36,7 +36,7 @@ std::size_t this_thread_id() noexcept {
 
 work_sharing::work_sharing(scheduler& s)
     : scheduler_(s),
-      alarm_(std::make_unique<alarm>(
+      wakeup_timer_(std::make_unique<wakeup_timer>(
           s.context(), [this] { on_watch(); },
           [this] { return scheduler_.native().running_here(); },
           [this] { scheduler_.native().post_watch(scheduler_); })) {}
@@ -88,10 +88,12 @@ void work_sharing::kept_drain_has_run(worker& w) noexcept {
 }
 
 // Called under the lock. The last worker ends a watch that would only keep the event loop from
-// ending: an alarm that is set is outstanding work.
+// ending: a wake-up timer that is set is outstanding work.
 void work_sharing::end_idle_watch(worker& w) noexcept {
-  if (listed_ || alarm_->set_to() == alarm::never || scheduler_.work_goes_on()) return;
-  if (try_end_watch(w)) static_cast<void>(alarm_->set([](auto) { return alarm::never; }));
+  if (listed_ || wakeup_timer_->set_to() == wakeup_timer::never || scheduler_.work_goes_on())
+    return;
+  if (try_end_watch(w))
+    static_cast<void>(wakeup_timer_->set([](auto) { return wakeup_timer::never; }));
 }
 
 // Whether moving half of what waits in another thread's list repays the move.
@@ -210,12 +212,12 @@ bool work_sharing::nothing_is_hidden(const worker& w) noexcept {
 }
 
 void work_sharing::arm(clock::time_point at) noexcept {
-  static_cast<void>(
-      alarm_->set([at](alarm::time_point set) { return set == alarm::never ? at : set; }));
+  static_cast<void>(wakeup_timer_->set(
+      [at](wakeup_timer::time_point set) { return set == wakeup_timer::never ? at : set; }));
 }
 
 void work_sharing::close() noexcept {
-  alarm_->close();
+  wakeup_timer_->close();
 }
 
 }  // namespace sluice::detail

@@ -20,14 +20,14 @@
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-// The last timer goes, and its thread is held between "there is none" and "so no alarm". Another
-// timer is set meanwhile, later than the first: the alarm still suits it.
-BOOST_AUTO_TEST_CASE(a_timer_set_while_the_alarm_is_being_unset_goes_off) {
+// The last timer goes, and its thread is held between "there is none" and "so no wake-up timer".
+// Another timer is set meanwhile, later than the first: the wake-up timer still suits it.
+BOOST_AUTO_TEST_CASE(a_timer_set_while_the_wakeup_timer_is_being_unset_goes_off) {
   asio::io_context io;
   sluice::timer last(io, 1s);
-  io.poll();  // it has an alarm now
+  io.poll();  // it has a wake-up timer now
   bool fired = false;
-  sluice_test::hold here("alarm: chosen");
+  sluice_test::hold here("wakeup_timer: chosen");
   std::thread stopper([&] { last.stop(); });
   here.wait_until_held();
   auto later = sluice::after_func(io, 1100ms, [&] { fired = true; });

@@ -340,7 +340,7 @@ BOOST_AUTO_TEST_CASE(serves_what_was_woken_before_it_or_by_its_handlers) {
 BOOST_AUTO_TEST_SUITE_END()
 
 // A context whose deadline passes calls functions of the user's, who knows nothing of the timers'
-// alarm that has woken them.
+// wake-up timer that has woken them.
 BOOST_AUTO_TEST_SUITE(a_function_that_a_deadline_calls)
 
 namespace {

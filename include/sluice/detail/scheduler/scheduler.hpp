@@ -167,10 +167,10 @@ class scheduler final : public asio::execution_context::service, public target {
   [[nodiscard]] bool work_goes_on() const noexcept;
 
   bool fire_some_timers(std::chrono::steady_clock::time_point now) noexcept;
-  void on_alarm();
-  void on_posted_alarm();
+  void on_wakeup_timer();
+  void on_posted_wakeup_timer();
   void fire_without_worker() noexcept;
-  void post_alarm();
+  void post_wakeup_timer();
 
   /// The context's own executor once it is known, for good: stored once, under the registry's lock,
   /// when what it points to is whole.

@@ -19,7 +19,7 @@ namespace sluice::detail {
 
 namespace asio = boost::asio;
 
-class alarm;
+class wakeup_timer;
 
 /// Something that happens at an instant.
 struct timer_node {
@@ -61,7 +61,8 @@ class timer_queue {
 
   /// @param go_off What the Asio timer calls. It owes a `settle` too.
   /// @param runs_here Whether this thread runs the context.
-  /// @param go_off_soon Has the event loop call `make_alarm` and then that, and needs no memory.
+  /// @param go_off_soon Has the event loop call `make_wakeup_timer` and then that, and needs no
+  /// memory.
   timer_queue(asio::execution_context& context, std::function<void()> go_off,
               std::function<bool()> runs_here, std::function<void()> go_off_soon);
   ~timer_queue();
@@ -97,7 +98,7 @@ class timer_queue {
   void settle() noexcept;
 
   /// Makes the Asio timer, where its context cannot end meanwhile. False if there is no memory.
-  [[nodiscard]] bool make_alarm() noexcept;
+  [[nodiscard]] bool make_wakeup_timer() noexcept;
 
   /// Unsets the Asio timer for good.
   void close() noexcept;
@@ -118,7 +119,7 @@ class timer_queue {
   void publish_next() noexcept;
   [[nodiscard]] bool suits(time_point set_to) const noexcept;
 
-  const std::unique_ptr<alarm> alarm_;
+  const std::unique_ptr<wakeup_timer> wakeup_timer_;
   std::vector<entry> heap_;
   /// The earliest deadline, stored under the lock. Who reads it without sees an earlier state, and
   /// is followed by the `settle` of whoever has changed the heap since.

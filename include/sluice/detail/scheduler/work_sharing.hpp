@@ -11,7 +11,7 @@
 
 namespace sluice::detail {
 
-class alarm;
+class wakeup_timer;
 class scheduler;
 
 /// How work moves between the threads of one context.
@@ -75,7 +75,7 @@ class work_sharing {
   [[nodiscard]] static bool worth_stealing(const worker& other, clock::time_point now) noexcept;
 
   scheduler& scheduler_;
-  const std::unique_ptr<alarm> alarm_;
+  const std::unique_ptr<wakeup_timer> wakeup_timer_;
 
   alignas(64) byte_lock lock_;
   /// The workers in whose lists something has waited. Read without the lock as a hint: a thread

@@ -17,10 +17,10 @@ namespace sluice::detail {
 
 /// Calls a function at an instant, on an executor and under no lock.
 /**
- * The function may call the user's and take its time. So it is no part of what the timers' alarm
- * does, but a step of its own: of a drain, or on the executor if that is somebody else's. While it
- * is queued it keeps itself and is outstanding work; the context's end calls it where it stands,
- * because somebody on another context may wait for it.
+ * The function may call the user's and take its time. So it is no part of what the timers' wake-up
+ * timer does, but a step of its own: of a drain, or on the executor if that is somebody else's.
+ * While it is queued it keeps itself and is outstanding work; the context's end calls it where it
+ * stands, because somebody on another context may wait for it.
  */
 class callback_timer : public std::enable_shared_from_this<callback_timer>,
                        private waker,

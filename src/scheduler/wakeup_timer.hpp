@@ -24,26 +24,27 @@ namespace sluice::detail {
 
 namespace asio = boost::asio;
 
-class alarm;
+class wakeup_timer;
 
-/// Closes the alarms of a context before Asio's reactor ends, which they use.
+/// Closes the wake-up timers of a context before Asio's reactor ends, which they use.
 /** Services shut down in the opposite order of their making, and the reactor's shutdown takes the
- * timers out of its queue under no lock. So this one is made when an alarm has made its timer. */
-class alarm_closer final : public asio::execution_context::service {
+ * timers out of its queue under no lock. So this one is made when a wake-up timer has made its
+ * timer. */
+class wakeup_timer_closer final : public asio::execution_context::service {
  public:
   // No inline variable, of which plugins and their host share one.
   static asio::execution_context::id id;
 
-  explicit alarm_closer(asio::execution_context& context) : service(context) {}
+  explicit wakeup_timer_closer(asio::execution_context& context) : service(context) {}
 
   /// Closes `a` when the context ends. False if that has begun.
-  bool add(alarm& a) noexcept;
+  bool add(wakeup_timer& a) noexcept;
 
  private:
   void shutdown() noexcept override;
 
   std::mutex mutex_;
-  alarm* first_ = nullptr;
+  wakeup_timer* first_ = nullptr;
   bool ending_ = false;
 };
 
@@ -77,7 +78,7 @@ struct on_the_spot {
  * a thread that has only pinned the context may not add any. So the timer is made where the context
  * cannot end meanwhile, by `make`: on a thread that runs it, or by a user who has just named it.
  */
-class alarm {
+class wakeup_timer {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
@@ -86,9 +87,9 @@ class alarm {
   /// @param runs_here Whether this thread runs the context.
   /// @param go_off_soon Has the event loop call `make`, and then `f`, soon, and needs no memory:
   /// Asio's timer, or its queue of timers, may want some that is not there. Who is told then sets
-  /// the alarm again.
-  alarm(asio::execution_context& context, std::function<void()> f, std::function<bool()> runs_here,
-        std::function<void()> go_off_soon)
+  /// the wake-up timer again.
+  wakeup_timer(asio::execution_context& context, std::function<void()> f,
+               std::function<bool()> runs_here, std::function<void()> go_off_soon)
       : context_(context),
         function_(std::move(f)),
         runs_here_(std::move(runs_here)),
@@ -107,7 +108,8 @@ class alarm {
     return time_point(time_point::duration(set_to_.load(std::memory_order_seq_cst)));
   }
 
-  /// Sets it to what `choose` returns, called under the alarm's lock with what it is set to now.
+  /// Sets it to what `choose` returns, called under the wake-up timer's lock with what it is set to
+  /// now.
   /** What `choose` has looked at may have changed since: the caller looks again.
    * @return False if it has been closed, or the function will be called soon instead. */
   template <class Choose>
@@ -122,7 +124,7 @@ class alarm {
     const auto now_set = set_to();
     const time_point at = choose(now_set);
     if (at == now_set) return true;
-    test_point("alarm: chosen");
+    test_point("wakeup_timer: chosen");
     publish(at);
     ++generation_;
     if (at == never) {
@@ -151,7 +153,7 @@ class alarm {
   }
 
  private:
-  friend alarm_closer;
+  friend wakeup_timer_closer;
 
   using clock = std::chrono::steady_clock;
   using asio_timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, on_the_spot>;
@@ -160,7 +162,7 @@ class alarm {
     if (timer_ || closed_) return true;
     try {
       asio_timer made(on_the_spot{&context_});
-      auto& closer = asio::use_service<alarm_closer>(context_);
+      auto& closer = asio::use_service<wakeup_timer_closer>(context_);
       timer_.emplace(std::move(made));
       if (!closer.add(*this)) close_locked();
       return true;
@@ -199,17 +201,17 @@ class alarm {
   std::atomic<time_point::rep> set_to_{never.time_since_epoch().count()};
   bool asked_to_make_ = false;
   bool closed_ = false;
-  alarm* next_to_close_ = nullptr;  // under the closer's lock
+  wakeup_timer* next_to_close_ = nullptr;  // under the closer's lock
 };
 
-inline bool alarm_closer::add(alarm& a) noexcept {
+inline bool wakeup_timer_closer::add(wakeup_timer& a) noexcept {
   const std::lock_guard guard(mutex_);
   if (ending_) return false;
   a.next_to_close_ = std::exchange(first_, &a);
   return true;
 }
 
-inline void alarm_closer::shutdown() noexcept {
+inline void wakeup_timer_closer::shutdown() noexcept {
   {
     const std::lock_guard guard(mutex_);
     ending_ = true;
