@@ -48,9 +48,9 @@ begun select_wait::start_launching(parked_handler& h, target_ptr where) {
   held_strand strand(std::move(where));
   goroutine_ = &goroutine::make_without_frames(strand.strand());
   const goroutine_ref held(*goroutine_);
-  strand_party_.home = who_->home;
-  strand_party_.owner = this;
-  bind(strand_party_);
+  strand_waker_.home = who_->home;
+  strand_waker_.owner = this;
+  bind(strand_waker_);
   claimed_step_ = &make_step(&select_wait::on_claimed);
   shared_ = true;
   if (!who_->home->try_add(h)) return begun::refused;
@@ -260,7 +260,7 @@ void select_wait::go_on_if_finished() {
 }
 
 void select_wait::wake_on_strand(waker& p) noexcept {
-  static_cast<strand_party&>(p).owner->post_claimed();
+  static_cast<strand_waker&>(p).owner->post_claimed();
 }
 
 }  // namespace sluice::detail

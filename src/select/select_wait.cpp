@@ -245,9 +245,9 @@ bool select_wait::start(goroutine& g, std::span<select_entry> entries,
   else if (try_hinted())
     return g.must_yield();
   if (asio_cases.empty()) return start_plain();
-  strand_party_.home = g.home;
-  strand_party_.owner = this;
-  bind(strand_party_);
+  strand_waker_.home = g.home;
+  strand_waker_.owner = this;
+  bind(strand_waker_);
   const bool on_strand = g.on_its_strand();
   if (!on_strand) g.become_serial();
   claimed_step_ = &make_step(&select_wait::on_claimed);

@@ -150,7 +150,7 @@ class select_wait : private cancellable, public selection {
   static constexpr std::uint32_t failed = none - 2;
 
   /// Who is woken instead of the goroutine while Asio operations are to be cancelled first.
-  struct strand_party : waker {
+  struct strand_waker : waker {
     select_wait* owner = nullptr;
   };
 
@@ -191,7 +191,7 @@ class select_wait : private cancellable, public selection {
   void go_on_if_finished();
   [[nodiscard]] bool withdraw_losers() noexcept;
 
-  strand_party strand_party_{{&wake_on_strand, nullptr}};
+  strand_waker strand_waker_{{&wake_on_strand, nullptr}};
   /// The cases of this library, in any order: that of their locks once these have been taken.
   std::span<select_entry> entries_;
   /// Room for the places in `entries_` of those that look ready.
