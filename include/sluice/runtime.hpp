@@ -218,11 +218,11 @@ class runtime {
  *
  * They are destroyed before main's local variables, which they may refer to, when a main that is a
  * coroutine comes to `co_return`: at that point main waits until those that run have suspended, for
- * a second at most. A main that runs off its end, that throws, or that is a plain function has lost
- * its locals before. One that has moved to another executor waits once more before it returns,
- * which brings it back: its context ends with it. Nothing runs in the destructors of main's locals:
- * one that waits there for a goroutine or a handler, as a `std::jthread` that is joined may, waits
- * for ever.
+ * a second at most. (One that never does keeps its thread, and `run` waits for that.) A main that
+ * runs off its end, that throws, or that is a plain function has lost its locals before. One that
+ * has moved to another executor waits once more before it returns, which brings it back: its
+ * context ends with it. Nothing runs in the destructors of main's locals: one that waits there for
+ * a goroutine or a handler, as a `std::jthread` that is joined may, waits for ever.
  *
  * @param main As the `what` of `go`.
  * @param threads As of `runtime`.

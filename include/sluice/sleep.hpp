@@ -47,7 +47,7 @@ class sleep_wait : public operation<sleep_wait, sleep_waiter> {
   [[nodiscard]] readiness look() const noexcept {
     return delay > clock::duration::zero() ? readiness::not_ready : readiness::unknown;
   }
-  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+  [[nodiscard]] static bool try_now() noexcept { return false; }
 };
 
 }  // namespace detail

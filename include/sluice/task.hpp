@@ -111,8 +111,8 @@ class operation_awaiter {
   operation_awaiter(Operation& op, goroutine& g) noexcept : operation_(op), g_(g) {}
 
   [[nodiscard]] bool await_ready() const noexcept {
-    if constexpr (requires { operation_.done_at_once(g_); })
-      return operation_.done_at_once(g_);
+    if constexpr (requires { operation_.try_now(g_); })
+      return operation_.try_now(g_);
     else
       return false;
   }

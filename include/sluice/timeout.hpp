@@ -38,10 +38,10 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
         sleep_(std::move(other.sleep_)),
         wait_(select_wait::order::written, false, true) {}
 
-  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
+  [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr (Case::can_be_looked_at)
       taken_at_once_ = !g.cancel && case_.look() == readiness::at_once &&
-                       g.did_at_once([this] { return case_.do_at_once(); });
+                       g.try_now([this] { return case_.try_now(); });
     return taken_at_once_;
   }
 
@@ -59,7 +59,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   static constexpr bool needs_executor = true;
   [[nodiscard]] bool done_for_handler() noexcept {
     if constexpr (Case::can_be_looked_at)
-      taken_at_once_ = case_.look() == readiness::at_once && case_.do_at_once();
+      taken_at_once_ = case_.look() == readiness::at_once && case_.try_now();
     return taken_at_once_;
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
@@ -207,7 +207,7 @@ template <detail::case_operand Operation, class Rep, class Period>
 }
 
 /// Refuses what is no operation and a duration; the compiler shows the line.
-template <class... Arguments>
-void timeout(Arguments&&...) = delete;  // timeout(operation, 1s)(token). A task: go(ctx, f).
+template <class... Args>
+void timeout(Args&&...) = delete;  // timeout(operation, 1s)(token). Task: go(ex, t, asio::deferred)
 
 }  // namespace sluice

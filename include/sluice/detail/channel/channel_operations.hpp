@@ -53,8 +53,11 @@ class channel_operation : public operation<Derived, Waiter> {
   void keep() noexcept { own_state(); }
 
   /// Does it for a goroutine if that needs no wait.
-  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
-    return this->core && derived().looks_plain() && do_plainly(g);
+  [[nodiscard]] bool try_now(goroutine& g) noexcept {
+    if constexpr (is_copied_as_bytes<typename Derived::element>)
+      return derived().look() == readiness::at_once && try_now_for(g);
+    else
+      return false;
   }
 
  protected:
@@ -71,8 +74,8 @@ class channel_operation : public operation<Derived, Waiter> {
 
  private:
   // Once, not in every coroutine that sends or receives: their bodies run faster so.
-  [[nodiscard, gnu::noinline]] bool do_plainly(goroutine& g) noexcept {
-    return !g.cancel && g.did_at_once([this] { return derived().do_at_once(); });
+  [[nodiscard, gnu::noinline]] bool try_now_for(goroutine& g) noexcept {
+    return !g.cancel && g.try_now([this] { return derived().try_now(); });
   }
 };
 
@@ -113,10 +116,8 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   [[nodiscard]] readiness look() const noexcept {
     return this->core ? this->core->look_to_send(copies_bytes) : readiness::not_ready;
   }
-  [[nodiscard]] bool looks_plain() const noexcept {
-    return copies_bytes && this->core->has_plain_room();
-  }
-  [[nodiscard]] bool do_at_once() noexcept {
+  using base::try_now;
+  [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
       return false;
     else if (!this->core->put_into_buffer(value_))
@@ -187,10 +188,8 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   [[nodiscard]] readiness look() const noexcept {
     return this->core ? this->core->look_to_receive(copies_bytes) : readiness::not_ready;
   }
-  [[nodiscard]] bool looks_plain() const noexcept {
-    return copies_bytes && this->core->has_plain_value();
-  }
-  [[nodiscard]] bool do_at_once() noexcept {
+  using base::try_now;
+  [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
       return false;
     else if (!this->core->template take_from_buffer<element>(element_.slot()))

@@ -116,7 +116,7 @@ class goroutine final : public scheduled_goroutine {
   /// Does something that needs no wait, by `attempt()`, unless it is time to suspend.
   /** @return Whether it was done, and counted. */
   template <class Attempt>
-  [[nodiscard]] bool did_at_once(Attempt attempt) noexcept {
+  [[nodiscard]] bool try_now(Attempt attempt) noexcept {
     if (on->ticks <= 1 && !on->may_go_on()) return false;
     if (!attempt()) return false;
     --on->ticks;

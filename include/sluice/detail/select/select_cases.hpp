@@ -150,9 +150,7 @@ class sluice_case {
   [[nodiscard]] readiness look() const noexcept requires can_be_looked_at {
     return operation_.look();
   }
-  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at {
-    return operation_.do_at_once();
-  }
+  [[nodiscard]] bool try_now() noexcept requires can_be_looked_at { return operation_.try_now(); }
 
   void bind(select_entry& entry, std::uint32_t index) {
     operation_.prepare();
@@ -233,7 +231,7 @@ class asio_case : public launched_case {
 
   /// Whether it is ready only its launch can show.
   [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
-  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+  [[nodiscard]] static bool try_now() noexcept { return false; }
 
   explicit asio_case(Operation&& op)
       : launched_case(&launch_case), operation_(std::forward<Operation>(op)) {}
@@ -441,7 +439,7 @@ class handled_case {
     case_.bind(entry, index);
   }
   [[nodiscard]] readiness look() const noexcept requires can_be_looked_at { return case_.look(); }
-  [[nodiscard]] bool do_at_once() noexcept requires can_be_looked_at { return case_.do_at_once(); }
+  [[nodiscard]] bool try_now() noexcept requires can_be_looked_at { return case_.try_now(); }
 
   decltype(auto) call() { return case_.call(handler_); }
   void lose() {
@@ -473,7 +471,7 @@ class otherwise_case {
   explicit otherwise_case(std::in_place_t, H&& handler) : handler_(std::forward<H>(handler)) {}
 
   [[nodiscard]] static readiness look() noexcept { return readiness::not_ready; }
-  [[nodiscard]] static bool do_at_once() noexcept { return false; }
+  [[nodiscard]] static bool try_now() noexcept { return false; }
 
   decltype(auto) call() { return std::invoke(handler_); }
   static void lose() noexcept {}

@@ -31,10 +31,8 @@ class select_awaiter {
 
   explicit select_awaiter(Select& s) noexcept : select_(s) {}
 
-  [[nodiscard]] bool done_at_once(goroutine& g) noexcept requires requires(Select& s) {
-    s.done_at_once(g);
-  }
-  { return select_.done_at_once(g); }
+  [[nodiscard]] bool try_now(goroutine& g) noexcept requires requires(Select& s) { s.try_now(g); }
+  { return select_.try_now(g); }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return select_.start(*h.promise().g);

@@ -55,10 +55,10 @@ class select_cases {
         cases_(std::move(other.cases_)),
         wait_(order_, otherwise_count != 0) {}
 
-  [[nodiscard]] bool done_at_once(goroutine& g) noexcept {
+  [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
       return !g.cancel && (asio_count == 0 || select_wait::passes_over(g)) &&
-             g.did_at_once([&] { return take_at_once(); }) && count_pass(g);
+             g.try_now([&] { return try_now(); }) && count_pass(g);
     else
       return false;
   }
@@ -84,7 +84,7 @@ class select_cases {
     if constexpr (asio_count != 0)
       if (turn_ == select_wait::turn_of::nobody) turn_ = select_wait::choose_turn();
     if constexpr ((Cases::can_be_looked_at && ...))
-      return turn_ != select_wait::turn_of::asio && take_at_once();
+      return turn_ != select_wait::turn_of::asio && try_now();
     else
       return false;
   }
@@ -223,7 +223,7 @@ class select_cases {
   /// Does one of the cases that can be done at once, each with the same probability or the first as
   /// written, if a look without locks says which can.
   // Not in every coroutine that selects: their bodies run faster so.
-  [[nodiscard, gnu::noinline]] bool take_at_once() noexcept {
+  [[nodiscard, gnu::noinline]] bool try_now() noexcept {
     std::size_t found = select_wait::none;
     std::uint32_t ready = 0;
     std::uint32_t own = 0;
@@ -244,7 +244,7 @@ class select_cases {
     bool done = ready == 0 && none_is_ready();
     if (done) found = index_of_otherwise();
     for_each([&](auto& c, std::size_t i) {
-      if (!done && i == found) done = c.do_at_once();
+      if (!done && i == found) done = c.try_now();
     });
     if (!done) return false;
     taken_at_once_ = static_cast<std::uint32_t>(found);

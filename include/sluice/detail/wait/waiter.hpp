@@ -74,7 +74,7 @@ class selection {
 /// What a look without locks says about an operation that may be a case of a select.
 enum class readiness : std::uint8_t {
   not_ready,
-  at_once,  ///< `do_at_once` does it, unless somebody else comes first
+  at_once,  ///< `try_now` does it, unless somebody else comes first
   unknown,  ///< to be asked under its lock
 };
 
