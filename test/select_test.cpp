@@ -73,7 +73,8 @@ BOOST_AUTO_TEST_CASE(the_result_names_the_case_and_carries_its_value) {
 }
 
 BOOST_AUTO_TEST_CASE(a_default_constructed_result_is_none) {
-  using result = sluice::select_result<sluice::detail::sluice_case<sluice::receive_operation<int>>>;
+  using result =
+      sluice::select_result<sluice::detail::sluice_case<sluice::detail::receive_wait<int>>>;
   result r;
   BOOST_TEST(r.index() == result::none);
   BOOST_CHECK_THROW(static_cast<void>(r.get<0>()), std::bad_optional_access);

@@ -32,6 +32,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <thread>
 
@@ -44,7 +45,7 @@ namespace asio = boost::asio;
 struct program {
   asio::io_context io;
   scheduler& home = scheduler::of(io);
-  party somebody{[](party&) noexcept {}, nullptr};
+  waker somebody{[](waker&) noexcept {}, nullptr};
 
   target_ptr place() { return target_ptr(home); }
 };
@@ -53,7 +54,7 @@ constexpr element_type of_ints{sizeof(int), alignof(int), true, nullptr, nullptr
 
 /// A channel of numbers, of which one is there.
 struct numbers : program {
-  channel_core& core = channel_core::make(of_ints, 2, place());
+  channel_core& core = channel_core::make(of_ints, 2, place(), std::source_location());
   int number = 1;
   channel_waiter w;
 
@@ -176,6 +177,7 @@ constexpr breach breaches[] = {
     {"a waiter that is taken out of a list is in one",
      [] {
        waiter w;
+       w.previous = &w;
        waiter_list::remove(w);
      }},
     {"a list of ready nodes ends when none is left in it",
@@ -266,7 +268,7 @@ constexpr breach breaches[] = {
      [] {
        numbers n;
        n.take_the_number();
-       static_cast<void>(n.core.close());
+       static_cast<void>(n.core.close(std::source_location()));
        n.core.enlist_receiver(n.w);
      }},
 

@@ -51,7 +51,7 @@ class unplaceable : public sluice::detail::operation<unplaceable, place_waiter> 
 };
 
 const sluice::detail::waiter_functions unplaceable::functions{
-    "nothing",
+    sluice::detail::wait_reason::mutex,
     [](sluice::detail::waiter& w) noexcept { return static_cast<unplaceable&>(w).place; },
     [](const sluice::detail::waiter&) noexcept { return false; },
     [](sluice::detail::waiter&, sluice::detail::wake_list&) noexcept { return false; },
