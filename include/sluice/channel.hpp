@@ -125,6 +125,10 @@ class sending {
     return {handle().get(), true, std::in_place};
   }
 
+  /// Refuses a handler of something else; the compiler shows the line.
+  template <class Value, detail::no_token_for<void(error_code)> Token>
+  void async_send(Value&&, Token&&) const = delete;  // A handler takes (error_code).
+
   /// Refuses a token beside the value; the compiler shows the line.
   template <class Value, class Token>
   void send(Value&&, Token&&) const = delete;  // async_send(value, token), or send(value)(token).
@@ -195,6 +199,10 @@ class sending {
     error_code e;
     if (!try_send(e)) throw_channel_error(e, "sluice: try_send", handle().get());
   }
+
+  /// Refuses what is no value of the channel's; the compiler shows the line.
+  template <detail::gives_no_element<element> Value>
+  void try_send(Value&&) const = delete;  // The value has to be convertible to the channel's type.
 
   /// Closes the channel: no more values will be sent.
   /**

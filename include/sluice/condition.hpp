@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/sync/grant_queue.hpp>
 #include <sluice/task.hpp>
 

@@ -54,10 +54,11 @@ template <detail::place_to_start Where>
  * callables and awaitables run on an explicit strand.
  *
  * An exception that leaves the goroutine leaves the context's `run()`, which may be called again;
- * other goroutines are unharmed. If it is one of the standard library's or a `system_error`, it has
- * then the same type and a text that says which goroutine's it was and where that was started. It
- * ends there if it is only what the end of the `sluice::context` that the goroutine is bound to
- * gave its waits: that error or `operation_aborted`, once it is done.
+ * other goroutines are unharmed. If it is a `runtime_error`, a `logic_error`, one of the standard
+ * exceptions with a text that derive from them, or a `system_error`, it has then the same type and
+ * a text that says which goroutine's it was and where that was started. It ends there if it is only
+ * what the end of the `sluice::context` that the goroutine is bound to gave its waits: that error
+ * or `operation_aborted`, once it is done.
  *
  * @par Outstanding work
  * The goroutine is work of its context until it ends; of a `runtime`'s, which finds deadlocks, only
@@ -114,6 +115,7 @@ template <detail::place_to_go Where, detail::startable What, detail::start_token
 requires(!detail::function_with<What, Token>) auto go(
     Where&& where, What&& what, Token&& token,
     std::source_location location = std::source_location::current()) {
+  detail::refuse_unsafe_in_co_await<What, Token>();
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }

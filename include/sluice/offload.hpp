@@ -1,8 +1,8 @@
 #pragma once
 
+#include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
-#include <sluice/detail/select/select_cases.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/task.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
-#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>

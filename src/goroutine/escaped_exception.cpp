@@ -44,17 +44,22 @@ std::string prefix_of(const Error& x) {
   return std::string(text);
 }
 
+template <class Error>
+Error with_origin(const Error& x, const std::string& origin) {
+  const std::string prefix = prefix_of(x);
+  return Error(x.code(), prefix.empty() ? origin.substr(1) : prefix + origin);
+}
+
 void throw_with(const std::string& origin, const std::exception_ptr& e) {
   try {
     std::rethrow_exception(e);
   } catch (const system_error& x) {
-    system_error longer(x.code(), prefix_of(x) + origin);
+    const system_error longer = with_origin(x, origin);
     if (typeid(x) == typeid(system_error)) throw longer;
     if (typeid(x) == typeid(boost::wrapexcept<system_error>))
       boost::throw_exception(longer, boost::get_throw_location(x));
   } catch (const std::system_error& x) {
-    if (typeid(x) == typeid(std::system_error))
-      throw std::system_error(x.code(), prefix_of(x) + origin);
+    if (typeid(x) == typeid(std::system_error)) throw with_origin(x, origin);
   } catch (const std::exception& x) {
     throw_if_exactly<std::runtime_error>(x, origin);
     throw_if_exactly<std::logic_error>(x, origin);

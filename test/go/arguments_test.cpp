@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -133,6 +134,63 @@ BOOST_AUTO_TEST_CASE(takes_the_last_for_a_token_if_the_function_cannot_be_called
   BOOST_TEST(told == 3);
   BOOST_TEST(f.get() == 7);
   BOOST_TEST(arguments == 2);
+}
+
+// A reference to another type is bound to what was made of the argument, which is kept as well.
+BOOST_AUTO_TEST_CASE(that_is_converted_stays_until_the_goroutine_ends) {
+  asio::io_context io;
+  std::vector<std::string> heard;
+  const auto by_reference = [&](const std::string& s, const std::string_view& v) -> task<> {
+    co_await sluice::this_goroutine::yield();
+    heard.push_back(s + ' ' + std::string(v));
+  };
+  {
+    const std::string local = "a view of this, which is long enough to be on the heap";
+    sluice::go(io, by_reference, "a literal that is long enough to be on the heap", local);
+  }
+  auto ch = make_channel<int>();
+  const auto send = [](const sluice::sender<int>& out) -> task<> {
+    co_await sluice::this_goroutine::yield();
+    co_await out.send(1);
+  };
+  sluice::go(io, send, ch);
+  int received = 0;
+  sluice::go(io, [&]() -> task<> { received = *co_await ch.receive(); });
+  struct worker {
+    task<> note(const std::string& s) {
+      co_await sluice::this_goroutine::yield();
+      notes.push_back(s);
+    }
+    std::vector<std::string>& notes;
+  } w{heard};
+  sluice::go(io, &worker::note, &w, "a member function's, long enough to be on the heap");
+  io.run();
+  BOOST_TEST(received == 1);
+  BOOST_TEST(heard == std::vector<std::string>(
+                          {"a literal that is long enough to be on the heap a view of "
+                           "this, which is long enough to be on the heap",
+                           "a member function's, long enough to be on the heap"}),
+             boost::test_tools::per_element());
+}
+
+struct shape {
+  virtual ~shape() = default;
+  [[nodiscard]] virtual int corners() const { return 0; }
+};
+struct square : shape {
+  [[nodiscard]] int corners() const override { return 4; }
+};
+
+BOOST_AUTO_TEST_CASE(of_a_derived_class_keeps_its_type_behind_a_reference) {
+  asio::io_context io;
+  int corners = 0;
+  const auto count = [&](const shape& s) -> task<> {
+    co_await sluice::this_goroutine::yield();
+    corners = s.corners();
+  };
+  sluice::go(io, count, square());
+  io.run();
+  BOOST_TEST(corners == 4);
 }
 
 BOOST_AUTO_TEST_CASE(works_in_a_goroutine_in_groups_and_under_a_context) {

@@ -51,7 +51,9 @@ void leaves_with_its_origin(const E& e, const std::string& before, const std::st
   } catch (const std::exception& x) {
     const std::string text = x.what();
     BOOST_TEST(bool(typeid(x) == typeid(E)), typeid(x).name());
-    BOOST_TEST(text.starts_with(before + " (in goroutine \"reader\", started at "), text);
+    BOOST_TEST(text.starts_with(before + (before.empty() ? "" : " ") +
+                                "(in goroutine \"reader\", started at "),
+               text);
     BOOST_TEST(contains(text, "escape_test.cpp:"), text);
     BOOST_TEST(text.ends_with(")" + after), text);
   }

@@ -13,6 +13,8 @@ cat >"$work/shapes.cpp" <<'END'
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/go.hpp>
+#include <sluice/mutex.hpp>
+#include <sluice/semaphore.hpp>
 #include <sluice/task.hpp>
 #include <sluice/wait_group.hpp>
 
@@ -104,6 +106,35 @@ task<> contexts(sluice::context parent) {
   const auto both = sluice::with_cancel(parent);
   auto [ctx, cancel] = sluice::with_cancel(both.ctx);
   co_await ctx.done();
+}
+
+task<std::string> text() { co_return "text"; }
+task<int> number() { co_return 1; }
+
+task<> lists(std::string s, sluice::channel<message> ch) {
+  message whole{co_await text(), 1};  // wrong
+  message part{s, co_await number()};  // wrong
+  message named{.text = s, .number = co_await number()};  // wrong
+  std::string array[] = {co_await text(), s};  // wrong
+  const auto captured = [t = co_await text()] { return t.size(); };  // wrong
+  const auto t = co_await text();
+  message right{t, 1};
+  const trivial bytes{co_await number(), 2};
+  const int numbers[] = {co_await number(), 2};
+  co_await ch.send({s, co_await number()});
+  co_await take_constructed(constructed(co_await text(), 1));
+}
+
+task<> inside(std::string a) {
+  co_await take_constructed(constructed(a.size() > 3 ? a + "x" : a + "y", 1));  // wrong
+  co_await take_trivial({a.size() > 3 ? 1 : 2, 0});
+}
+
+task<> guards(sluice::mutex& m, sluice::semaphore& s) {
+  co_await m.lock();  // wrong
+  co_await s.acquire(2);  // wrong
+  const auto guard = co_await m.lock();
+  static_cast<void>(co_await s.acquire());
 }
 
 int main() {}

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
+#include <sluice/error.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -40,6 +41,11 @@ template <class From, class E>
 concept gives_element = std::same_as<std::remove_cvref_t<From>, E> ||
                         std::convertible_to < const std::remove_reference_t<From>
 &, E > ;
+
+/// What cannot, and is no place for an error either.
+template <class From, class E>
+concept gives_no_element =
+    !gives_element<From, E> && !std::same_as<std::remove_cvref_t<From>, error_code>;
 
 template <class E>
 void move_element(void* to, void* from) noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/detail/base/refused.hpp>
+#include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/executor/lasting_target.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
@@ -375,15 +376,6 @@ template <class Argument>
   else
     return type(detail::forward_wait<Argument>(argument));
 }
-
-/// What may not be written inside a `co_await` expression under g++ 12, which copies it bitwise.
-template <class F>
-inline constexpr bool safe_in_co_await_expression =
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-    std::is_lvalue_reference_v<F> || std::is_trivially_copyable_v<std::remove_reference_t<F>>;
-#else
-    true;
-#endif
 
 template <class F>
 using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::decay_t<F>>;

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -19,6 +20,88 @@ struct absent {};
 template <class... Args>
 inline constexpr std::size_t given = (std::size_t{!std::is_same_v<Args, absent>} + ... + 0);
 
+/// The parameters of a function that has one signature; of others it is not known.
+template <class F>
+struct parameters {
+  template <std::size_t>
+  using at = void;
+};
+template <class... P>
+struct known_parameters {
+  template <std::size_t I>
+  using at = typename decltype([] {
+    if constexpr (I < sizeof...(P))
+      return std::type_identity<std::tuple_element_t<I, std::tuple<P...>>>();
+    else
+      return std::type_identity<void>();
+  }())::type;
+};
+template <class R, class... P>
+struct parameters<R (*)(P...)> : known_parameters<P...> {};
+template <class R, class... P>
+struct parameters<R (*)(P...) noexcept> : known_parameters<P...> {};
+template <class>
+struct parameters_of_member {};
+template <class R, class C, class... P>
+struct parameters_of_member<R (C::*)(P...)> : known_parameters<P...> {};
+template <class R, class C, class... P>
+struct parameters_of_member<R (C::*)(P...) const> : known_parameters<P...> {};
+template <class R, class C, class... P>
+struct parameters_of_member<R (C::*)(P...) noexcept> : known_parameters<P...> {};
+template <class R, class C, class... P>
+struct parameters_of_member<R (C::*)(P...) const noexcept> : known_parameters<P...> {};
+template <class F>
+requires requires {
+  &F::operator();
+}
+struct parameters<F> : parameters_of_member<decltype(&F::operator())> {};
+// A member function's object comes first.
+template <class R, class C, class... P>
+struct parameters<R (C::*)(P...)> : known_parameters<C&, P...> {};
+template <class R, class C, class... P>
+struct parameters<R (C::*)(P...) const> : known_parameters<const C&, P...> {};
+template <class R, class C, class... P>
+struct parameters<R (C::*)(P...) noexcept> : known_parameters<C&, P...> {};
+template <class R, class C, class... P>
+struct parameters<R (C::*)(P...) const noexcept> : known_parameters<const C&, P...> {};
+
+/// Whether a parameter that is a reference would be bound to a temporary made from the argument.
+template <class Parameter, class Argument>
+inline constexpr bool binds_temporary =
+    std::is_reference_v<Parameter> && !std::is_reference_v<Argument> &&
+    !std::is_convertible_v<std::remove_cvref_t<Argument>*,
+                           const volatile std::remove_reference_t<Parameter>*> &&
+    std::is_constructible_v<std::remove_cvref_t<Parameter>, std::remove_reference_t<Argument>&>;
+
+/// An argument that is kept, and what a reference to its parameter's type refers to.
+template <class Parameter, class Argument>
+class kept_argument {
+ public:
+  template <class A>
+  explicit kept_argument(A&& a) : argument_(std::forward<A>(a)) {}
+
+  [[nodiscard]] Argument&& get() noexcept { return static_cast<Argument&&>(argument_); }
+
+ private:
+  Argument argument_;
+};
+template <class Parameter, class Argument>
+requires binds_temporary<Parameter, Argument>
+class kept_argument<Parameter, Argument> {
+ public:
+  template <class A>
+  explicit kept_argument(A&& a) : argument_(std::forward<A>(a)) {}
+
+  // Made of the argument where that stays: it may be a view of it.
+  [[nodiscard]] std::remove_cvref_t<Parameter>&& get() {
+    return std::move(converted_.emplace(argument_));
+  }
+
+ private:
+  Argument argument_;
+  std::optional<std::remove_cvref_t<Parameter>> converted_;
+};
+
 /// A call that is made later, once, with a function and arguments of its own.
 template <class F, class... Args>
 class bound_call {
@@ -29,12 +112,23 @@ class bound_call {
 
   // What it calls may keep references to the arguments: this lives as long as the goroutine.
   std::invoke_result_t<F, Args...> operator()() {
-    return std::apply(std::move(function_), std::move(arguments_));
+    return std::apply(
+        [this](auto&... kept) -> std::invoke_result_t<F, Args...> {
+          return std::invoke(std::move(function_), kept.get()...);
+        },
+        arguments_);
   }
 
  private:
+  template <class>
+  struct kept_with;
+  template <std::size_t... I>
+  struct kept_with<std::index_sequence<I...>> {
+    using type = std::tuple<kept_argument<typename parameters<F>::template at<I>, Args>...>;
+  };
+
   F function_;
-  std::tuple<Args...> arguments_;
+  typename kept_with<std::index_sequence_for<Args...>>::type arguments_;
 };
 
 template <std::size_t N, class F, class... Args, std::size_t... I>

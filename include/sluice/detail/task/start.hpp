@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/task/bound_call.hpp>
 #include <sluice/detail/task/boxed_handler.hpp>
@@ -9,6 +10,7 @@
 #include <sluice/task.hpp>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/deferred.hpp>
 
 #include <concepts>
 #include <exception>
@@ -102,6 +104,23 @@ concept not_to_be_started =
     (sizeof...(Rest) != 0 ? !(std::same_as<std::remove_cvref_t<Rest>, std::source_location> || ...)
                           : !startable<What>);
 
+/// A token whose result is awaited, as a rule in the expression that makes it.
+template <class Token>
+inline constexpr bool is_awaited_token =
+    asio::is_deferred<std::remove_cvref_t<Token>>::value ||
+    std::is_same_v<std::remove_cvref_t<Token>, asio::deferred_t> ||
+    std::is_same_v<std::remove_cvref_t<Token>, use_task_t>;
+
+/// What is refused with such a token under g++ 12.
+template <class What, class Token>
+consteval void refuse_unsafe_in_co_await() {
+  static_assert(
+      !is_awaited_token<Token> || safe_in_co_await_expression<What>,
+      "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
+      "destroys it twice: name the closure first and pass the name, or go(where, f, args..., "
+      "token)");
+}
+
 /// @param prepare Called with the goroutine before it is made ready.
 template <class What, class Token, class Prepare = as_it_is>
 auto start_with_token(start_place place, What&& what, Token&& token,
@@ -141,6 +160,7 @@ auto start_call(start_place place, std::source_location where_started, const Pre
   } else {
     constexpr auto before = given<Args...> - 1;
     auto& token = std::get<before>(std::tie(args...));
+    detail::refuse_unsafe_in_co_await<F, last_given<Args...>>();
     return detail::start_with_token(
         std::move(place),
         detail::bind_call<before>(std::forward<F>(f), std::forward<Args>(args)...),
