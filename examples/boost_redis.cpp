@@ -83,12 +83,15 @@ sluice::task<std::size_t> do_jobs(redis::connection& server, std::string prefix)
     if (entries.empty()) co_return n;
     const auto all = [&](sluice::task_group& goroutines) -> sluice::task<> {
       for (const auto& e : entries)
-        if (e["type"] == "echo") goroutines.go(finish(server, prefix, e));
+        if (e["type"] == "echo") {
+          goroutines.go(finish(server, prefix, e));
+          ++n;
+        }
       co_return;
     };
+    // On this strand, because they share the connection.
     co_await sluice::with_task_group(co_await asio::this_coro::executor,
                                      sluice::context::background(), all);
-    n += entries.size();
   }
 }
 
@@ -115,7 +118,7 @@ int main(int argc, char* argv[]) {
     const std::string prefix = '{' + std::string(argv[3]) + "}:";
     const auto n = sluice::run(
         [&]() -> sluice::task<std::size_t> {
-          // Nothing else runs on its strand, which is this goroutine's.
+          // On this goroutine's strand, as are all who use it: so it needs no lock.
           redis::connection server(co_await asio::this_coro::executor);
           keep_connected(server, where);
           const auto done = co_await do_jobs(server, prefix);

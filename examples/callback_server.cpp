@@ -1,7 +1,7 @@
-// A server as Asio programs have been written for long, sessions with enable_shared_from_this and
-// callbacks, which takes from Sluice, and without a coroutine, a worker pool that does the work, a
-// channel that carries what is to be logged to the one that writes it, and a context that ends
-// every read when the server stops: operations that are given a completion handler, as Asio's are.
+// A server as Asio programs have long been written: sessions with enable_shared_from_this, and
+// callbacks, no coroutine. It takes three things from Sluice: a worker pool that does the work, a
+// channel that carries what is to be logged to the one writer of the log, and a context that ends
+// every read when the server stops. Their operations are given completion handlers, as Asio's are.
 //
 //   callback_server PORT [THREADS] [--connections N] [--idle-ms N]
 //
@@ -159,7 +159,7 @@ class callback_server {
     };
     // One after another: the sessions, the workers, the log.
     sluice::serve(loop.acceptor, loop.options,
-                  begin)([&](error_code e, sluice::serve_result result) {
+                  begin)([this, &loop](error_code e, sluice::serve_result result) {
       services_.workers.stop()(
           asio::bind_executor(loop.io, [this](error_code) { services_.log.close(); }));
       loop.ended()(e, result);

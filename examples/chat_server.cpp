@@ -198,19 +198,22 @@ class chat_server {
     auto waiting = std::make_shared<outbox>();
     const int id = room_.enter(waiting);
     sluice::wait_group writing;
+    // Refers to socket and *waiting, which stay until it has been waited for, below.
     writing.go(strand, write(socket, *waiting));
     try {
       co_await listen(socket, id, *waiting);
-    } catch (const sluice::system_error&) {
-      // The server is being stopped.
+    } catch (...) {
+      // The server is being stopped, or memory is out: the guest goes either way.
     }
     room_.leave(id);
     waiting->filled.close();
     try {
-      if (!ctx.err()) co_await writing.wait();  // it takes the rest, or is too slow
-    } catch (const sluice::system_error&) {
+      if (!ctx.err()) co_await writing.wait();  // until the guest has the rest, or was too slow
+    } catch (...) {
+      // The server is being stopped: the writer is ended below.
     }
     socket.close(ignored);
+    // Being stopped ends every wait; this one has to last until the writer has ended.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await writing.wait();
   }

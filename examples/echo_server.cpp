@@ -22,6 +22,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using std::chrono::milliseconds;
 
+/// Gives (error, result) instead of throwing.
 constexpr auto as_result = asio::as_tuple(asio::deferred);
 
 /// Sends back what comes until the client has sent everything or the connection has failed.
@@ -50,8 +51,9 @@ int main(int argc, char* argv[]) {
 
   return run_program("echo_server", [&] {
     server_loop loop(server);
-    loop.options.grace = {};
+    loop.options.grace = {};  // none: at a signal connections are cut off at once
     const auto idle = limit_of(idle_ms);
+    // `serve` gives an operation; the handler that it is given is told when the server has ended.
     sluice::serve(loop.acceptor, loop.options,
                   [&](tcp::socket socket) { return echo(std::move(socket), idle); })(loop.ended());
     loop.run();

@@ -42,8 +42,7 @@ struct result {
 sluice::task<> worker(int id, sluice::receiver<job> jobs, sluice::sender<result> results) {
   while (auto j = co_await jobs.receive()) {
     co_await sluice::sleep_for(50ms);
-    const result r{id, j->id, j->value, j->value * 2};
-    co_await results.send(r);
+    co_await results.send({id, j->id, j->value, j->value * 2});
   }
 }
 
@@ -52,10 +51,7 @@ int main() {
     auto jobs = sluice::make_channel<job>(5);
     auto results = sluice::make_channel<result>(5);
     for (int id = 1; id <= 3; ++id) sluice::go(worker, id, jobs, results);
-    for (int id = 1; id <= 5; ++id) {
-      const job j{id, id * 10};
-      co_await jobs.send(j);
-    }
+    for (int id = 1; id <= 5; ++id) co_await jobs.send({id, id * 10});
     jobs.close();
     for (int i = 1; i <= 5; ++i) {
       const auto r = co_await results.receive();

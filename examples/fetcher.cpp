@@ -70,16 +70,14 @@ sluice::task<std::size_t> fetch(const tcp::resolver::results_type& server, std::
   co_return response.body().size();
 }
 
-/// An error that says which path.
+/// As `fetch`, but its error says which path.
 sluice::task<std::size_t> fetch_by_name(const tcp::resolver::results_type& server, std::string host,
                                         std::string path) {
-  std::exception_ptr failure;
   try {
     co_return co_await fetch(server, std::move(host), path);
   } catch (...) {
-    failure = std::current_exception();
+    throw std::runtime_error(path + ": " + sluice::describe(std::current_exception()));
   }
-  throw std::runtime_error(path + ": " + sluice::describe(failure));
 }
 
 /// What a request calls the server (RFC 9110, 7.2): the port is left out if it is that of HTTP.

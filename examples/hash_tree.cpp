@@ -204,7 +204,7 @@ sluice::task<> hash_tree(sluice::context ctx, std::string root, sluice::sender<o
     co_await sluice::with_task_group(ctx, [&](sluice::task_group& group) -> sluice::task<> {
       const auto hashers = std::max(1u, std::thread::hardware_concurrency());
       const auto files = sluice::make_channel<std::string>(hashers);
-      group.go(walk(std::move(root), files, outcomes));
+      group.go(walk, std::move(root), files, outcomes);
       for (unsigned i = 0; i < hashers; ++i) group.go(hash_files(files, outcomes, bytes));
       co_return;
     });
@@ -275,7 +275,7 @@ sluice::task<report> collect(std::string root) {
     std::fprintf(stderr, "%s%zu files, %.1f MB", erase_line, all.digests.size(),
                  static_cast<double>(bytes.load()) / 1e6);
   };
-  // Also of a wait that has lost: it may have seen the signal all the same.
+  // Called for a wait that has lost, too: it may have taken the signal all the same.
   const auto stop = [&](sluice::error_code e, int) {
     if (e) return;
     all.interrupted = true;

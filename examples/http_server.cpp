@@ -221,7 +221,8 @@ class http_server {
       return serve(std::move(socket), std::move(connection));
     };
     sluice::serve(loop.acceptor, loop.options, serve_one,
-                  refuse)([&](error_code e, sluice::serve_result result) {
+                  refuse)([this, &loop](error_code e, sluice::serve_result result) {
+      // No request comes any more: the workers end, and then io.run() returns.
       workers_.stop()(asio::bind_executor(loop.io, asio::detached));
       loop.ended()(e, result);
     });

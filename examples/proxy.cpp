@@ -99,16 +99,18 @@ class proxy {
     c.target.set_option(tcp::no_delay(true), ignored);
     c.touch();
     sluice::wait_group directions;
+    // They refer to c, which stays until they have been waited for, below.
     directions.go(strand, copy(c, c.client, c.target));
     directions.go(strand, copy(c, c.target, c.client));
     try {
       for (bool open = true; open;)
         co_await sluice::select(on(directions.wait(), [&] { open = false; }),
                                 on(sluice::sleep_for(c.idle_in()), [&] { open = !c.idle(); }));
-    } catch (const sluice::system_error&) {
-      // The proxy is being stopped.
+    } catch (...) {
+      // The proxy is being stopped, or memory is out: the connection ends either way.
     }
-    c.close(directions.count() != 0);
+    c.close(directions.count() != 0);  // with a reset if a direction is still going on
+    // Being stopped ends every wait; this one has to last until both copies have ended.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await directions.wait();
   }

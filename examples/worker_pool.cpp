@@ -48,11 +48,11 @@ struct result {
 sluice::task<> worker(int id, sluice::receiver<job> jobs, sluice::sender<result> results) {
   while (auto j = co_await jobs.receive()) {
     co_await sluice::sleep_for(50ms);
-    const result r{id, j->id, j->input, j->input * 2};
-    co_await results.send(r);
+    co_await results.send({id, j->id, j->input, j->input * 2});
   }
 }
 
+// Empty would mean that the channel is closed; here nobody closes it.
 void print(const std::optional<result>& r) {
   std::printf("Worker %d a traité job %d : %d → %d\n", r->worker, r->job, r->input, r->output);
 }
@@ -62,10 +62,7 @@ int main() {
     auto jobs = sluice::make_channel<job>(5);
     auto results = sluice::make_channel<result>(5);
     for (int id = 1; id <= 3; ++id) sluice::go(worker, id, jobs, results);
-    for (int id = 1; id <= 5; ++id) {
-      const job j{id, id};
-      co_await jobs.send(j);
-    }
+    for (int id = 1; id <= 5; ++id) co_await jobs.send({id, id});
     jobs.close();
     for (int i = 1; i <= 5; ++i)
       co_await sluice::select(sluice::on(results.receive(), print),

@@ -10,15 +10,6 @@
 namespace asio = boost::asio;
 using sluice::error_code;
 
-namespace {
-
-void close_once(const sluice::channel<void>& ch) {
-  error_code already;
-  ch.close(already);
-}
-
-}  // namespace
-
 /// Who waits for a command's answer: what hiredis keeps for its callback.
 struct redis_connection::pending_answer {
   redis_connection* connection;
@@ -93,7 +84,7 @@ void redis_connection::reply_has_come(redisAsyncContext*, void* reply, void* pen
 }
 
 void redis_connection::connect_has_ended(const redisAsyncContext* context, int status) {
-  if (status == REDIS_OK) close_once(static_cast<redis_connection*>(context->data)->established_);
+  if (status == REDIS_OK) static_cast<redis_connection*>(context->data)->established_.try_close();
 }
 
 void redis_connection::library_lets_go(void* self) {
@@ -102,7 +93,7 @@ void redis_connection::library_lets_go(void* self) {
   c.reason_ = context->err ? context->errstr : "closed";
   // The library closes the descriptor.
   static_cast<void>(c.descriptor_.release());
-  for (const auto& ch : {c.to_read_, c.to_write_, c.ended_}) close_once(ch);
+  for (const auto& ch : {c.to_read_, c.to_write_, c.ended_}) ch.try_close();
 }
 
 template <sluice::channel<void> redis_connection::*Wish>
