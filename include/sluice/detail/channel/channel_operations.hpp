@@ -55,7 +55,7 @@ class channel_operation : public operation<Derived, Waiter> {
   /// Does it for a goroutine if that needs no wait.
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr (is_copied_as_bytes<typename Derived::element>)
-      return derived().look() == readiness::at_once && try_now_for(g);
+      return this->core && derived().can_now() && try_now_for(g);
     else
       return false;
   }
@@ -116,6 +116,7 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   [[nodiscard]] readiness look() const noexcept {
     return this->core ? this->core->look_to_send(copies_bytes) : readiness::not_ready;
   }
+  [[nodiscard]] bool can_now() const noexcept { return this->core->has_plain_room(); }
   using base::try_now;
   [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
@@ -188,6 +189,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   [[nodiscard]] readiness look() const noexcept {
     return this->core ? this->core->look_to_receive(copies_bytes) : readiness::not_ready;
   }
+  [[nodiscard]] bool can_now() const noexcept { return this->core->has_plain_value(); }
   using base::try_now;
   [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
