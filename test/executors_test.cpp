@@ -190,10 +190,10 @@ BOOST_AUTO_TEST_CASE(if_the_operation_is_cancelled_or_its_time_comes) {
 BOOST_AUTO_TEST_CASE(as_goroutines_do_after_every_await) {
   const watchdog dog;
   home_strand home;
-  running_context partner(1);
   auto there = make_channel<int>();
   auto back = make_channel<int>();
   sluice::mutex m;
+  running_context partner(1);  // joined before what its goroutine refers to goes
   const int n = static_cast<int>(rounds(500));
   home.initiate([&] {
     sluice::go(home.strand, [&]() -> task<> {
