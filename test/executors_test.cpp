@@ -127,7 +127,6 @@ BOOST_AUTO_TEST_CASE(if_the_operation_is_ready_at_once) {
 BOOST_AUTO_TEST_CASE(if_another_context_completes_the_operation) {
   const watchdog dog;
   home_strand home;
-  running_context partner(1);
   auto sends = make_channel<int>();
   auto receives = make_channel<int>();
   auto closed_sends = make_channel<int>();
@@ -139,6 +138,7 @@ BOOST_AUTO_TEST_CASE(if_another_context_completes_the_operation) {
   sluice::wait_group wg;
   wg.add();
   auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+  running_context partner(1);  // joined before what its goroutine refers to goes
   home.initiate([&, &stop = cancel, &c = ctx] {
     sends.async_send(1, home.handler());
     receives.async_receive(home.handler());
