@@ -363,9 +363,6 @@ struct full_executor {
   friend bool operator==(const full_executor& a, const full_executor& b) noexcept {
     return a.context == b.context;
   }
-  friend bool operator!=(const full_executor& a, const full_executor& b) noexcept {
-    return !(a == b);
-  }
 };
 
 /// What is told about a job whose goroutine its executor does not take.
