@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -177,6 +178,8 @@ int watch_queue(int argc, char* argv[]) {
 }  // namespace
 
 int main(int argc, char* argv[]) {
+  // hiredis writes to a connection that its server has reset as to any other.
+  std::signal(SIGPIPE, SIG_IGN);
   const std::string_view what = argc > 1 ? argv[1] : "";
   if (what == "submit") return submit_jobs(argc - 1, argv + 1);
   if (what == "work") return work_on_jobs(argc - 1, argv + 1);

@@ -54,7 +54,7 @@ class child_process {
   child_process(const child_process&) = delete;
   child_process& operator=(const child_process&) = delete;
   ~child_process() {
-    ::close(output_);
+    stop_reading();
     if (pid_ > 0) {
       signal(SIGKILL);
       int status;
@@ -79,6 +79,11 @@ class child_process {
   [[nodiscard]] std::string read_all() {
     while (read_more()) continue;
     return std::exchange(unread_, {});
+  }
+
+  /// Lets nobody read what it prints from now on.
+  void stop_reading() noexcept {
+    if (output_ >= 0) ::close(std::exchange(output_, -1));
   }
 
   /// Waits until it has ended, whatever it still prints: its exit status, or 128 and the signal.

@@ -72,7 +72,7 @@ sluice::task<> show(job_queue& queue, watch_options options) {
     }
     if (on_terminal) line = in_one_row(std::move(line));
     std::printf("%s%s%s", before, line.c_str(), behind);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) co_return;  // nobody reads it any more
     if (i == options.times) break;
     co_await ticker.receive();
   }

@@ -411,6 +411,16 @@ BOOST_AUTO_TEST_CASE(watching_shows_what_stands_in_the_queue) {
   BOOST_TEST(watching.wait() == 0);
 }
 
+// hiredis writes to a connection that its server has reset as to any other, so the program ignores
+// SIGPIPE, by which it would end there.
+BOOST_AUTO_TEST_CASE(a_watch_ends_when_nobody_reads_it_any_more) {
+  redis_server redis;
+  child_process watching(arguments("watch", redis.port(), {"--period-ms", "10"}));
+  BOOST_TEST(!watching.read_line().empty());
+  watching.stop_reading();
+  BOOST_TEST(watching.wait() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_watch_ends_at_a_signal_although_the_server_is_silent) {
   redis_server redis;
   child_process watching(
