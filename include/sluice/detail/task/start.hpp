@@ -111,11 +111,14 @@ inline constexpr bool is_awaited_token =
     std::is_same_v<std::remove_cvref_t<Token>, asio::deferred_t> ||
     std::is_same_v<std::remove_cvref_t<Token>, use_task_t>;
 
-/// What is refused with such a token under g++ 12.
+/// Refuses a closure beside such a token under g++ 12.
+/** One that can only be moved is not refused: `std::move(name)` is right, and looks the same. */
 template <class What, class Token>
 consteval void refuse_unsafe_in_co_await() {
+  using kept = std::decay_t<What>;
   static_assert(
-      !is_awaited_token<Token> || safe_in_co_await_expression<What>,
+      !is_awaited_token<Token> || is_task<kept> || is_awaitable<kept> ||
+          !std::copy_constructible<kept> || safe_in_co_await_expression<What>,
       "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
       "destroys it twice: name the closure first and pass the name, or go(where, f, args..., "
       "token)");
