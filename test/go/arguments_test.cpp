@@ -173,6 +173,22 @@ BOOST_AUTO_TEST_CASE(that_is_converted_stays_until_the_goroutine_ends) {
              boost::test_tools::per_element());
 }
 
+struct called_once {
+  int& sum;
+  task<> operator()(int n, const std::string& s) && {
+    sum += n + static_cast<int>(s.size());
+    co_return;
+  }
+};
+
+BOOST_AUTO_TEST_CASE(of_a_function_object_that_is_called_as_an_rvalue) {
+  asio::io_context io;
+  int sum = 0;
+  sluice::go(io, called_once{sum}, 1, std::string("ab"));
+  io.run();
+  BOOST_TEST(sum == 3);
+}
+
 struct shape {
   virtual ~shape() = default;
   [[nodiscard]] virtual int corners() const { return 0; }

@@ -20,7 +20,8 @@ struct absent {};
 template <class... Args>
 inline constexpr std::size_t given = (std::size_t{!std::is_same_v<Args, absent>} + ... + 0);
 
-/// The parameters of a function that has one signature; of others it is not known.
+/// The parameters of a function that has one signature, a member's object first; of others they are
+/// not known, and void.
 template <class F>
 struct parameters {
   template <std::size_t>
@@ -29,33 +30,12 @@ struct parameters {
 template <class... P>
 struct known_parameters {
   template <std::size_t I>
-  using at = typename decltype([] {
-    if constexpr (I < sizeof...(P))
-      return std::type_identity<std::tuple_element_t<I, std::tuple<P...>>>();
-    else
-      return std::type_identity<void>();
-  }())::type;
+  using at = std::tuple_element_t<I, std::tuple<P...>>;
 };
 template <class R, class... P>
 struct parameters<R (*)(P...)> : known_parameters<P...> {};
 template <class R, class... P>
 struct parameters<R (*)(P...) noexcept> : known_parameters<P...> {};
-template <class>
-struct parameters_of_member {};
-template <class R, class C, class... P>
-struct parameters_of_member<R (C::*)(P...)> : known_parameters<P...> {};
-template <class R, class C, class... P>
-struct parameters_of_member<R (C::*)(P...) const> : known_parameters<P...> {};
-template <class R, class C, class... P>
-struct parameters_of_member<R (C::*)(P...) noexcept> : known_parameters<P...> {};
-template <class R, class C, class... P>
-struct parameters_of_member<R (C::*)(P...) const noexcept> : known_parameters<P...> {};
-template <class F>
-requires requires {
-  &F::operator();
-}
-struct parameters<F> : parameters_of_member<decltype(&F::operator())> {};
-// A member function's object comes first.
 template <class R, class C, class... P>
 struct parameters<R (C::*)(P...)> : known_parameters<C&, P...> {};
 template <class R, class C, class... P>
@@ -64,6 +44,13 @@ template <class R, class C, class... P>
 struct parameters<R (C::*)(P...) noexcept> : known_parameters<C&, P...> {};
 template <class R, class C, class... P>
 struct parameters<R (C::*)(P...) const noexcept> : known_parameters<const C&, P...> {};
+/// Of a function object those of its `operator()`, which is no template.
+template <class F>
+requires std::is_member_function_pointer_v<decltype(&F::operator())>
+struct parameters<F> {
+  template <std::size_t I>
+  using at = typename parameters<decltype(&F::operator())>::template at<I + 1>;
+};
 
 /// Whether a parameter that is a reference would be bound to a temporary made from the argument.
 template <class Parameter, class Argument>
