@@ -24,14 +24,14 @@ namespace {
 
 std::string origin_of(const scheduled_goroutine& g) {
   const std::string name = g.home->name_of(g);
-  return " (in " + (name.empty() ? "a goroutine" : "goroutine \"" + name + "\",") + " started at " +
+  return "(in " + (name.empty() ? "a goroutine" : "goroutine \"" + name + "\",") + " started at " +
          text_of(g.started_at) + ")";
 }
 
 /// Throws an `E` with a longer text if `x` is an `E` and nothing derived from it.
 template <class E>
 void throw_if_exactly(const std::exception& x, const std::string& origin) {
-  if (typeid(x) == typeid(E)) throw E(x.what() + origin);
+  if (typeid(x) == typeid(E)) throw E(std::string(x.what()) + ' ' + origin);
 }
 
 /// What a system_error was told at its construction; its code's text follows that.
@@ -47,7 +47,7 @@ std::string prefix_of(const Error& x) {
 template <class Error>
 Error with_origin(const Error& x, const std::string& origin) {
   const std::string prefix = prefix_of(x);
-  return Error(x.code(), prefix.empty() ? origin.substr(1) : prefix + origin);
+  return Error(x.code(), prefix.empty() ? origin : prefix + ' ' + origin);
 }
 
 void throw_with(const std::string& origin, const std::exception_ptr& e) {

@@ -43,8 +43,8 @@ namespace sluice::detail {
  *   complete; it is called right before the launch;
  * - `cancel_for_handler()`: ends the wait, and says whether this call has ended it. May be called
  *   until the operation ends;
- * - `woken_for_handler(leaves)`: called when the wait has been ended, by whoever did that.
- * `leaves`: the scheduler may end before the handler is called;
+ * - `woken_for_handler(leaves)`: called by whoever has ended the wait; `leaves` says that the
+ *   scheduler may end before the handler is called;
  * - `forget()`: ends the wait of an operation that is destroyed while it waits;
  * - `end_for_handler()`: called before an operation that does not wait is destroyed;
  * - `abandoned()`, if it may launch Asio operations: whether one of them has dropped its handler.
@@ -172,7 +172,7 @@ class handler_operation final : public waker, private parked_handler {
   };
 
   handler_operation(Operation&& op, Handler&& handler, const executor& fallback)
-      : waker(&wake_goroutine, nullptr),
+      : waker(&wake_handler, nullptr),
         parked_handler(&end_parked),
         handler_(std::move(handler)),
         executor_(executor_for(handler_, fallback)),
@@ -247,7 +247,7 @@ class handler_operation final : public waker, private parked_handler {
     detail::post_by(by, executor_, delivery(*this));
   }
 
-  static void wake_goroutine(waker& p) noexcept {
+  static void wake_handler(waker& p) noexcept {
     auto& self = static_cast<handler_operation&>(p);
     if (self.home && !self.home->remove(static_cast<parked_handler&>(self))) return;
     self.operation_.woken_for_handler(!has_execution_context<handler_executor>);
@@ -264,7 +264,7 @@ class handler_operation final : public waker, private parked_handler {
   }
 
   void end_wait() {
-    if (operation_.cancel_for_handler()) wake_goroutine(*this);
+    if (operation_.cancel_for_handler()) wake_handler(*this);
   }
 
   static void end_parked(parked_handler& h) noexcept {
