@@ -234,13 +234,12 @@ BOOST_AUTO_TEST_CASE(of_a_parallel_group_ends_all_its_operations) {
       [&](auto token) { return a.receive()(std::move(token)); },
       [&](auto token) { return b.send(1)(std::move(token)); },
       [&](auto token) { return group.wait()(asio::bind_executor(io, std::move(token))); })
-      .async_wait(asio::experimental::wait_for_all(),
-                  asio::bind_cancellation_slot(
-                      signal.slot(),
-                      asio::bind_executor(io, [&](std::array<std::size_t, 3>, error_code x,
-                                                  std::optional<int>, error_code y, error_code z) {
-                        told = {x, y, z};
-                      })));
+      .async_wait(
+          asio::experimental::wait_for_all(),
+          asio::bind_cancellation_slot(
+              signal.slot(), asio::bind_executor(io, [&](std::array<std::size_t, 3>, error_code x,
+                                                         std::optional<int>, error_code y,
+                                                         error_code z) { told = {x, y, z}; })));
   poll(io);
   BOOST_TEST(told.empty());
   signal.emit(types::partial);

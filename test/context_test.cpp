@@ -397,7 +397,9 @@ BOOST_AUTO_TEST_CASE(keeps_the_event_loop_running_only_while_it_may_come) {
   asio::io_context io;
   const auto tree = with_timeout(io, context::background(), 24h);
   const auto child = with_timeout(io, with_value(tree.ctx, number, 1), 24h);
-  { const auto dropped = with_timeout(io, context::background(), 24h); }
+  {
+    const auto dropped = with_timeout(io, context::background(), 24h);
+  }
   io.poll();
   BOOST_TEST(!io.stopped());
   tree.cancel();

@@ -119,8 +119,7 @@ BOOST_AUTO_TEST_CASE(if_the_operation_is_ready_at_once) {
     const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
     cancel();
     ctx.done()(home.handler());
-    sluice::go(
-        home.strand.get_inner_executor(), [] {}, home.handler());
+    sluice::go(home.strand.get_inner_executor(), [] {}, home.handler());
   });
 }
 
@@ -148,8 +147,7 @@ BOOST_AUTO_TEST_CASE(if_another_context_completes_the_operation) {
     sem.acquire()(home.handler());
     wg.wait()(home.handler());
     c.done()(home.handler());
-    sluice::go(
-        partner.io, []() -> task<> { co_await yield(); }, home.handler());
+    sluice::go(partner.io, []() -> task<> { co_await yield(); }, home.handler());
     sluice::go(partner.io, [&]() -> task<> {
       static_cast<void>(co_await sends.receive());
       co_await receives.send(1);
@@ -294,8 +292,7 @@ BOOST_AUTO_TEST_CASE(held_type_erased_let_goroutines_on_them_wait_for_each_other
     bool ended = false;
     sluice::go(ex, [&]() -> task<> {
       co_await wg.wait();
-      co_await sluice::go(
-          ex, []() -> task<> { co_await yield(); }, asio::deferred);
+      co_await sluice::go(ex, []() -> task<> { co_await yield(); }, asio::deferred);
       ended = true;
     });
     sluice_test::run(io);

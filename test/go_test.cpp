@@ -91,8 +91,7 @@ void start_every_kind(Where&& where, Drive drive) {
         co_return;
       },
       asio::use_future));
-  ends.push_back(sluice::go(
-      where, [&ran] { ++ran; }, asio::use_future));
+  ends.push_back(sluice::go(where, [&ran] { ++ran; }, asio::use_future));
   std::promise<void> detached;
   auto ended = detached.get_future();
   sluice::go(where, [&ran, p = std::move(detached)]() mutable {
@@ -121,9 +120,7 @@ void start_every_kind_on_io(MakeWhere make_where) {
 }
 
 template <class T>
-concept can_start = requires(T& where) {
-  sluice::go(where, [] {});
-};
+concept can_start = requires(T& where) { sluice::go(where, [] {}); };
 
 struct executor_without_context {
   template <class F>

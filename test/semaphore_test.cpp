@@ -331,7 +331,9 @@ BOOST_AUTO_TEST_CASE(a_unit_is_not_lost_when_its_waiter_is_cancelled_while_it_is
         tree.emplace(with_cancel(sluice::context::background()));
         ended = false;
         sluice::go(tree->ctx, where.io, [&]() -> task<> {
-          { static_cast<void>(co_await error_of(s.acquire())); }
+          {
+            static_cast<void>(co_await error_of(s.acquire()));
+          }
           ended = true;
         });
       },

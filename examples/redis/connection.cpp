@@ -96,13 +96,13 @@ void redis_connection::library_lets_go(void* self) {
   for (const auto& ch : {c.to_read_, c.to_write_, c.ended_}) ch.try_close();
 }
 
-template <sluice::channel<void> redis_connection::*Wish>
+template <sluice::channel<void> redis_connection::* Wish>
 void redis_connection::wish(void* self) {
   error_code already;
   (static_cast<redis_connection*>(self)->*Wish).try_send(already);
 }
 
-template <sluice::channel<void> redis_connection::*Wish>
+template <sluice::channel<void> redis_connection::* Wish>
 void redis_connection::withdraw(void* self) {
   error_code closed;
   static_cast<void>((static_cast<redis_connection*>(self)->*Wish).try_receive(closed));

@@ -61,9 +61,9 @@ class redis_connection : public std::enable_shared_from_this<redis_connection> {
   static void reply_has_come(redisAsyncContext*, void* reply, void* pending);
   static void connect_has_ended(const redisAsyncContext*, int status);
   static void library_lets_go(void* self);
-  template <sluice::channel<void> redis_connection::*Wish>
+  template <sluice::channel<void> redis_connection::* Wish>
   static void wish(void* self);
-  template <sluice::channel<void> redis_connection::*Wish>
+  template <sluice::channel<void> redis_connection::* Wish>
   static void withdraw(void* self);
 
   static sluice::task<> serve_wishes(std::shared_ptr<redis_connection> self,

@@ -119,10 +119,11 @@ class abandonable_initiation {
       : initiation_(std::forward<I>(initiation)) {}
 
   /// The operation's own executor, for a token around this one.
-  [[nodiscard]] auto get_executor() const requires requires(const Initiation& i) {
-    i.get_executor();
+  [[nodiscard]] auto get_executor() const
+    requires requires(const Initiation& i) { i.get_executor(); }
+  {
+    return initiation_.get_executor();
   }
-  { return initiation_.get_executor(); }
 
   template <class Handler, class... InitArgs>
   void operator()(Handler&& handler, InitArgs&&... args) && {
@@ -172,9 +173,9 @@ struct use_abandonable_task {};
  * @endcode
  */
 template <class Operation>
-requires detail::is_asio_operation<std::remove_cvref_t<Operation>> ||
-    asio::is_deferred<std::remove_cvref_t<Operation>>::value [[nodiscard]] auto
-    abandon(Operation&& op) {
+  requires detail::is_asio_operation<std::remove_cvref_t<Operation>> ||
+           asio::is_deferred<std::remove_cvref_t<Operation>>::value
+[[nodiscard]] auto abandon(Operation&& op) {
   return std::remove_cvref_t<Operation>(std::forward<Operation>(op))(
       detail::use_abandonable_task());
 }
@@ -185,7 +186,7 @@ template <class... Args>
 class boost::asio::async_result<sluice::detail::use_abandonable_task, void(Args...)> {
  public:
   template <class Initiation, class... InitArgs>
-  requires sluice::detail::decay_copyable<Initiation, InitArgs...>
+    requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::detail::use_abandonable_task,
                        InitArgs&&... args) {
     static_assert(

@@ -91,8 +91,8 @@ class context_handler {
   [[nodiscard]] const Handler& inner() const noexcept { return handler_; }
 
   template <class Failure, class... Args>
-  requires(std::same_as<Failure, error_code> || std::same_as<Failure, std::exception_ptr>) void
-  operator()(Failure e, Args&&... args) {
+    requires(std::same_as<Failure, error_code> || std::same_as<Failure, std::exception_ptr>)
+  void operator()(Failure e, Args&&... args) {
     const auto told = binding_->error_for(std::move(e));
     end();
     std::move(handler_)(told, std::forward<Args>(args)...);
@@ -123,10 +123,11 @@ class context_initiation {
       : initiation_(std::forward<I>(initiation)), ctx_(ctx) {}
 
   /// The operation's own executor, for a token around this one.
-  [[nodiscard]] auto get_executor() const requires requires(const Initiation& i) {
-    i.get_executor();
+  [[nodiscard]] auto get_executor() const
+    requires requires(const Initiation& i) { i.get_executor(); }
+  {
+    return initiation_.get_executor();
   }
-  { return initiation_.get_executor(); }
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {

@@ -103,24 +103,29 @@ class sending {
    * not been sent, and an operation that was kept still holds it: `op.value()`.
    */
   [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
-      parameter<element> value) const& requires(!std::is_void_v<T>) {
+      parameter<element> value) const&
+    requires(!std::is_void_v<T>)
+  {
     return {handle().get(), false, std::in_place, static_cast<element&&>(std::move(value))};
   }
   /// The same through a handle that is not kept: the operation keeps the channel's state.
-  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send(
-      parameter<element> value) &&
-      requires(!std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] auto send(
+      parameter<element> value) && -> send_operation<T>
+    requires(!std::is_void_v<T>)
+  {
     retain();
     return {handle().get(), true, std::in_place, static_cast<element&&>(std::move(value))};
   }
   /// The same for a `channel<void>`.
-  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send()
-      const& requires(std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send() const&
+    requires(std::is_void_v<T>)
+  {
     return {handle().get(), false, std::in_place};
   }
   /// The same for a `channel<void>`, through a handle that is not kept.
-  [[nodiscard("co_await it, or give it a completion token")]] send_operation<T> send() &&
-      requires(std::is_void_v<T>) {
+  [[nodiscard("co_await it, or give it a completion token")]] auto send() && -> send_operation<T>
+    requires(std::is_void_v<T>)
+  {
     retain();
     return {handle().get(), true, std::in_place};
   }
@@ -138,14 +143,16 @@ class sending {
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
   auto async_send(element value, Token&& token = asio::default_completion_token_t<executor>()) const
-      requires(!std::is_void_v<T>) {
+    requires(!std::is_void_v<T>)
+  {
     return send(std::move(value))(std::forward<Token>(token));
   }
   /// `send()(token)`, for a `channel<void>`.
   template <asio::completion_token_for<typename send_operation<T>::signature> Token =
                 asio::default_completion_token_t<executor>>
   auto async_send(Token&& token = asio::default_completion_token_t<executor>()) const
-      requires(std::is_void_v<T>) {
+    requires(std::is_void_v<T>)
+  {
     return send()(std::forward<Token>(token));
   }
 
@@ -158,7 +165,9 @@ class sending {
    * @throws What moving the value throws.
    */
   template <gives_element<element> U = element>
-  bool try_send(U&& value, error_code& e) const requires(!std::is_void_v<T>) {
+  bool try_send(U&& value, error_code& e) const
+    requires(!std::is_void_v<T>)
+  {
     if (has_no_room(e)) return false;
     constexpr bool copies =
         std::is_lvalue_reference_v<U> || std::is_const_v<std::remove_reference_t<U>>;
@@ -181,7 +190,9 @@ class sending {
     }
   }
   /// The same for a `channel<void>`.
-  bool try_send(error_code& e) const requires(std::is_void_v<T>) {
+  bool try_send(error_code& e) const
+    requires(std::is_void_v<T>)
+  {
     if (has_no_room(e)) return false;
     element value;
     return sent(handle()->try_send(&value), e);
@@ -189,13 +200,17 @@ class sending {
   /// The same, but it throws.
   /** @throws system_error `asio::error::would_block` or `error::closed`. */
   template <gives_element<element> U = element>
-  void try_send(U&& value) const requires(!std::is_void_v<T>) {
+  void try_send(U&& value) const
+    requires(!std::is_void_v<T>)
+  {
     error_code e;
     if (!try_send(std::forward<U>(value), e))
       throw_channel_error(e, "sluice: try_send", handle().get());
   }
   /// The same for a `channel<void>`; throws as well.
-  void try_send() const requires(std::is_void_v<T>) {
+  void try_send() const
+    requires(std::is_void_v<T>)
+  {
     error_code e;
     if (!try_send(e)) throw_channel_error(e, "sluice: try_send", handle().get());
   }

@@ -263,7 +263,7 @@ template <detail::place_to_start Where, class Rep, class Period>
 
 /// A context with a value that hides the parent's of the same key.
 template <class T, class U>
-requires std::constructible_from<T, U>
+  requires std::constructible_from<T, U>
 [[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
   return context(
@@ -420,16 +420,16 @@ void go(const context& ctx, What&& what,
 }
 /// The same with a completion token, as `go(where, what, token)`.
 template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
-requires(!detail::function_with<What, Token>) auto go(
-    const context& ctx, Where&& where, What&& what, Token&& token,
-    std::source_location location = std::source_location::current()) {
+  requires(!detail::function_with<What, Token>)
+auto go(const context& ctx, Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location, detail::bound_to(ctx));
 }
 /// The same with a function and copies of its arguments, as `go(f, args...)`.
 template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
           class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
-requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
 void go(const context& ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
         A6&& a6 = {}, std::source_location location = std::source_location::current()) {
   detail::start_call(detail::current_place("sluice::go"), location, detail::bound_to(ctx),
@@ -441,13 +441,11 @@ void go(const context& ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 
 template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
           class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
           class A6 = detail::absent>
-requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
-         detail::function_with_and_token<F, A1, A2, A3, A4, A5,
-                                         A6>) auto go(const context& ctx, Where&& where, F&& f,
-                                                      A1&& a1, A2&& a2 = {}, A3&& a3 = {},
-                                                      A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
-                                                      std::source_location location =
-                                                          std::source_location::current()) {
+  requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
+           detail::function_with_and_token<F, A1, A2, A3, A4, A5, A6>)
+auto go(const context& ctx, Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {},
+        A5&& a5 = {}, A6&& a6 = {},
+        std::source_location location = std::source_location::current()) {
   return detail::start_call(detail::place_of(where), location, detail::bound_to(ctx),
                             std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
                             std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),

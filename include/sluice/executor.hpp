@@ -39,13 +39,13 @@ class recycling_allocator {
 
   [[nodiscard]] T* allocate(std::size_t n) const {
     if constexpr (alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignof(T)}));
+      return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{alignof(T)}));
     else
       return static_cast<T*>(allocate_recycled(n * sizeof(T)));
   }
   void deallocate(T* memory, std::size_t n) const noexcept {
     if constexpr (alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      ::operator delete (memory, std::align_val_t{alignof(T)});
+      ::operator delete(memory, std::align_val_t{alignof(T)});
     else
       deallocate_recycled(memory, n * sizeof(T));
   }
@@ -117,9 +117,8 @@ class allocating_executor;
  */
 template <class T>
 inline constexpr bool is_default_allocator =
-    std::is_empty_v<T>&& std::is_void_v<typename T::value_type> && !requires(T a) {
-  a.allocate(std::size_t{1});
-};
+    std::is_empty_v<T> && std::is_void_v<typename T::value_type> &&
+    !requires(T a) { a.allocate(std::size_t{1}); };
 template <>
 inline constexpr bool is_default_allocator<void> = true;
 template <class T>
@@ -128,11 +127,11 @@ inline constexpr bool is_default_allocator<std::allocator<T>> = true;
 /// What can be required of an `executor` and gives another.
 template <class T>
 concept executor_property = std::same_as<T, asio::execution::blocking_t::possibly_t> ||
-    std::same_as<T, asio::execution::blocking_t::never_t> ||
-    std::same_as<T, asio::execution::relationship_t::fork_t> ||
-    std::same_as<T, asio::execution::relationship_t::continuation_t> ||
-    std::same_as<T, asio::execution::outstanding_work_t::tracked_t> ||
-    std::same_as<T, asio::execution::outstanding_work_t::untracked_t>;
+                            std::same_as<T, asio::execution::blocking_t::never_t> ||
+                            std::same_as<T, asio::execution::relationship_t::fork_t> ||
+                            std::same_as<T, asio::execution::relationship_t::continuation_t> ||
+                            std::same_as<T, asio::execution::outstanding_work_t::tracked_t> ||
+                            std::same_as<T, asio::execution::outstanding_work_t::untracked_t>;
 
 /// An executor of this library.
 template <class T>
@@ -262,13 +261,13 @@ class executor {
 
   /// An allocator that stands for none means this library's own recycled memory.
   template <class Allocator>
-  requires detail::is_default_allocator<Allocator>
+    requires detail::is_default_allocator<Allocator>
   [[nodiscard]] const executor& require(asio::execution::allocator_t<Allocator>) const& noexcept {
     return *this;
   }
   /// The same of one that is not kept.
   template <class Allocator>
-  requires detail::is_default_allocator<Allocator>
+    requires detail::is_default_allocator<Allocator>
   [[nodiscard]] executor require(asio::execution::allocator_t<Allocator>) && noexcept {
     return std::move(*this);
   }
@@ -287,9 +286,9 @@ class executor {
   }
   /// The same executor, which queues functions in an allocator's memory.
   template <class Allocator>
-  requires(!detail::is_default_allocator<Allocator>)
-      [[nodiscard]] detail::allocating_executor<Allocator> require(
-          asio::execution::allocator_t<Allocator> property) const noexcept {
+    requires(!detail::is_default_allocator<Allocator>)
+  [[nodiscard]] detail::allocating_executor<Allocator> require(
+      asio::execution::allocator_t<Allocator> property) const noexcept {
     return {*this, property.value()};
   }
 
@@ -352,7 +351,7 @@ class allocating_executor {
     return allocator_;
   }
   template <class Property>
-  requires requires(const executor& ex, const Property& p) { ex.query(p); }
+    requires requires(const executor& ex, const Property& p) { ex.query(p); }
   [[nodiscard]] decltype(auto) query(const Property& p) const noexcept {
     return executor_.query(p);
   }
@@ -362,7 +361,7 @@ class allocating_executor {
     return executor_.require(p);
   }
   template <class Property>
-  requires requires(const executor& ex, const Property& p) { ex.require(p); }
+    requires requires(const executor& ex, const Property& p) { ex.require(p); }
   [[nodiscard]] allocating_executor require(const Property& p) const noexcept {
     return {executor_.require(p), allocator_};
   }

@@ -112,9 +112,9 @@ void go(What&& what, std::source_location location = std::source_location::curre
  * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.
  */
 template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
-requires(!detail::function_with<What, Token>) auto go(
-    Where&& where, What&& what, Token&& token,
-    std::source_location location = std::source_location::current()) {
+  requires(!detail::function_with<What, Token>)
+auto go(Where&& where, What&& what, Token&& token,
+        std::source_location location = std::source_location::current()) {
   detail::refuse_unsafe_in_co_await<What, Token>();
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
@@ -133,7 +133,7 @@ requires(!detail::function_with<What, Token>) auto go(
  */
 template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
           class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
-requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
 void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
   detail::start_call(detail::current_place("sluice::go"), location, detail::as_it_is(),
@@ -146,13 +146,10 @@ void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, 
 template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
           class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
           class A6 = detail::absent>
-requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
-         detail::function_with_and_token<F, A1, A2, A3, A4, A5,
-                                         A6>) auto go(Where&& where, F&& f, A1&& a1, A2&& a2 = {},
-                                                      A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
-                                                      A6&& a6 = {},
-                                                      std::source_location location =
-                                                          std::source_location::current()) {
+  requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
+           detail::function_with_and_token<F, A1, A2, A3, A4, A5, A6>)
+auto go(Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
+        A6&& a6 = {}, std::source_location location = std::source_location::current()) {
   return detail::start_call(detail::place_of(where), location, detail::as_it_is(),
                             std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
                             std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
@@ -161,26 +158,26 @@ requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
 
 /// Refuses a function that takes a reference; the compiler shows the line.
 template <class F, class... Args>
-requires detail::only_with_references<F, Args...>
+  requires detail::only_with_references<F, Args...>
 void go(F&&, Args&&...) = delete;  // f gets copies: for a reference, go(f, std::ref(x)).
 /// Refuses the same with a place.
 template <detail::place_to_go Where, class F, class... Args>
-requires detail::only_with_references<F, Args...>
+  requires detail::only_with_references<F, Args...>
 void go(Where&&, F&&, Args&&...) = delete;  // f gets copies: for a reference, std::ref(x).
 /// Refuses what cannot be copied.
 template <class F, class... Args>
-requires detail::not_to_be_copied<F, Args...>
+  requires detail::not_to_be_copied<F, Args...>
 void go(F&&, Args&&...) = delete;  // x cannot be copied: go(f, std::move(x)), or std::ref(x).
 /// Refuses the same with a place.
 template <detail::place_to_go Where, class F, class... Args>
-requires detail::not_to_be_copied<F, Args...>
+  requires detail::not_to_be_copied<F, Args...>
 void go(Where&&, F&&, Args&&...) = delete;  // x cannot be copied: std::move(x), or std::ref(x).
 /// Refuses an I/O object as a place.
 template <detail::has_an_executor Object, class... Rest>
 void go(Object&&, Rest&&...) = delete;  // A place is an executor: go(x.get_executor(), ...).
 /// Refuses what cannot be called with these arguments; the compiler shows the line.
 template <class What, class... Rest>
-requires detail::not_to_be_started<What, Rest...>
+  requires detail::not_to_be_started<What, Rest...>
 void go(What&&, Rest&&...) = delete;  // go(f, arguments...), go(task), after a place or a context.
 
 }  // namespace sluice

@@ -210,7 +210,7 @@ task<T> offload_here(F f) {
  * @endcode
  */
 template <class F>
-requires detail::offloadable<std::decay_t<F>>
+  requires detail::offloadable<std::decay_t<F>>
 [[nodiscard]] auto offload(F&& f) {
   static_assert(detail::safe_in_co_await_expression<F>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
@@ -221,7 +221,7 @@ requires detail::offloadable<std::decay_t<F>>
 }
 /// The same on the threads of `pool`.
 template <class F>
-requires detail::offloadable<std::decay_t<F>>
+  requires detail::offloadable<std::decay_t<F>>
 [[nodiscard]] auto offload(offload_pool& pool, F&& f) {
   static_assert(detail::safe_in_co_await_expression<F>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "

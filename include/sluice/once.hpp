@@ -68,9 +68,8 @@ class once {
    * own function.
    */
   template <class F>
-  requires std::invocable < std::decay_t<F>
-  & > [[nodiscard]] task<> call(F&& f,
-                                std::source_location here = std::source_location::current()) {
+    requires std::invocable<std::decay_t<F>&>
+  [[nodiscard]] task<> call(F&& f, std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<F>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "

@@ -33,10 +33,8 @@ class peer_watch {
   /// @param after How long a peer may go on listening when it has ended its stream.
   /// @throws std::bad_alloc
   template <class Executor, class Socket>
-  requires asio::execution::is_executor<Executor>::value peer_watch(const Executor& strand,
-                                                                    const context& parent,
-                                                                    Socket& socket,
-                                                                    clock::duration after)
+    requires asio::execution::is_executor<Executor>::value
+  peer_watch(const Executor& strand, const context& parent, Socket& socket, clock::duration after)
       : state_(std::make_shared<detail::peer_watch_state>(parent, after)) {
     detail::watch_peer(state_, strand, socket);
   }

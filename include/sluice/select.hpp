@@ -54,8 +54,8 @@ class select_result {
   /// gives what it returns, which is of one type for all.
   /** @throws std::bad_optional_access if no case happened. */
   template <class... Functions>
-  requires(sizeof...(Functions) == sizeof...(Cases) && sizeof...(Cases) != 0) decltype(auto)
-      visit(Functions&&... functions) {
+    requires(sizeof...(Functions) == sizeof...(Cases) && sizeof...(Cases) != 0)
+  decltype(auto) visit(Functions&&... functions) {
     return visit_from<0>(std::forward<Functions>(functions)...);
   }
 
@@ -183,8 +183,8 @@ void on(Arguments&&...) = delete;  // on(operation, handler): a task is none; go
 /// The case that happens when no other is ready. Go's `default`.
 /** That none is ready is true at one instant, for all cases together. */
 template <class Handler>
-requires std::invocable < std::decay_t<Handler>
-& > [[nodiscard]] auto otherwise(Handler&& handler) {
+  requires std::invocable<std::decay_t<Handler>&>
+[[nodiscard]] auto otherwise(Handler&& handler) {
   static_assert(
       detail::safe_in_co_await_expression<Handler>,
       "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
@@ -286,9 +286,10 @@ class select_case {
 
   /// Of what `on` or `otherwise` returns, or of an operation.
   template <class Case>
-  requires(detail::select_operand<Case> && !std::same_as<std::remove_cvref_t<Case>, select_case> &&
-           (detail::case_with_handler<Case> || !detail::loses_more_than_an_error<Case>))
-      select_case(Case&& c)
+    requires(detail::select_operand<Case> &&
+             !std::same_as<std::remove_cvref_t<Case>, select_case> &&
+             (detail::case_with_handler<Case> || !detail::loses_more_than_an_error<Case>))
+  select_case(Case&& c)
       : case_(std::make_unique<detail::any_case_of<typename detail::select_argument<Case>::type>>(
             std::in_place, detail::select_case_of(std::forward<Case>(c)))) {}
 
@@ -318,17 +319,16 @@ class select_case {
  * @throws std::invalid_argument for an Asio operation beside `otherwise`; std::bad_alloc
  */
 template <std::ranges::input_range Range>
-requires(!detail::select_operand<Range>)
-    [[nodiscard("co_await it, or give it a completion token")]] auto select(Range&& cases) {
+  requires(!detail::select_operand<Range>)
+[[nodiscard("co_await it, or give it a completion token")]] auto select(Range&& cases) {
   return detail::range_select_operation<detail::range_case<Range>>(
       detail::select_wait::order::random, std::forward<Range>(cases));
 }
 
 /// As `select` of a range, but of the ready operations of this library the first is chosen.
 template <std::ranges::input_range Range>
-requires(!detail::select_operand<Range>)
-    [[nodiscard("co_await it, or give it a completion token")]] auto select_in_order(
-        Range&& cases) {
+  requires(!detail::select_operand<Range>)
+[[nodiscard("co_await it, or give it a completion token")]] auto select_in_order(Range&& cases) {
   return detail::range_select_operation<detail::range_case<Range>>(
       detail::select_wait::order::written, std::forward<Range>(cases));
 }

@@ -63,28 +63,28 @@ namespace sluice {
  * @endcode
  */
 template <class Acceptor, class Handler>
-requires detail::connection_handler < std::decay_t<Handler>,
-typename Acceptor::protocol_type::socket::template rebind_executor<
-    typename Acceptor::executor_type>::other >
-    [[nodiscard("co_await it, or give it a completion token")]] auto serve(
-        Acceptor& acceptor, serve_options options, Handler&& handler,
-        std::source_location location = std::source_location::current()) {
+  requires detail::connection_handler<
+      std::decay_t<Handler>, typename Acceptor::protocol_type::socket::template rebind_executor<
+                                 typename Acceptor::executor_type>::other>
+[[nodiscard("co_await it, or give it a completion token")]] auto serve(
+    Acceptor& acceptor, serve_options options, Handler&& handler,
+    std::source_location location = std::source_location::current()) {
   return detail::serve(acceptor, std::move(options), std::forward<Handler>(handler),
                        detail::no_refusal(), location);
 }
 /// The same, and `refuse` is called with the socket of a connection that is one too many; it does
 /// not block.
 template <class Acceptor, class Handler, class Refuse>
-requires detail::connection_handler < std::decay_t<Handler>,
-typename Acceptor::protocol_type::socket::template rebind_executor<
-    typename Acceptor::executor_type>::other >
-    &&std::invocable<
-        std::decay_t<Refuse>&,
-        typename Acceptor::protocol_type::socket::
-            template rebind_executor<typename Acceptor::executor_type>::other> [[nodiscard(
-        "co_await it, or give it a completion token")]] auto
-    serve(Acceptor& acceptor, serve_options options, Handler&& handler, Refuse&& refuse,
-          std::source_location location = std::source_location::current()) {
+  requires detail::connection_handler<
+               std::decay_t<Handler>,
+               typename Acceptor::protocol_type::socket::template rebind_executor<
+                   typename Acceptor::executor_type>::other> &&
+           std::invocable<std::decay_t<Refuse>&,
+                          typename Acceptor::protocol_type::socket::template rebind_executor<
+                              typename Acceptor::executor_type>::other>
+[[nodiscard("co_await it, or give it a completion token")]] auto serve(
+    Acceptor& acceptor, serve_options options, Handler&& handler, Refuse&& refuse,
+    std::source_location location = std::source_location::current()) {
   return detail::serve(acceptor, std::move(options), std::forward<Handler>(handler),
                        std::forward<Refuse>(refuse), location);
 }

@@ -93,7 +93,7 @@ class singleflight {
    * A cancelled call has stopped waiting; `f` goes on.
    */
   template <class F>
-  requires std::convertible_to<detail::result_of_start_t<F>, Value>
+    requires std::convertible_to<detail::result_of_start_t<F>, Value>
   [[nodiscard]] task<result> call(Key key, F&& f,
                                   std::source_location here = std::source_location::current()) {
     static_assert(
@@ -109,7 +109,7 @@ class singleflight {
    * would not be run; std::bad_alloc
    */
   template <class F>
-  requires std::convertible_to<detail::result_of_start_t<F>, Value>
+    requires std::convertible_to<detail::result_of_start_t<F>, Value>
   [[nodiscard]] receiver<result> call_channel(
       Key key, F&& f, std::source_location here = std::source_location::current()) {
     const auto place = detail::current_place("sluice::singleflight");

@@ -83,7 +83,7 @@ template <class Rep, class Period>
 
 /// Refuses a number without a unit; the compiler shows the line.
 template <class Number>
-requires std::is_arithmetic_v<Number>
+  requires std::is_arithmetic_v<Number>
 void sleep_for(Number) = delete;  // A duration has a unit: sleep_for(1s), of std::chrono_literals.
 
 /// Waits until `t`; a time that has passed completes at once, `time_point::max()` never.

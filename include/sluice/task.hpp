@@ -58,9 +58,7 @@ namespace detail {
 
 /// An operation of this library: awaitable in a task as it is.
 template <class T>
-concept sluice_operation = requires {
-  typename std::remove_cvref_t<T>::sluice_operation;
-};
+concept sluice_operation = requires { typename std::remove_cvref_t<T>::sluice_operation; };
 
 /// An Asio operation given `use_task`.
 template <class T>
@@ -74,9 +72,7 @@ concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<std::remov
 
 /// What becomes a task when it is awaited.
 template <class T>
-concept becomes_task = requires(T&& what) {
-  std::move(what).into_task();
-};
+concept becomes_task = requires(T&& what) { std::move(what).into_task(); };
 
 /// Another asynchronous operation of Asio's: called with a completion token it starts.
 template <class T>
@@ -195,9 +191,9 @@ struct task_promise_base : promise_base {
   }
 
   template <class Operation>
-  requires awaitable_as_it_is<Operation> operation_awaiter<wait_of_t<Operation>> await_transform(
-      Operation&& op, std::source_location where = std::source_location::current())
-  noexcept {
+    requires awaitable_as_it_is<Operation>
+  operation_awaiter<wait_of_t<Operation>> await_transform(
+      Operation&& op, std::source_location where = std::source_location::current()) noexcept {
     g->location = where;
     return operation_awaiter<wait_of_t<Operation>>(access::wait_of(op), *g);
   }
@@ -217,8 +213,8 @@ struct task_promise_base : promise_base {
   }
 
   template <class Operation>
-  requires asio::is_deferred<Operation>::value auto await_transform(
-      Operation op, std::source_location where = std::source_location::current()) {
+    requires asio::is_deferred<Operation>::value
+  auto await_transform(Operation op, std::source_location where = std::source_location::current()) {
     g->location = where;
     return std::move(op)(use_task);
   }
@@ -286,7 +282,7 @@ struct task_promise final : task_promise_base {
   task<T> get_return_object() noexcept;
 
   template <class U>
-  requires std::constructible_from<T, U>
+    requires std::constructible_from<T, U>
   void return_value(U&& value) {
     result.emplace(std::forward<U>(value));
     this->returns();
@@ -378,7 +374,7 @@ class [[nodiscard("co_await it, or start it: go(what())")]] task {
   using executor_type = asio::any_io_executor;
 
   /// What it is moved from holds no coroutine any more.
-  task(task && other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   /// Destroys the coroutine that it held.
   task& operator=(task other) noexcept {
     std::swap(frame_, other.frame_);
@@ -389,9 +385,7 @@ class [[nodiscard("co_await it, or start it: go(what())")]] task {
   }
 
   /// Whether it holds a coroutine: false once it has been moved from.
-  [[nodiscard]] explicit operator bool() const noexcept {
-    return static_cast<bool>(frame_);
-  }
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
 
   /// Gives up the frame; used by this library's own functions.
   [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {

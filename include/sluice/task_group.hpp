@@ -158,7 +158,7 @@ class task_group {
   /// The same with a function and copies of its arguments, as `sluice::go(f, args...)`.
   template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
             class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
-  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+    requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
   void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
           std::source_location location = std::source_location::current()) {
     go(detail::bind_given(std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
@@ -242,8 +242,7 @@ task<T> run_group(start_place place, context parent, Body body, group_errors pol
 
 /// What makes a group with such a body.
 template <class Body>
-concept group_body = std::invocable < std::decay_t<Body>
-&, task_group& > ;
+concept group_body = std::invocable<std::decay_t<Body>&, task_group&>;
 
 template <class Body>
 auto make_group(start_place place, const context& parent, Body&& body, group_errors policy,

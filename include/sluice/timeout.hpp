@@ -63,7 +63,8 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     return taken_at_once_;
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
-      requires(!Case::is_asio) {
+    requires(!Case::is_asio)
+  {
     if (done_for_handler()) return begun::done;
     try {
       bind_cases();
@@ -75,19 +76,26 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
-                                        Place place) requires Case::is_asio {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+    requires Case::is_asio
+  {
     bind_cases();
     if (wait_.done_before_launch(p, entries_, candidates_, asio_cases_, select_wait::turn_of::ours))
       return begun::done;
     return wait_.start_launching(h, place());
   }
-  [[nodiscard]] bool abandoned() const noexcept requires Case::is_asio { return wait_.abandoned(); }
+  [[nodiscard]] bool abandoned() const noexcept
+    requires Case::is_asio
+  {
+    return wait_.abandoned();
+  }
   [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
   void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
   void forget() noexcept { wait_.forget(); }
   static void end_for_handler() noexcept {}
-  [[nodiscard]] typename Case::arguments take_arguments() requires(!Case::is_asio) {
+  [[nodiscard]] typename Case::arguments take_arguments()
+    requires(!Case::is_asio)
+  {
     error_code e;
     try {
       if (!taken_at_once_ && wait_.finish() == the_timer) e = asio::error::timed_out;
@@ -99,7 +107,9 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     return all;
   }
   template <class D = timeout_operation>
-  [[nodiscard]] typename token_signature<D>::arguments take_arguments() requires Case::is_asio {
+  [[nodiscard]] typename token_signature<D>::arguments take_arguments()
+    requires Case::is_asio
+  {
     try {
       if constexpr (std::is_void_v<value_type>) {
         static_cast<void>(take());

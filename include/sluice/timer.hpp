@@ -219,15 +219,15 @@ receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Peri
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */
 template <class Rep, class Period, class F>
-requires std::invocable < std::decay_t<F>
-& > func_timer after_func(std::chrono::duration<Rep, Period> d, F&& f) {
+  requires std::invocable<std::decay_t<F>&>
+func_timer after_func(std::chrono::duration<Rep, Period> d, F&& f) {
   return detail::after_func(detail::current_place("sluice::after_func"), detail::saturate(d),
                             std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::place_to_start Where, class Rep, class Period, class F>
-requires std::invocable < std::decay_t<F>
-& > func_timer after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
+  requires std::invocable<std::decay_t<F>&>
+func_timer after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
   return detail::after_func(detail::place_of(where), detail::saturate(d), std::forward<F>(f));
 }
 

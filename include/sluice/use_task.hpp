@@ -33,10 +33,9 @@ struct use_task_t {
 
     /// Made from the executor itself.
     template <class OtherExecutor>
-    requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
-             std::is_convertible_v<OtherExecutor, InnerExecutor>)
-        executor_with_default(const OtherExecutor& ex)
-    noexcept : InnerExecutor(ex) {}
+      requires(!std::is_same_v<OtherExecutor, executor_with_default> &&
+               std::is_convertible_v<OtherExecutor, InnerExecutor>)
+    executor_with_default(const OtherExecutor& ex) noexcept : InnerExecutor(ex) {}
   };
 
   /// The type of an I/O object with `use_task` as its default token.
@@ -63,7 +62,7 @@ class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
   using return_type = void;
 
   template <class Initiation, class... InitArgs>
-  requires sluice::detail::decay_copyable<Initiation, InitArgs...>
+    requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
     return sluice::detail::asio_operation<void(Args...), std::decay_t<Initiation>,
                                           std::decay_t<InitArgs>...>(
@@ -86,7 +85,7 @@ class boost::asio::async_result<sluice::use_task_t, void(First...), void(Second.
 
  public:
   template <class Initiation, class... InitArgs>
-  requires sluice::detail::decay_copyable<Initiation, InitArgs...>
+    requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {
     using launched = sluice::detail::initiation_of_several<std::decay_t<Initiation>, arguments>;
     return sluice::detail::asio_operation<void(arguments), launched, std::decay_t<InitArgs>...>(

@@ -142,7 +142,7 @@ class wait_group {
   /// The same with a function and copies of its arguments, as `sluice::go(f, args...)`.
   template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
             class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
-  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+    requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
   void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
           std::source_location location = std::source_location::current()) {
     go(detail::bind_given(std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
@@ -154,7 +154,7 @@ class wait_group {
   template <detail::place_to_start Where, class F, class A1, class A2 = detail::absent,
             class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
             class A6 = detail::absent>
-  requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
+    requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
   void go(Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
           A6&& a6 = {}, std::source_location location = std::source_location::current()) {
     go(std::forward<Where>(where),

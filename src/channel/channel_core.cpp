@@ -134,7 +134,7 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
   if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
   lasting_target lasting(where);
   void* const memory =
-      ::operator new (offset + capacity * element.size, std::align_val_t{alignment_of(element)});
+      ::operator new(offset + capacity * element.size, std::align_val_t{alignment_of(element)});
   return *::new (memory) channel_core(element, capacity, std::move(lasting), made_at);
 }
 

@@ -423,7 +423,9 @@ BOOST_AUTO_TEST_CASE(lets_in_those_that_it_held_up) {
           ++ended;
         });
         sluice::go(where.io, [&]() -> task<> {
-          { const auto p = co_await units->acquire(1); }
+          {
+            const auto p = co_await units->acquire(1);
+          }
           ++small;
           ++ended;
         });

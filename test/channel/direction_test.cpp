@@ -30,18 +30,10 @@ concept sends = requires(const C c, T v, error_code e) {
   c.async_send(std::move(v), ignore());
 };
 template <class C, class T = int>
-concept sends_in_some_way = requires(C c, T v) {
-  c.send(std::move(v));
-}
-|| requires(C c, T v) {
-  c.try_send(std::move(v));
-}
-|| requires(C c, T v, error_code e) {
-  c.try_send(std::move(v), e);
-}
-|| requires(C c, T v) {
-  c.async_send(std::move(v), ignore());
-};
+concept sends_in_some_way = requires(C c, T v) { c.send(std::move(v)); } ||
+                            requires(C c, T v) { c.try_send(std::move(v)); } ||
+                            requires(C c, T v, error_code e) { c.try_send(std::move(v), e); } ||
+                            requires(C c, T v) { c.async_send(std::move(v), ignore()); };
 
 template <class C>
 concept signals = requires(const C c, error_code e) {
@@ -51,18 +43,9 @@ concept signals = requires(const C c, error_code e) {
   c.async_send(ignore());
 };
 template <class C>
-concept signals_in_some_way = requires(C c) {
-  c.send();
-}
-|| requires(C c) {
+concept signals_in_some_way = requires(C c) { c.send(); } || requires(C c) {
   c.try_send();
-}
-|| requires(C c, error_code e) {
-  c.try_send(e);
-}
-|| requires(C c) {
-  c.async_send(ignore());
-};
+} || requires(C c, error_code e) { c.try_send(e); } || requires(C c) { c.async_send(ignore()); };
 
 template <class C>
 concept receives = requires(const C c, error_code e) {
@@ -72,23 +55,13 @@ concept receives = requires(const C c, error_code e) {
   c.async_receive(ignore());
 };
 template <class C>
-concept receives_in_some_way = requires(C c) {
-  c.receive();
-}
-|| requires(C c) {
-  c.try_receive();
-}
-|| requires(C c, error_code e) {
-  c.try_receive(e);
-}
-|| requires(C c) {
-  c.async_receive(ignore());
-};
+concept receives_in_some_way =
+    requires(C c) { c.receive(); } || requires(C c) { c.try_receive(); } ||
+    requires(C c, error_code e) { c.try_receive(e); } ||
+    requires(C c) { c.async_receive(ignore()); };
 
 template <class C>
-concept closes = requires(const C c) {
-  c.close();
-};
+concept closes = requires(const C c) { c.close(); };
 template <class C>
 concept counts = requires(const C c) {
   { c.size() } -> std::same_as<std::size_t>;

@@ -96,18 +96,8 @@ BOOST_AUTO_TEST_CASE(closing_does_not_discard_what_is_buffered) {
 // Source: chriskohlhoff/asio#1022, nim-lang/Nim#26230
 BOOST_AUTO_TEST_CASE(a_closed_channel_cannot_be_opened_again) {
   const auto opens = [](auto ch) {
-    return requires {
-      ch.reset();
-    }
-    || requires {
-      ch.open();
-    }
-    || requires {
-      ch.reopen();
-    }
-    || requires {
-      ch.clear();
-    };
+    return requires { ch.reset(); } || requires { ch.open(); } || requires { ch.reopen(); } ||
+           requires { ch.clear(); };
   };
   BOOST_TEST(!opens(channel<int>()));
   BOOST_TEST(!opens(sender<int>()));

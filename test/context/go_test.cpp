@@ -357,8 +357,7 @@ BOOST_AUTO_TEST_CASE(may_be_an_awaitable_or_a_plain_callable) {
   const auto tree = with_cancel(context::background());
   std::future<void> awaitable = sluice::go(tree.ctx, io, sleep_long(), asio::use_future);
   std::future<void> callable = sluice::go(tree.ctx, io, sleep_long, asio::use_future);
-  std::future<int> plain = sluice::go(
-      tree.ctx, io, [] { return 42; }, asio::use_future);
+  std::future<int> plain = sluice::go(tree.ctx, io, [] { return 42; }, asio::use_future);
   poll(io);
   tree.cancel();
   run(io);

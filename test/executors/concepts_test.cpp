@@ -57,7 +57,7 @@ static_assert(completes_as<handled, void(std::exception_ptr, std::size_t)>);
 /// What can be called with a token, and takes nothing else for one.
 template <template <class> class Call>
 inline constexpr bool takes_tokens_only =
-    Call<decltype([](auto&&...) {})>::works&& Call<asio::deferred_t>::works && !Call<int>::works &&
+    Call<decltype([](auto&&...) {})>::works && Call<asio::deferred_t>::works && !Call<int>::works &&
     !Call<decltype([](std::nullptr_t, int*) {})>::works;
 
 template <class Operation>
@@ -85,23 +85,19 @@ struct async_send {
 };
 template <class Token>
 struct go_with {
-  static constexpr bool works = requires(asio::io_context & io, Token t) {
-    sluice::go(
-        io, [] { return 1; }, t);
-  };
+  static constexpr bool works =
+      requires(asio::io_context& io, Token t) { sluice::go(io, [] { return 1; }, t); };
 };
 template <class Token>
 struct go_under {
-  static constexpr bool works = requires(asio::io_context & io, sluice::context ctx, Token t) {
-    sluice::go(
-        ctx, io, [] { return 1; }, t);
+  static constexpr bool works = requires(asio::io_context& io, sluice::context ctx, Token t) {
+    sluice::go(ctx, io, [] { return 1; }, t);
   };
 };
 template <class Token>
 struct submit {
-  static constexpr bool works = requires(sluice::worker_pool<int, int> & pool, Token t) {
-    pool.try_submit(1, t);
-  };
+  static constexpr bool works =
+      requires(sluice::worker_pool<int, int>& pool, Token t) { pool.try_submit(1, t); };
 };
 static_assert(takes_tokens_only<async_receive>);
 static_assert(takes_tokens_only<async_send>);

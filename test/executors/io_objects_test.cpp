@@ -60,7 +60,8 @@ using time_point = sluice::clock::time_point;
 // ------------------------------------------------------------------------------------
 
 template <class Executor>
-concept is_asio_executor = execution::is_executor<Executor>::value &&
+concept is_asio_executor =
+    execution::is_executor<Executor>::value &&
     asio::can_query<const Executor&, execution::context_t>::value &&
     asio::can_query<const Executor&, execution::blocking_t>::value &&
     asio::can_query<const Executor&, execution::relationship_t>::value &&
@@ -104,16 +105,15 @@ concept io_object = requires(const Object o) {
   typename Object::executor_type;
   { o.get_executor() } -> std::same_as<typename Object::executor_type>;
   o.cancel();
-}
-&&is_asio_executor<typename Object::executor_type>;
+} && is_asio_executor<typename Object::executor_type>;
 
 template <class Object>
 concept rebinds = io_object<typename Object::template rebind_executor<defaulting>::other> &&
-    io_object<asio::use_awaitable_t<>::as_default_on_t<Object>> &&
-    io_object<asio::as_tuple_t<asio::use_awaitable_t<>>::as_default_on_t<Object>> &&
-    io_object<asio::deferred_t::as_default_on_t<Object>> &&
-    io_object<asio::detached_t::as_default_on_t<Object>> &&
-    io_object<sluice::use_task_t::as_default_on_t<Object>>;
+                  io_object<asio::use_awaitable_t<>::as_default_on_t<Object>> &&
+                  io_object<asio::as_tuple_t<asio::use_awaitable_t<>>::as_default_on_t<Object>> &&
+                  io_object<asio::deferred_t::as_default_on_t<Object>> &&
+                  io_object<asio::detached_t::as_default_on_t<Object>> &&
+                  io_object<sluice::use_task_t::as_default_on_t<Object>>;
 
 static_assert(io_object<channel<int>> && io_object<sender<void>> && io_object<receiver<int>>);
 static_assert(io_object<timer> && io_object<ticker>);
@@ -127,16 +127,10 @@ static_assert(std::convertible_to<awaited<channel<int>>, sender<int>>);
 static_assert(std::convertible_to<channel<int>, awaited<channel<int>>>);
 
 template <class C>
-concept sends_by_default = requires(const C c) {
-  c.async_send(1);
-}
-|| requires(const C c) {
-  c.async_send();
-};
+concept sends_by_default =
+    requires(const C c) { c.async_send(1); } || requires(const C c) { c.async_send(); };
 template <class C>
-concept receives_by_default = requires(const C c) {
-  c.async_receive();
-};
+concept receives_by_default = requires(const C c) { c.async_receive(); };
 static_assert(sends_by_default<awaited<channel<int>>> && sends_by_default<awaited<channel<void>>>);
 static_assert(sends_by_default<awaited<sender<int>>> && !sends_by_default<awaited<receiver<int>>>);
 static_assert(receives_by_default<awaited<receiver<int>>> && receives_by_default<awaited<timer>>);
@@ -219,8 +213,7 @@ BOOST_AUTO_TEST_CASE(has_the_default_token_that_was_asked_for) {
         std::tie(sent) = co_await quiet.async_send();
       },
       asio::detached);
-  asio::co_spawn(
-      io, [&]() -> asio::awaitable<void> { co_await ch.async_send(7); }, asio::detached);
+  asio::co_spawn(io, [&]() -> asio::awaitable<void> { co_await ch.async_send(7); }, asio::detached);
   run(io);
   BOOST_TEST(got == 7);
   BOOST_TEST((sent == sluice::error::closed));

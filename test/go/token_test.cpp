@@ -108,8 +108,7 @@ BOOST_AUTO_TEST_CASE(a_future_gets_the_result_or_the_exception) {
   asio::io_context io;
   auto value = sluice::go(io, give(5), asio::use_future);
   auto failure = sluice::go(io, fail(), asio::use_future);
-  auto nothing = sluice::go(
-      io, [] {}, asio::use_future);
+  auto nothing = sluice::go(io, [] {}, asio::use_future);
   io.run();
   BOOST_TEST(value.get() == 5);
   BOOST_CHECK_THROW(failure.get(), std::runtime_error);
@@ -328,8 +327,7 @@ BOOST_AUTO_TEST_CASE(thrown_by_the_handler_leaves_run) {
   asio::io_context io;
   bool other = false;
   sluice::go(io, give(1), [](std::exception_ptr, int) { throw std::runtime_error("handler"); });
-  sluice::go(
-      io, [] {}, [](std::exception_ptr) { throw std::runtime_error("handler"); });
+  sluice::go(io, [] {}, [](std::exception_ptr) { throw std::runtime_error("handler"); });
   sluice::go(io, [&]() -> sluice::task<> {
     co_await sluice::this_goroutine::yield();
     other = true;

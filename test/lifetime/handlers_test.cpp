@@ -172,8 +172,7 @@ BOOST_AUTO_TEST_CASE(give_their_memory_back_to_their_allocator) {
     ch.async_receive(handler());
     sluice::sleep_for(1h)(handler());
     m.lock()(handler());
-    sluice::go(
-        io, [&]() -> task<> { static_cast<void>(co_await ch.receive()); }, handler());
+    sluice::go(io, [&]() -> task<> { static_cast<void>(co_await ch.receive()); }, handler());
     BOOST_TEST(account.bytes > 0);
     poll(io);
     ch.try_send(1);  // a handler on its way

@@ -47,8 +47,7 @@ struct note_end {
 
 /// The order in which ten goroutines are destroyed; `wait(n)` is how the n-th waits.
 template <class Where, class Wait>
-ints order_of_ends(
-    Where where, Wait wait, const std::function<void()>& wake = [] {}) {
+ints order_of_ends(Where where, Wait wait, const std::function<void()>& wake = [] {}) {
   ints order;
   {
     asio::io_context io;

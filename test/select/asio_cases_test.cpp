@@ -151,9 +151,8 @@ BOOST_AUTO_TEST_CASE(as_a_posted_handler_and_an_awaitable_and_a_goroutine) {
     static_assert(std::is_same_v<decltype(nothing.get<0>()), std::monostate&>);
     BOOST_TEST(nothing.index() == 0u);
 
-    auto started = co_await select(quiet.receive(),
-                                   sluice::go(
-                                       ex, []() -> task<int> { co_return 8; }, asio::deferred));
+    auto started = co_await select(
+        quiet.receive(), sluice::go(ex, []() -> task<int> { co_return 8; }, asio::deferred));
     BOOST_TEST(started.get<1>() == 8);
   });
 }
@@ -231,8 +230,8 @@ BOOST_AUTO_TEST_CASE(are_given_as_values_to_a_handler_that_takes_them_and_by_as_
     note("use_task", std::get<0>(s.get<0>()), std::get<1>(s.get<0>()));
 
     bool called = false;
-    const auto thrown = co_await error_of(select(on(
-        op.async_wait(asio::deferred), [&](int) { called = true; }, sluice::drop_lost)));
+    const auto thrown = co_await error_of(
+        select(on(op.async_wait(asio::deferred), [&](int) { called = true; }, sluice::drop_lost)));
     note("exception", thrown, called);
   });
   for (int i = 1; i <= 4; ++i) {
@@ -340,8 +339,7 @@ BOOST_AUTO_TEST_CASE(do_not_become_cases_of_any_kind_that_drop_what_they_did) {
   using expiry = decltype(timer.async_wait(asio::as_tuple(sluice::use_task)));
   static_assert(!std::is_constructible_v<sluice::select_case, signal>);
   static_assert(std::is_constructible_v<sluice::select_case, expiry>);
-  sluice::select_case taken(on(
-      signals.async_wait(asio::deferred), [](int) {}, sluice::drop_lost));
+  sluice::select_case taken(on(signals.async_wait(asio::deferred), [](int) {}, sluice::drop_lost));
 }
 
 BOOST_AUTO_TEST_CASE(tell_their_own_handlers_what_they_did) {
@@ -360,8 +358,7 @@ BOOST_AUTO_TEST_CASE(tell_their_own_handlers_what_they_did) {
         on(
             winner.async_wait(asio::deferred),
             [&](int n) { log.push_back("won " + std::to_string(n)); }, on_lost),
-        on(
-            obedient.async_wait(asio::deferred), [&](int) { log.push_back("wrong"); }, on_lost));
+        on(obedient.async_wait(asio::deferred), [&](int) { log.push_back("wrong"); }, on_lost));
     log.push_back("case " + std::to_string(i));
   });
   poll(io);
@@ -452,16 +449,8 @@ BOOST_AUTO_TEST_CASE(in_a_range_is_an_invalid_argument) {
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_CASE(what_is_no_operation_is_no_case) {
-  const auto takes = [](auto value) {
-    return requires {
-      select(value);
-    };
-  };
-  const auto takes_handler = [](auto value) {
-    return requires {
-      on(value, [] {});
-    };
-  };
+  const auto takes = [](auto value) { return requires { select(value); }; };
+  const auto takes_handler = [](auto value) { return requires { on(value, [] {}); }; };
   BOOST_TEST(!takes(1));
   BOOST_TEST(!takes(make_channel<int>()));
   BOOST_TEST(!takes_handler(1));

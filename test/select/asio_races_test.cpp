@@ -54,8 +54,7 @@ std::size_t selects_until(asio::io_context& io, receiver<int> busy, MakeOperatio
     bool more = true;
     const auto lost = [&](const error_code& e, auto...) { more = more && e; };
     for (; more && n < 3000; ++n)
-      co_await select(busy.receive(), on(
-                                          make(), [&] { more = false; }, lost));
+      co_await select(busy.receive(), on(make(), [&] { more = false; }, lost));
     io.stop();
   });
   run(io);

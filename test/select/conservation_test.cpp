@@ -134,8 +134,7 @@ task<> operations_alone(world& w, random_numbers& r, hand& mine) {
 task<> select_of_sends_in_a_range(world& w, random_numbers& r, hand& mine) {
   std::deque<parcel> parcels;
   for (std::size_t i = 1 + r.below(4); i != 0; --i) parcels.emplace_back(w.pick(r), mine);
-  auto operations =
-      parcels | std::views::transform([](parcel & p) -> auto& { return p.operation; });
+  auto operations = parcels | std::views::transform([](parcel& p) -> auto& { return p.operation; });
   const auto result = co_await select(operations);
   parcels[result.index()].sent();
 }

@@ -367,8 +367,7 @@ BOOST_AUTO_TEST_CASE(two_selects_with_otherwise_never_meet) {
     });
     poll(other);
   };
-  duel::fight(
-      rounds(20'000), [] {}, send, receive, [] {});
+  duel::fight(rounds(20'000), [] {}, send, receive, [] {});
   BOOST_TEST(met == 0u);
   BOOST_TEST(met_by_receiver == 0u);
 }

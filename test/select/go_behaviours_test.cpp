@@ -135,16 +135,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(
 
 // Source: golang test/chan/perm.go
 BOOST_AUTO_TEST_CASE(a_case_against_the_direction_of_its_channel_does_not_compile) {
-  const auto receives = [](auto end) {
-    return requires {
-      select(end.receive());
-    };
-  };
-  const auto sends = [](auto end) {
-    return requires {
-      select(end.send(1));
-    };
-  };
+  const auto receives = [](auto end) { return requires { select(end.receive()); }; };
+  const auto sends = [](auto end) { return requires { select(end.send(1)); }; };
   BOOST_TEST(receives(channel<int>()));
   BOOST_TEST(receives(receiver<int>()));
   BOOST_TEST(!receives(sender<int>()));

@@ -234,8 +234,7 @@ BOOST_AUTO_TEST_CASE(a_value_never_goes_to_a_select_that_was_cancelled) {
       delivered += got == 7;
       wrong += got != (taken ? 7 : 0);
     };
-    duel::fight(
-        rounds(20'000), prepare, send, [&] { c->cancel(); }, check);
+    duel::fight(rounds(20'000), prepare, send, [&] { c->cancel(); }, check);
   }
   BOOST_TEST(wrong == 0u);
   BOOST_TEST(sent == delivered);

@@ -335,8 +335,7 @@ void fire_due(sluice::detail::timer_queue& queue, clock::time_point now) {
 
 BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
   asio::io_context io;
-  sluice::detail::timer_queue queue(
-      io, [] {}, [] { return true; }, [] {});
+  sluice::detail::timer_queue queue(io, [] {}, [] { return true; }, [] {});
   std::multimap<clock::time_point, node*> reference;
   clock::time_point last{};
   const clock::time_point start(100h);
@@ -362,8 +361,7 @@ BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
 
 BOOST_AUTO_TEST_CASE(agrees_with_a_sorted_map_under_random_insertions_and_removals) {
   asio::io_context io;
-  sluice::detail::timer_queue queue(
-      io, [] {}, [] { return true; }, [] {});
+  sluice::detail::timer_queue queue(io, [] {}, [] { return true; }, [] {});
   random_numbers random(7);
   std::multimap<clock::time_point, node*> reference;
   clock::time_point now(1h);

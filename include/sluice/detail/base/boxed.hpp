@@ -31,13 +31,13 @@ struct box final : boxed {
 
   static void* operator new(std::size_t size) {
     if constexpr (alignof(box) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      return ::operator new (size, std::align_val_t{alignof(box)});
+      return ::operator new(size, std::align_val_t{alignof(box)});
     else
       return detail::allocate_recycled(size);
   }
   static void operator delete(void* memory, std::size_t size) noexcept {
     if constexpr (alignof(box) > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
-      ::operator delete (memory, std::align_val_t{alignof(box)});
+      ::operator delete(memory, std::align_val_t{alignof(box)});
     else
       detail::deallocate_recycled(memory, size);
   }
@@ -65,9 +65,9 @@ struct lvalue_or_rvalue {
 template <class E>
 inline constexpr bool is_copied_when_moved = false;
 template <class E>
-requires(std::is_class_v<E> && !std::is_trivially_destructible_v<E> &&
-         std::is_copy_constructible_v<E>) inline constexpr bool is_copied_when_moved<E> =
-    std::is_constructible_v<E, lvalue_or_rvalue<E>>;
+  requires(std::is_class_v<E> && !std::is_trivially_destructible_v<E> &&
+           std::is_copy_constructible_v<E>)
+inline constexpr bool is_copied_when_moved<E> = std::is_constructible_v<E, lvalue_or_rvalue<E>>;
 
 /// Whether an element travels in a box: because moving it may throw, or because what a move leaves
 /// behind is a whole object whose destructor may do anything, neither of which may happen under a

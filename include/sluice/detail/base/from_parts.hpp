@@ -15,21 +15,22 @@ namespace sluice::detail {
 template <class T>
 class from_parts {
  public:
-  from_parts(const T& whole) requires std::copy_constructible<T> : whole_(whole) {}
+  from_parts(const T& whole)
+    requires std::copy_constructible<T>
+      : whole_(whole) {}
   from_parts(T&& whole) : whole_(std::move(whole)) {}
   template <class U>
-  requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, T> &&
-           !std::same_as<std::remove_cvref_t<U>, from_parts>) from_parts(U&& other)
-      : whole_(std::forward<U>(other)) {}
+    requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, T> &&
+             !std::same_as<std::remove_cvref_t<U>, from_parts>)
+  from_parts(U&& other) : whole_(std::forward<U>(other)) {}
   /// One for each of the first parts; the others are as `T{}` has them.
   template <class... Parts>
-  requires(sizeof...(Parts) != 1 && std::constructible_from<T, Parts...>)
-      from_parts(Parts&&... parts)
-      : whole_(std::forward<Parts>(parts)...) {}
+    requires(sizeof...(Parts) != 1 && std::constructible_from<T, Parts...>)
+  from_parts(Parts&&... parts) : whole_(std::forward<Parts>(parts)...) {}
   template <class Part>
-  requires(!std::convertible_to<Part, T> && std::constructible_from<T, Part> &&
-           !std::same_as<std::remove_cvref_t<Part>, from_parts>) from_parts(Part&& part)
-      : whole_(std::forward<Part>(part)) {}
+    requires(!std::convertible_to<Part, T> && std::constructible_from<T, Part> &&
+             !std::same_as<std::remove_cvref_t<Part>, from_parts>)
+  from_parts(Part&& part) : whole_(std::forward<Part>(part)) {}
 
   operator T&&() && noexcept { return std::move(whole_); }
 

@@ -26,7 +26,8 @@ class outstanding_work {
       tracked_;
 };
 template <class Executor>
-requires(!asio::execution::is_executor<Executor>::value) class outstanding_work<Executor> {
+  requires(!asio::execution::is_executor<Executor>::value)
+class outstanding_work<Executor> {
  public:
   explicit outstanding_work(const Executor& ex) : guard_(ex) {}
 

@@ -29,7 +29,7 @@ struct not_awaitable {
     using type = std::remove_cvref_t<T>;
     if constexpr (requires { typename type::promise_type; })
       static_assert(never<T>, "a task is awaited by its owner: co_await std::move(task)");
-    else if constexpr (requires(type & t) { t.capacity(); })
+    else if constexpr (requires(type& t) { t.capacity(); })
       static_assert(never<T>,
                     "a channel is not awaited itself: co_await ch.receive() or "
                     "co_await ch.send(value)");

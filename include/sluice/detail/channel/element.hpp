@@ -21,10 +21,9 @@ struct nothing {};
 
 /// What a channel can carry: void, or objects that can be moved.
 template <class T>
-inline constexpr bool can_be_carried = std::is_void_v<T> ||
-                                       (std::is_object_v<T> && !std::is_array_v<T> &&
-                                        std::same_as<T, std::remove_cv_t<T>> &&
-                                        std::move_constructible<T>);
+inline constexpr bool can_be_carried =
+    std::is_void_v<T> || (std::is_object_v<T> && !std::is_array_v<T> &&
+                          std::same_as<T, std::remove_cv_t<T>> && std::move_constructible<T>);
 
 template <class T>
 struct element_traits {
@@ -39,8 +38,7 @@ using element_of = typename element_traits<T>::type;
 /// What can become an element without being changed.
 template <class From, class E>
 concept gives_element = std::same_as<std::remove_cvref_t<From>, E> ||
-                        std::convertible_to < const std::remove_reference_t<From>
-&, E > ;
+                        std::convertible_to<const std::remove_reference_t<From>&, E>;
 
 /// What cannot, and is no place for an error either.
 template <class From, class E>

@@ -44,10 +44,8 @@ inline constexpr bool is_native_executor<asio::thread_pool::basic_executor_type<
 
 /// The context of an executor of either of Asio's two models.
 template <class Executor>
-requires asio::can_query<const Executor&, asio::execution::context_t>::value ||
-    requires(const Executor& ex) {
-  ex.context();
-}
+  requires asio::can_query<const Executor&, asio::execution::context_t>::value ||
+           requires(const Executor& ex) { ex.context(); }
 [[nodiscard]] auto& context_of(const Executor& ex) noexcept {
   if constexpr (asio::can_query<const Executor&, asio::execution::context_t>::value)
     return asio::query(ex, asio::execution::context);

@@ -21,7 +21,7 @@ struct sent_through {
   using type = std::monostate;
 };
 template <class Object>
-requires std::is_object_v<typename Object::value_type>
+  requires std::is_object_v<typename Object::value_type>
 struct sent_through<Object> {
   using type = typename Object::value_type;
 };
@@ -53,23 +53,26 @@ class rebound : public Object {
 
   /// These do what those of the object do, for an object that has them.
   template <class Token = default_token>
-  auto async_send(sent_value<Object> value, Token&& token = default_token()) const requires
-      requires(const Object& o, sent_value<Object> v, Token&& t) {
-    o.async_send(std::move(v), std::forward<Token>(t));
+  auto async_send(sent_value<Object> value, Token&& token = default_token()) const
+    requires requires(const Object& o, sent_value<Object> v, Token&& t) {
+      o.async_send(std::move(v), std::forward<Token>(t));
+    }
+  {
+    return Object::async_send(std::move(value), std::forward<Token>(token));
   }
-  { return Object::async_send(std::move(value), std::forward<Token>(token)); }
   template <class Token = default_token>
-  auto async_send(Token&& token = default_token()) const requires carries_nothing<Object> &&
-      requires(const Object& o, Token&& t) {
-    o.async_send(std::forward<Token>(t));
+  auto async_send(Token&& token = default_token()) const
+    requires carries_nothing<Object> &&
+             requires(const Object& o, Token&& t) { o.async_send(std::forward<Token>(t)); }
+  {
+    return Object::async_send(std::forward<Token>(token));
   }
-  { return Object::async_send(std::forward<Token>(token)); }
   template <class Token = default_token>
-  auto async_receive(Token&& token = default_token()) const requires
-      requires(const Object& o, Token&& t) {
-    o.async_receive(std::forward<Token>(t));
+  auto async_receive(Token&& token = default_token()) const
+    requires requires(const Object& o, Token&& t) { o.async_receive(std::forward<Token>(t)); }
+  {
+    return Object::async_receive(std::forward<Token>(token));
   }
-  { return Object::async_receive(std::forward<Token>(token)); }
 };
 
 }  // namespace detail

@@ -145,8 +145,8 @@ template <class Arguments>
 }
 /// Makes completion arguments that say `e`.
 template <class Arguments>
-requires failure_argument<Arguments>::can_be_made void make_failure(std::optional<Arguments>& to,
-                                                                    const error_code& e) {
+  requires failure_argument<Arguments>::can_be_made
+void make_failure(std::optional<Arguments>& to, const error_code& e) {
   failure_argument<Arguments>::visit(to.emplace(), [&](auto& f) { detail::set_failure(f, e); });
 }
 
@@ -414,17 +414,24 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   // `dispatch(bind_executor(strand, deferred))` gives no result and belongs to no I/O object. If it
   // does not ask for the goroutine's executor either, it has been given one of its own, and all
   // that awaiting it can mean is to go on there.
-  static constexpr bool may_move = sizeof...(Args) == 0 && !requires(const Initiation& i) {
-    i.get_executor();
-  };
-  void executor_wanted() noexcept requires may_move { on_its_own_ = false; }
+  static constexpr bool may_move =
+      sizeof...(Args) == 0 && !requires(const Initiation& i) { i.get_executor(); };
+  void executor_wanted() noexcept
+    requires may_move
+  {
+    on_its_own_ = false;
+  }
 
-  void complete() requires may_move {
+  void complete()
+    requires may_move
+  {
     result_.emplace();
     wait_.completed_moving(on_its_own_);
   }
   template <class... A>
-  void complete(A&&... args) requires(!may_move) {
+  void complete(A&&... args)
+    requires(!may_move)
+  {
     try {
       result_.emplace(std::forward<A>(args)...);
     } catch (...) {

@@ -114,10 +114,10 @@ class handler_operation final : public waker, private parked_handler {
   static constexpr bool may_launch = requires(const Operation& op) { op.abandoned(); };
 
   /// Whether what may happen at once is tried before there is an object for the wait.
-  static constexpr bool tries_first = requires { requires Operation::often_ready; }
-  &&!OnTheSpot && has_execution_context<handler_executor> &&
-      std::is_nothrow_move_constructible_v<arguments_type> &&
-      std::is_nothrow_move_constructible_v<Handler>;
+  static constexpr bool tries_first = requires { requires Operation::often_ready; } && !OnTheSpot &&
+                                      has_execution_context<handler_executor> &&
+                                      std::is_nothrow_move_constructible_v<arguments_type> &&
+                                      std::is_nothrow_move_constructible_v<Handler>;
 
   /// A handler on its way to its executor with what its operation has completed with.
   class completion {

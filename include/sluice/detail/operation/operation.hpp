@@ -143,7 +143,7 @@ class operation : public Waiter {
   /// Starts it with a completion token.
   // `Self`, because g++ 11 and clang 15 look at a constraint before `Derived` is complete.
   template <class Token, class Self = Derived>
-  requires asio::completion_token_for<Token, typename Self::signature>
+    requires asio::completion_token_for<Token, typename Self::signature>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
                                                          pinned_target& own, Handler&& handler,
@@ -156,7 +156,7 @@ class operation : public Waiter {
 
   /// Refuses a handler of something else; the compiler shows the line.
   template <class T, class Self = Derived>
-  requires no_token_for<T, typename Self::signature>
+    requires no_token_for<T, typename Self::signature>
   void operator()(T&&) && = delete;  // A handler takes (error_code), or (error_code, value).
 
   // For a handler.

@@ -34,7 +34,9 @@ class one_of_several {
   static constexpr bool can_fail = (failure_argument<Arguments>::can_be_made || ...);
 
   /// Says no failure yet.
-  one_of_several() requires can_fail : all_(std::in_place_index<failing>) {}
+  one_of_several()
+    requires can_fail
+      : all_(std::in_place_index<failing>) {}
   /// Those that a handler was called with, which is of the first signature that they fit.
   template <class... Args>
   explicit one_of_several(std::in_place_t, Args&&... args)
@@ -66,8 +68,8 @@ class one_of_several {
 };
 
 template <class... Arguments>
-requires one_of_several<Arguments...>::can_fail struct failure_argument<
-    std::tuple<one_of_several<Arguments...>>> {
+  requires one_of_several<Arguments...>::can_fail
+struct failure_argument<std::tuple<one_of_several<Arguments...>>> {
   static constexpr bool can_be_made = true;
   template <class F>
   static void visit(std::tuple<one_of_several<Arguments...>>& a, F f) {
@@ -162,10 +164,11 @@ class initiation_of_several {
   explicit initiation_of_several(std::in_place_t, I&& initiation)
       : initiation_(std::forward<I>(initiation)) {}
 
-  [[nodiscard]] auto get_executor() const requires requires(const Initiation& i) {
-    i.get_executor();
+  [[nodiscard]] auto get_executor() const
+    requires requires(const Initiation& i) { i.get_executor(); }
+  {
+    return initiation_.get_executor();
   }
-  { return initiation_.get_executor(); }
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {

@@ -35,16 +35,14 @@ template <class Argument>
 
 /// Whether what kind of case it is, it knows only when it runs.
 template <class Case>
-concept case_of_any_kind = requires(Case& c, range_select_wait& wait) {
-  c.bind_any(wait, std::uint32_t{});
-};
+concept case_of_any_kind =
+    requires(Case& c, range_select_wait& wait) { c.bind_any(wait, std::uint32_t{}); };
 
 template <class Case>
 inline constexpr bool has_coroutine_handler = false;
 template <class Case>
-requires case_with_handler<Case> &&
-    (!std::is_void_v<typename Case::handler_result>)inline constexpr bool has_coroutine_handler<
-        Case> = awaited_result<typename Case::handler_result>;
+  requires case_with_handler<Case> && (!std::is_void_v<typename Case::handler_result>)
+inline constexpr bool has_coroutine_handler<Case> = awaited_result<typename Case::handler_result>;
 
 template <class Case, class Entry>
 void bind_case(Case& c, std::uint32_t index, Entry*& entry, launched_case**& asio_cases) {

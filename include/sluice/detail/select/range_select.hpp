@@ -54,9 +54,10 @@ class range_select_result {
 
 /// Whether the operations of a range stay in it: those of this library in an lvalue.
 template <class Range>
-inline constexpr bool stays_in_range = std::is_lvalue_reference_v<Range>&&
-    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>&&
-        sluice_operation<std::ranges::range_reference_t<Range>>;
+inline constexpr bool stays_in_range =
+    std::is_lvalue_reference_v<Range> &&
+    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>> &&
+    sluice_operation<std::ranges::range_reference_t<Range>>;
 
 /// A select over a range of cases, known when it runs.
 template <class Case>
@@ -90,27 +91,36 @@ class range_select_cases {
   /// Whether with a token it needs a goroutine behind it.
   static constexpr bool needs_goroutine = has_coroutine_handler<Case>;
   /// The same where only its cases know.
-  [[nodiscard]] bool has_coroutines() const noexcept requires case_of_any_kind<Case> {
+  [[nodiscard]] bool has_coroutines() const noexcept
+    requires case_of_any_kind<Case>
+  {
     return std::ranges::any_of(cases_, [](const Case& c) { return c.has_coroutine(); });
   }
 
   // For a handler.
   static constexpr bool needs_executor = true;
   /** @throws std::bad_alloc */
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) requires(!may_launch) {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h)
+    requires(!may_launch)
+  {
     if (!bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h);
   }
   /** @throws std::bad_alloc; as `select_wait::start_launching` */
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
-                                        Place place) requires may_launch {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+    requires may_launch
+  {
     if (!bind_or_fail()) return begun::done;
     if (!wait_.has_asio()) return wait_.start_for_handler(p, h);
     if (wait_.done_before_launch(p)) return begun::done;
     return wait_.start_launching(h, place());
   }
-  [[nodiscard]] bool abandoned() const noexcept requires may_launch { return wait_.abandoned(); }
+  [[nodiscard]] bool abandoned() const noexcept
+    requires may_launch
+  {
+    return wait_.abandoned();
+  }
   [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
   void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
   void forget() noexcept { wait_.forget(); }
@@ -220,7 +230,7 @@ class range_select_operation : public range_select_cases<Case>,
 };
 
 template <class Case>
-requires case_with_handler<Case>
+  requires case_with_handler<Case>
 class range_select_operation<Case> : public range_select_cases<Case>,
                                      public select_with_token<range_select_operation<Case>> {
  public:
@@ -230,8 +240,9 @@ class range_select_operation<Case> : public range_select_cases<Case>,
   /// What `co_await` awaits.
   [[nodiscard]] task<std::size_t> into_task() && { return detail::run_select(std::move(*this)); }
 
-  void take_into(std::size_t& index,
-                 std::size_t winner) requires(!range_select_cases<Case>::needs_goroutine) {
+  void take_into(std::size_t& index, std::size_t winner)
+    requires(!range_select_cases<Case>::needs_goroutine)
+  {
     this->tell_losers(winner);
     static_cast<void>(this->cases()[winner].call());
     index = winner;

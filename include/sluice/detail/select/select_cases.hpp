@@ -62,7 +62,8 @@ class lost_value {
   type value_;
 };
 template <class T>
-requires(!std::is_nothrow_move_constructible_v<T>) class lost_value<T> {
+  requires(!std::is_nothrow_move_constructible_v<T>)
+class lost_value<T> {
  public:
   using type = std::optional<T>;
 
@@ -144,14 +145,20 @@ class sluice_case {
   using arguments = decltype(std::declval<operation_type&>().take_arguments());
   static constexpr bool is_asio = false;
   static constexpr bool gives_exceptions = false;
-  static constexpr bool can_be_looked_at = requires(operation_type & op) { op.look(); };
+  static constexpr bool can_be_looked_at = requires(operation_type& op) { op.look(); };
 
   explicit sluice_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
 
-  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at {
+  [[nodiscard]] readiness look() const noexcept
+    requires can_be_looked_at
+  {
     return operation_.look();
   }
-  [[nodiscard]] bool try_now() noexcept requires can_be_looked_at { return operation_.try_now(); }
+  [[nodiscard]] bool try_now() noexcept
+    requires can_be_looked_at
+  {
+    return operation_.try_now();
+  }
 
   void bind(select_entry& entry, std::uint32_t index) {
     operation_.prepare();
@@ -185,9 +192,7 @@ class sluice_case {
 
   /// What a losing case hands back: the value of a send that was given as a temporary.
   static constexpr bool has_lost =
-      !std::is_reference_v<Operation> && requires(operation_type & op) {
-    op.value();
-  };
+      !std::is_reference_v<Operation> && requires(operation_type& op) { op.value(); };
   static auto type_of_lost() {
     if constexpr (has_lost)
       return std::type_identity<typename operation_type::element>();
@@ -195,7 +200,9 @@ class sluice_case {
       return std::type_identity<std::monostate>();
   }
   using lost_type = typename decltype(type_of_lost())::type;
-  void lose_to(std::optional<lost_type>& to) requires has_lost {
+  void lose_to(std::optional<lost_type>& to)
+    requires has_lost
+  {
     to.emplace(std::move(operation_.value()));
   }
 
@@ -338,7 +345,7 @@ class asio_case : public launched_case {
 /// An operation that may be a case.
 template <class T>
 concept case_operand = sluice_operation<T> || is_asio_operation<std::remove_cvref_t<T>> ||
-    asio::is_deferred<std::remove_cvref_t<T>>::value || called_with_token<T>;
+                       asio::is_deferred<std::remove_cvref_t<T>>::value || called_with_token<T>;
 
 /// How an argument of `select` is kept.
 template <class Argument>
@@ -351,17 +358,18 @@ struct case_for {
                                               wait_of_t<Argument>&, wait_of_t<Argument>>>;
 };
 template <class Argument>
-requires is_asio_operation<std::remove_cvref_t<Argument>>
+  requires is_asio_operation<std::remove_cvref_t<Argument>>
 struct case_for<Argument> {
   using type = asio_case<std::conditional_t<std::is_lvalue_reference_v<Argument>, Argument,
                                             std::remove_cvref_t<Argument>>>;
 };
 template <class Argument>
-requires asio::is_deferred<std::remove_cvref_t<Argument>>::value struct case_for<Argument> {
+  requires asio::is_deferred<std::remove_cvref_t<Argument>>::value
+struct case_for<Argument> {
   using type = asio_case<decltype(std::declval<std::remove_cvref_t<Argument>>()(use_task))>;
 };
 template <class Argument>
-requires called_with_token<Argument>
+  requires called_with_token<Argument>
 struct case_for<Argument> {
   using type = asio_case<decltype(std::declval<Argument>()(use_task))>;
 };
@@ -407,7 +415,7 @@ inline constexpr bool only_an_error<std::tuple<one_of_several<Arguments...>>> =
 /// An Asio operation whose losing would drop more than an error.
 template <class Argument>
 concept loses_more_than_an_error = case_for<Argument>::type::is_asio &&
-    !only_an_error<typename case_for<Argument>::type::arguments>;
+                                   !only_an_error<typename case_for<Argument>::type::arguments>;
 
 /// A case with a handler: what `on` returns.
 template <class Case, class Handler, class OnLost>
@@ -430,8 +438,16 @@ class handled_case {
   void bind(Entry& entry, std::uint32_t index) {
     case_.bind(entry, index);
   }
-  [[nodiscard]] readiness look() const noexcept requires can_be_looked_at { return case_.look(); }
-  [[nodiscard]] bool try_now() noexcept requires can_be_looked_at { return case_.try_now(); }
+  [[nodiscard]] readiness look() const noexcept
+    requires can_be_looked_at
+  {
+    return case_.look();
+  }
+  [[nodiscard]] bool try_now() noexcept
+    requires can_be_looked_at
+  {
+    return case_.try_now();
+  }
 
   decltype(auto) call() { return case_.call(handler_); }
   void lose() {
@@ -476,12 +492,8 @@ class otherwise_case {
 };
 
 template <class T>
-concept case_with_handler = requires {
-  requires std::remove_cvref_t<T>::has_handler;
-};
+concept case_with_handler = requires { requires std::remove_cvref_t<T>::has_handler; };
 template <class T>
-concept case_of_otherwise = requires {
-  requires std::remove_cvref_t<T>::is_otherwise;
-};
+concept case_of_otherwise = requires { requires std::remove_cvref_t<T>::is_otherwise; };
 
 }  // namespace sluice::detail

@@ -31,8 +31,11 @@ class select_awaiter {
 
   explicit select_awaiter(Select& s) noexcept : select_(s) {}
 
-  [[nodiscard]] bool try_now(goroutine& g) noexcept requires requires(Select& s) { s.try_now(g); }
-  { return select_.try_now(g); }
+  [[nodiscard]] bool try_now(goroutine& g) noexcept
+    requires requires(Select& s) { s.try_now(g); }
+  {
+    return select_.try_now(g);
+  }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return select_.start(*h.promise().g);
@@ -88,7 +91,7 @@ class select_with_token {
   /// Starts it with a completion token: `void(error_code[, value])`, or `void(exception_ptr[,
   /// value])` if a case has a handler or completes with an `exception_ptr`.
   template <class Token, class Self = Derived>
-  requires asio::completion_token_for<Token, typename token_signature<Self>::type>
+    requires asio::completion_token_for<Token, typename token_signature<Self>::type>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
                                                          pinned_target& own, Handler&& handler,
@@ -109,7 +112,7 @@ class select_with_token {
 
   /// Refuses a handler of something else; the compiler shows the line.
   template <class T, class Self = Derived>
-  requires no_token_for<T, typename token_signature<Self>::type>
+    requires no_token_for<T, typename token_signature<Self>::type>
   void operator()(T&&) && = delete;  // A handler takes (error_code, result); see `select`.
 
   /// What its handler is called with, once it has ended.

@@ -89,20 +89,24 @@ class select_cases {
       return false;
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept
-      requires(asio_count == 0) {
+    requires(asio_count == 0)
+  {
     if (done_for_handler() || !bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h, entries_, candidates_);
   }
   /// @throws As `select_wait::start_launching`.
   template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h,
-                                        Place place) requires(asio_count != 0) {
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+    requires(asio_count != 0)
+  {
     if (done_for_handler() || !bind_or_fail() ||
         wait_.done_before_launch(p, entries_, candidates_, asio_cases_, turn_))
       return begun::done;
     return wait_.start_launching(h, place());
   }
-  [[nodiscard]] bool abandoned() const noexcept requires(asio_count != 0) {
+  [[nodiscard]] bool abandoned() const noexcept
+    requires(asio_count != 0)
+  {
     return wait_.abandoned();
   }
   [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
@@ -154,25 +158,29 @@ class select_cases {
       using function = task<> (*)(select_cases&);
       static constexpr function table[] = {&run_handler<I>...};
       return table[winner](*this);
-    }
-    (std::index_sequence_for<Cases...>());
+    }(std::index_sequence_for<Cases...>());
   }
 
-  [[nodiscard]] select_result<Cases...> result(std::size_t winner) requires(!with_handlers) {
+  [[nodiscard]] select_result<Cases...> result(std::size_t winner)
+    requires(!with_handlers)
+  {
     select_result<Cases...> r;
     take_into(r, winner);
     return r;
   }
   /// Gives what has happened to a result that says "none", or throws and has not.
-  void take_into(select_result<Cases...>& r, std::size_t winner) requires(!with_handlers) {
+  void take_into(select_result<Cases...>& r, std::size_t winner)
+    requires(!with_handlers)
+  {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (r.template settle<I>(std::get<I>(cases_), winner), ...);
-    }
-    (std::index_sequence_for<Cases...>());
+    }(std::index_sequence_for<Cases...>());
     r.set_index(winner);
   }
   /// Calls the handlers, and gives the index.
-  void take_into(std::size_t& index, std::size_t winner) requires with_handlers {
+  void take_into(std::size_t& index, std::size_t winner)
+    requires with_handlers
+  {
     call_handlers(winner);
     index = winner;
   }
@@ -325,8 +333,9 @@ class select_operation : public select_cases<Cases...>,
 
 /// A select with handlers that are coroutines.
 template <class... Cases>
-requires select_cases<Cases...>::with_coroutines class select_operation<Cases...>
-    : public select_cases<Cases...>, public select_with_token<select_operation<Cases...>> {
+  requires select_cases<Cases...>::with_coroutines
+class select_operation<Cases...> : public select_cases<Cases...>,
+                                   public select_with_token<select_operation<Cases...>> {
  public:
   using value_type = std::size_t;
   using select_cases<Cases...>::select_cases;

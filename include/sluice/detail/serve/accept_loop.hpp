@@ -38,7 +38,8 @@ namespace sluice::detail {
 struct no_refusal {};
 
 template <class Handler, class Socket>
-concept connection_handler = std::invocable<Handler&, Socket, server_connection> ||
+concept connection_handler =
+    std::invocable<Handler&, Socket, server_connection> ||
     std::invocable<Handler&, Socket, context> || std::invocable<Handler&, Socket>;
 
 template <class Handler, class Socket>

@@ -99,7 +99,7 @@ class serve_state {
 /// Counts something of a server until it is destroyed.
 class serve_member {
  public:
-  serve_member(std::shared_ptr<serve_state> s, wait_group serve_state::*where)
+  serve_member(std::shared_ptr<serve_state> s, wait_group serve_state::* where)
       : state_(std::move(s)), where_(where) {
     (state_.get()->*where_).add();
   }
@@ -114,7 +114,7 @@ class serve_member {
 
  private:
   std::shared_ptr<serve_state> state_;
-  wait_group serve_state::*where_;
+  wait_group serve_state::* where_;
 };
 
 }  // namespace sluice::detail

@@ -46,7 +46,7 @@ template <class R, class C, class... P>
 struct parameters<R (C::*)(P...) const noexcept> : known_parameters<const C&, P...> {};
 /// Of a function object those of its `operator()`, which is no template.
 template <class F>
-requires std::is_member_function_pointer_v<decltype(&F::operator())>
+  requires std::is_member_function_pointer_v<decltype(&F::operator())>
 struct parameters<F> {
   template <std::size_t I>
   using at = typename parameters<decltype(&F::operator())>::template at<I + 1>;
@@ -73,7 +73,7 @@ class kept_argument {
   Argument argument_;
 };
 template <class Parameter, class Argument>
-requires binds_temporary<Parameter, Argument>
+  requires binds_temporary<Parameter, Argument>
 class kept_argument<Parameter, Argument> {
  public:
   template <class A>

@@ -85,13 +85,13 @@ concept start_token =
 /// A function, arguments for it, and last a completion token: what it cannot be called with.
 template <class F, class... Args>
 concept function_with_and_token =
-    (given<Args...> > 1) &&
-    !function_with<F, Args...> && takes_first<given<Args...> - 1, F, Args...> &&
+    (given<Args...> > 1) && !function_with<F, Args...> &&
+    takes_first<given<Args...> - 1, F, Args...> &&
     start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
 
 /// An I/O object: no place, but it has one.
 template <class T>
-concept has_an_executor = !place_to_go<T> && requires(std::remove_cvref_t<T> & object) {
+concept has_an_executor = !place_to_go<T> && requires(std::remove_cvref_t<T>& object) {
   { object.get_executor() } -> place_to_start;
 };
 

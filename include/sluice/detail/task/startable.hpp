@@ -51,17 +51,18 @@ struct result_of_start<asio::awaitable<T, Executor>> {
 /// A task, an awaitable, or a callable without arguments.
 template <class T>
 concept startable = is_task<std::remove_cvref_t<T>> || is_awaitable<std::remove_cvref_t<T>> ||
-                    std::invocable < std::decay_t<T>
-& > ;
+                    std::invocable<std::decay_t<T>&>;
 
 template <class What>
 struct start_traits {};
 template <class What>
-requires(std::invocable<What&> && !is_task<What> && !is_awaitable<What>) struct start_traits<What> {
+  requires(std::invocable<What&> && !is_task<What> && !is_awaitable<What>)
+struct start_traits<What> {
   using type = std::invoke_result_t<What&>;
 };
 template <class What>
-requires(is_task<What> || is_awaitable<What>) struct start_traits<What> {
+  requires(is_task<What> || is_awaitable<What>)
+struct start_traits<What> {
   using type = What;
 };
 
@@ -72,9 +73,8 @@ template <class What>
 using result_of_start_t = typename result_of_start<started_t<What>>::type;
 
 template <class T>
-concept execution_context_like = std::derived_from<T, asio::execution_context> && requires(T& c) {
-  c.get_executor();
-};
+concept execution_context_like =
+    std::derived_from<T, asio::execution_context> && requires(T& c) { c.get_executor(); };
 
 template <class T>
 concept place_to_start =
