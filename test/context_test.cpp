@@ -147,6 +147,59 @@ BOOST_AUTO_TEST_CASE(can_be_handed_on) {
   BOOST_TEST(done(second.ctx));
 }
 
+BOOST_AUTO_TEST_CASE(a_context_that_is_moved_out_of_its_pair_outlives_it) {
+  auto [parent, cancel_parent] = with_cancel(context::background());
+  const auto child = with_cancel(parent).ctx;
+  const auto grandchild = with_value(with_cancel(child).ctx, number, 1);
+  context named;
+  context cancelled;
+  context copied;
+  {
+    auto a = with_cancel(parent);
+    named = std::move(a.ctx);
+    auto b = with_cancel(parent);
+    cancelled = std::move(b.ctx);
+    b.cancel();
+    auto c = with_cancel(parent);
+    copied = c.ctx;
+  }
+  BOOST_TEST(!done(child));
+  BOOST_TEST(!done(grandchild));
+  BOOST_TEST(!done(named));
+  BOOST_TEST(done(cancelled));
+  BOOST_TEST(done(copied), "a copy hands nothing on");
+  cancel_parent();
+  BOOST_TEST(done(child));
+  BOOST_TEST(done(grandchild));
+  BOOST_TEST(done(named));
+}
+
+BOOST_AUTO_TEST_CASE(assigning_over_a_pair_ends_its_context_unless_it_was_handed_on) {
+  auto pair = with_cancel(context::background());
+  const auto kept = pair.ctx;
+  pair = with_cancel(context::background());
+  BOOST_TEST(done(kept));
+  BOOST_TEST(!done(pair.ctx));
+  const auto handed_on = std::move(pair.ctx);
+  pair = with_cancel(context::background());
+  BOOST_TEST(!done(handed_on));
+  auto& same = pair;
+  pair = std::move(same);
+  BOOST_TEST(!done(pair.ctx));
+}
+
+BOOST_AUTO_TEST_CASE(a_context_of_a_pair_without_a_name_ends_at_its_deadline) {
+  asio::io_context io;
+  error_code waited;
+  const auto ctx = with_timeout(io, context::background(), 1ms).ctx;
+  sluice::go(with_timeout(io, context::background(), 1ms).ctx, io,
+             [&]() -> sluice::task<> { waited = co_await error_of(context::background().done()); });
+  sluice::go(io, [&]() -> sluice::task<> { co_await ctx.done(); });
+  run(io);
+  BOOST_TEST(ctx.err() == error_code(sluice::error::deadline_exceeded));
+  BOOST_TEST(waited == error_code(sluice::error::deadline_exceeded));
+}
+
 // Source: TestParentFinishesChild
 BOOST_AUTO_TEST_CASE(reaches_every_descendant_before_it_returns) {
   asio::io_context io;

@@ -170,7 +170,7 @@ class context_binder {
  public:
   /// Used by `bind_context`.
   template <class T>
-  context_binder(const context& ctx, T&& token) : ctx_(ctx), token_(std::forward<T>(token)) {}
+  context_binder(context ctx, T&& token) : ctx_(std::move(ctx)), token_(std::forward<T>(token)) {}
 
   /// The context.
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
@@ -197,8 +197,8 @@ class context_binder {
  * @endcode
  */
 template <class Token>
-[[nodiscard]] context_binder<std::decay_t<Token>> bind_context(const context& ctx, Token&& token) {
-  return {ctx, std::forward<Token>(token)};
+[[nodiscard]] context_binder<std::decay_t<Token>> bind_context(context ctx, Token&& token) {
+  return {std::move(ctx), std::forward<Token>(token)};
 }
 
 }  // namespace sluice

@@ -195,15 +195,33 @@ class [[nodiscard]] cancel_function {
   }
 
  private:
+  friend struct cancellable_context;
+
   detail::context_ref state_;
 };
 
 /// A context and the function that cancels it: `auto [ctx, cancel] = with_cancel(parent);`
-/** Keep both: `with_cancel(parent).ctx` alone is cancelled at the end of that expression. */
+/**
+ * The end of the pair cancels the context, unless `ctx` has been moved out of it: then it has been
+ * handed on, and only its parent, its deadline or a call of `cancel` ends it. So a `ctx` that is
+ * taken from a pair without a name lives on: `const auto ctx = with_timeout(parent, 5s).ctx;`
+ */
 struct cancellable_context {
   /// Of a context and what cancels it.
   cancellable_context(context c, cancel_function f) noexcept
       : ctx(std::move(c)), cancel(std::move(f)) {}
+  /// What has been handed on stays so.
+  cancellable_context(cancellable_context&& other) noexcept = default;
+  /// Ends what was here before, as the destructor does.
+  cancellable_context& operator=(cancellable_context other) noexcept {
+    std::swap(ctx, other.ctx);
+    std::swap(cancel, other.cancel);
+    return *this;
+  }
+  ~cancellable_context() {
+    if (!detail::access::state_of(ctx)) cancel.state_ = {};
+  }
+
   /// The context.
   context ctx;
   /// Cancels it.
@@ -212,7 +230,7 @@ struct cancellable_context {
 
 /// A context that is done when `cancel` is called or `parent` is done.
 /** @throws std::bad_alloc */
-[[nodiscard]] cancellable_context with_cancel(const context& parent);
+[[nodiscard]] cancellable_context with_cancel(context parent);
 
 /// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
@@ -224,12 +242,11 @@ struct cancellable_context {
  * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */
-[[nodiscard]] cancellable_context with_deadline(const context& parent, clock::time_point t,
+[[nodiscard]] cancellable_context with_deadline(context parent, clock::time_point t,
                                                 std::exception_ptr cause = nullptr);
 /// The same with the timer on `where`, an executor or an execution context.
 template <detail::place_to_start Where>
-[[nodiscard]] cancellable_context with_deadline(Where&& where, const context& parent,
-                                                clock::time_point t,
+[[nodiscard]] cancellable_context with_deadline(Where&& where, context parent, clock::time_point t,
                                                 std::exception_ptr cause = nullptr);
 
 /// The same with a deadline `d` from now. Go's `WithTimeout` and `WithTimeoutCause`.
@@ -246,25 +263,24 @@ template <detail::place_to_start Where>
  * @endcode
  */
 template <class Rep, class Period>
-[[nodiscard]] cancellable_context with_timeout(const context& parent,
-                                               std::chrono::duration<Rep, Period> d,
+[[nodiscard]] cancellable_context with_timeout(context parent, std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
-  return with_deadline(parent, detail::add_saturated(clock::now(), detail::saturate(d)),
+  return with_deadline(std::move(parent), detail::add_saturated(clock::now(), detail::saturate(d)),
                        std::move(cause));
 }
 /// The same with the timer on `where`, an executor or an execution context.
 template <detail::place_to_start Where, class Rep, class Period>
-[[nodiscard]] cancellable_context with_timeout(Where&& where, const context& parent,
+[[nodiscard]] cancellable_context with_timeout(Where&& where, context parent,
                                                std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
-  return with_deadline(where, parent, detail::add_saturated(clock::now(), detail::saturate(d)),
-                       std::move(cause));
+  return with_deadline(where, std::move(parent),
+                       detail::add_saturated(clock::now(), detail::saturate(d)), std::move(cause));
 }
 
 /// A context with a value that hides the parent's of the same key.
 template <class T, class U>
   requires std::constructible_from<T, U>
-[[nodiscard]] context with_value(const context& parent, const context_key<T>& key, U&& value) {
+[[nodiscard]] context with_value(context parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
   return context(
       detail::access::state_of(parent),
@@ -302,7 +318,7 @@ void bind_to_context(goroutine& g, const context& ctx);
 /// What is done to a goroutine before it is made ready: it is bound to a context.
 class bound_to {
  public:
-  explicit bound_to(const context& ctx) : ctx_(ctx) {}
+  explicit bound_to(context ctx) noexcept : ctx_(std::move(ctx)) {}
   void operator()(goroutine& g) const { detail::bind_to_context(g, ctx_); }
 
  private:
@@ -332,7 +348,7 @@ class context_after_func {
 namespace detail {
 
 template <startable F>
-context_after_func after_func_at(start_place place, const context& ctx, F&& f) {
+context_after_func after_func_at(start_place place, context ctx, F&& f) {
   if (!detail::access::state_of(ctx)) return context_after_func(nullptr);
   struct shared {
     explicit shared(const target_ptr& t) : where(t) {}
@@ -366,14 +382,14 @@ context_after_func after_func_at(start_place place, const context& ctx, F&& f) {
  * when the context is done the process ends.
  */
 template <detail::startable F>
-context_after_func after_func(const context& ctx, F&& f) {
-  return detail::after_func_at(detail::current_place("sluice::after_func"), ctx,
+context_after_func after_func(context ctx, F&& f) {
+  return detail::after_func_at(detail::current_place("sluice::after_func"), std::move(ctx),
                                std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::place_to_start Where, detail::startable F>
-context_after_func after_func(Where&& where, const context& ctx, F&& f) {
-  return detail::after_func_at(detail::place_of(where), ctx, std::forward<F>(f));
+context_after_func after_func(Where&& where, context ctx, F&& f) {
+  return detail::after_func_at(detail::place_of(where), std::move(ctx), std::forward<F>(f));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
@@ -382,12 +398,12 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
 
 /// A context that is cancelled when `slot` is emitted to, with any type.
 /** Takes the slot for itself until it is destroyed or cancelled. */
-[[nodiscard]] cancellable_context with_slot(const context& parent, asio::cancellation_slot slot);
+[[nodiscard]] cancellable_context with_slot(context parent, asio::cancellation_slot slot);
 
 #if defined(__cpp_lib_jthread)
 /// A context that is cancelled when a stop is requested of `token`. Absent, like `stop_token_of`,
 /// where the standard library has no `std::stop_token`.
-[[nodiscard]] cancellable_context with_stop_token(const context& parent, std::stop_token token);
+[[nodiscard]] cancellable_context with_stop_token(context parent, std::stop_token token);
 
 /// A stop token that is requested to stop when `ctx` is done. A context has one source for all of
 /// them. The end of a deadline is seen in it once a thread runs the context's timers: unlike
@@ -406,36 +422,36 @@ context_after_func after_func(Where&& where, const context& ctx, F&& f) {
  * has been told to stop, and that is all: it does not leave `run()`, as other exceptions do.
  */
 template <detail::place_to_go Where, detail::startable What>
-void go(const context& ctx, Where&& where, What&& what,
+void go(context ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
   detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location, detail::bound_to(ctx));
+                detail::starts_serial<What>, location, detail::bound_to(std::move(ctx)));
 }
 /// The same beside the running goroutine, as `go(what)`.
 template <detail::startable What>
-void go(const context& ctx, What&& what,
-        std::source_location location = std::source_location::current()) {
+void go(context ctx, What&& what, std::source_location location = std::source_location::current()) {
   detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location, detail::bound_to(ctx));
+                detail::starts_serial<What>, location, detail::bound_to(std::move(ctx)));
 }
 /// The same with a completion token, as `go(where, what, token)`.
 template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
   requires(!detail::function_with<What, Token>)
-auto go(const context& ctx, Where&& where, What&& what, Token&& token,
+auto go(context ctx, Where&& where, What&& what, Token&& token,
         std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
-                                  std::forward<Token>(token), location, detail::bound_to(ctx));
+                                  std::forward<Token>(token), location,
+                                  detail::bound_to(std::move(ctx)));
 }
 /// The same with a function and copies of its arguments, as `go(f, args...)`.
 template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
           class A4 = detail::absent, class A5 = detail::absent, class A6 = detail::absent>
   requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
-void go(const context& ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
+void go(context ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
         A6&& a6 = {}, std::source_location location = std::source_location::current()) {
-  detail::start_call(detail::current_place("sluice::go"), location, detail::bound_to(ctx),
-                     std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
-                     std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
-                     std::forward<A6>(a6));
+  detail::start_call(detail::current_place("sluice::go"), location,
+                     detail::bound_to(std::move(ctx)), std::forward<F>(f), std::forward<A1>(a1),
+                     std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
+                     std::forward<A5>(a5), std::forward<A6>(a6));
 }
 /// The same with a function and copies of its arguments, and perhaps a completion token.
 template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
@@ -443,19 +459,19 @@ template <detail::place_to_go Where, class F, class A1, class A2 = detail::absen
           class A6 = detail::absent>
   requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
            detail::function_with_and_token<F, A1, A2, A3, A4, A5, A6>)
-auto go(const context& ctx, Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {},
+auto go(context ctx, Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {},
         A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
-  return detail::start_call(detail::place_of(where), location, detail::bound_to(ctx),
+  return detail::start_call(detail::place_of(where), location, detail::bound_to(std::move(ctx)),
                             std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
                             std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
                             std::forward<A6>(a6));
 }
 
 template <detail::place_to_start Where>
-cancellable_context with_deadline(Where&& where, const context& parent, clock::time_point t,
+cancellable_context with_deadline(Where&& where, context parent, clock::time_point t,
                                   std::exception_ptr cause) {
-  auto result = with_cancel(parent);
+  auto result = with_cancel(std::move(parent));
   detail::access::state_of(result.ctx)
       ->set_deadline(detail::place_of(where).where, t, std::move(cause));
   return result;

@@ -245,7 +245,7 @@ template <class Body>
 concept group_body = std::invocable<std::decay_t<Body>&, task_group&>;
 
 template <class Body>
-auto make_group(start_place place, const context& parent, Body&& body, group_errors policy,
+auto make_group(start_place place, context parent, Body&& body, group_errors policy,
                 std::source_location here) {
   static_assert(detail::safe_in_co_await_expression<Body>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
@@ -254,7 +254,7 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
   using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
   static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
   return detail::run_group<typename started::value_type, std::decay_t<Body>>(
-      std::move(place), parent, std::forward<Body>(body), policy, here);
+      std::move(place), std::move(parent), std::forward<Body>(body), policy, here);
 }
 
 }  // namespace detail
@@ -287,10 +287,10 @@ auto make_group(start_place place, const context& parent, Body&& body, group_err
  * @endcode
  */
 template <detail::group_body Body>
-[[nodiscard]] auto with_task_group(const context& parent, Body&& body,
+[[nodiscard]] auto with_task_group(context parent, Body&& body,
                                    group_errors policy = group_errors::first,
                                    std::source_location here = std::source_location::current()) {
-  return detail::make_group({}, parent, std::forward<Body>(body), policy, here);
+  return detail::make_group({}, std::move(parent), std::forward<Body>(body), policy, here);
 }
 
 /// The same with a place for the group's goroutines; the body stays with the one that awaits it.
@@ -306,11 +306,11 @@ template <detail::group_body Body>
  * @param parent, body, policy As above.
  */
 template <detail::place_to_start Where, detail::group_body Body>
-[[nodiscard]] auto with_task_group(Where&& where, const context& parent, Body&& body,
+[[nodiscard]] auto with_task_group(Where&& where, context parent, Body&& body,
                                    group_errors policy = group_errors::first,
                                    std::source_location here = std::source_location::current()) {
-  return detail::make_group(detail::place_of(where), parent, std::forward<Body>(body), policy,
-                            here);
+  return detail::make_group(detail::place_of(where), std::move(parent), std::forward<Body>(body),
+                            policy, here);
 }
 
 }  // namespace sluice

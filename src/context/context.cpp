@@ -48,16 +48,16 @@ void bind_to_context(goroutine& g, const context& ctx) {
 
 }  // namespace detail
 
-cancellable_context with_cancel(const context& parent) {
+cancellable_context with_cancel(context parent) {
   const auto state = detail::context_ref::adopt(
       detail::context_state::make(detail::access::state_of(parent).get()));
   return {context(state, detail::access::values_of(parent)), cancel_function(state)};
 }
 
-cancellable_context with_deadline(const context& parent, clock::time_point t,
+cancellable_context with_deadline(context parent, clock::time_point t,
                                   std::exception_ptr cause) {
   const auto place = detail::current_place("sluice::with_deadline");
-  auto result = with_cancel(parent);
+  auto result = with_cancel(std::move(parent));
   detail::access::state_of(result.ctx)->set_deadline(place.where, t, std::move(cause));
   return result;
 }
@@ -70,8 +70,8 @@ cancellable_context merge(const std::vector<context>& parents) {
   return result;
 }
 
-cancellable_context with_slot(const context& parent, asio::cancellation_slot slot) {
-  auto result = with_cancel(parent);
+cancellable_context with_slot(context parent, asio::cancellation_slot slot) {
+  auto result = with_cancel(std::move(parent));
   if (slot.is_connected())
     slot.assign(
         [link = detail::access::state_of(result.ctx)->link()](asio::cancellation_type type) {
@@ -82,8 +82,8 @@ cancellable_context with_slot(const context& parent, asio::cancellation_slot slo
 }
 
 #if defined(__cpp_lib_jthread)
-cancellable_context with_stop_token(const context& parent, std::stop_token token) {
-  auto result = with_cancel(parent);
+cancellable_context with_stop_token(context parent, std::stop_token token) {
+  auto result = with_cancel(std::move(parent));
   const auto cancel = [link = detail::access::state_of(result.ctx)->link()] {
     link->cancel(asio::error::operation_aborted, nullptr);
   };

@@ -100,14 +100,6 @@ task<> closures(std::string name) {
   co_await wg.wait();
 }
 
-task<> contexts(sluice::context parent) {
-  const auto gone = sluice::with_timeout(parent, std::chrono::seconds(1)).ctx;  // wrong
-  sluice::go(sluice::with_cancel(parent).ctx, contexts(gone));  // wrong
-  const auto both = sluice::with_cancel(parent);
-  auto [ctx, cancel] = sluice::with_cancel(both.ctx);
-  co_await ctx.done();
-}
-
 task<std::string> text() { co_return "text"; }
 task<int> number() { co_return 1; }
 
