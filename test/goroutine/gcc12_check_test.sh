@@ -21,6 +21,7 @@ cat >"$work/shapes.cpp" <<'END'
 #include <chrono>
 #include <functional>
 #include <string>
+#include <vector>
 
 using sluice::task;
 
@@ -98,6 +99,44 @@ task<> closures(std::string name) {
   wg.go([&]() -> task<> { name.clear(); co_return; }());  // wrong
   co_await [&]() -> task<> { name.clear(); co_return; }();
   co_await wg.wait();
+}
+
+struct worker {
+  int id;
+  task<> work(int) { co_return; }
+};
+task<std::string> next() { co_return "next"; }
+
+task<> turns(std::vector<worker>& all, std::vector<std::string> names) {
+  sluice::wait_group wg;
+  for (int i = 0; i < 3; ++i) {
+    worker w{i};
+    wg.go(w.work(1));  // wrong
+    wg.go(&worker::work, w, 1);
+  }
+  for (worker w : all) sluice::go(w.work(1));  // wrong
+  for (worker& w : all) wg.go(w.work(1));
+  for (int i = 0; i < 3; ++i) wg.go([&]() -> task<> { co_await take_trivial({i, 0}); });  // wrong
+  for (int i = 0; i < 3; ++i) wg.go([&, i]() -> task<> { names[i].clear(); co_return; });
+  for (auto name : names) wg.go([&]() -> task<> { name.clear(); co_return; });  // wrong
+  for (auto name : names) wg.go([name]() mutable -> task<> { name.clear(); co_return; });
+  for (auto& name : names) wg.go([&]() -> task<> { name.clear(); co_return; });
+  co_await wg.wait();
+}
+
+task<> accepting(sluice::channel<std::string> ch) {
+  while (auto v = co_await ch.receive()) sluice::go([&]() -> task<> { v->clear(); co_return; });  // wrong
+  for (;;) {
+    auto v = co_await ch.receive();
+    sluice::go([&]() -> task<> { co_await ch.send(*v); });  // wrong
+    sluice::go([&ch]() -> task<> { co_await ch.send("v"); });
+  }
+  for (;;) {
+    sluice::wait_group wg;
+    auto n = co_await next();
+    wg.go([&]() -> task<> { n.clear(); co_return; });
+    co_await wg.wait();
+  }
 }
 
 task<std::string> text() { co_return "text"; }
