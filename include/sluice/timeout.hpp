@@ -2,6 +2,7 @@
 
 #include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
 #include <sluice/select.hpp>
@@ -32,11 +33,11 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   timeout_operation(Case&& c, clock::duration d)
       : case_(std::move(c)),
         sleep_(sleep_wait(d)),
-        wait_(select_wait::order::written, false, true) {}
+        wait_(select_wait::order::written, select_wait::purpose::timeout) {}
   timeout_operation(timeout_operation&& other)
       : case_(std::move(other.case_)),
         sleep_(std::move(other.sleep_)),
-        wait_(select_wait::order::written, false, true) {}
+        wait_(select_wait::order::written, select_wait::purpose::timeout) {}
 
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr (Case::can_be_looked_at)
@@ -48,7 +49,10 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     bind_cases();
-    return wait_.start(*h.promise().g, entries_, candidates_, asio_cases_);
+    if constexpr (Case::is_asio)
+      return wait_.start(*h.promise().g, entries_, candidates_, asio_cases_);
+    else
+      return wait_.start(*h.promise().g, entries_, candidates_);
   }
 
   /// Whether with a token it needs a goroutine behind it.
@@ -74,13 +78,14 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     }
     return wait_.start_for_handler(p, h, entries_, candidates_);
   }
-  /// @throws As `select_wait::start_launching`.
+  /// @throws As `select_group::start_launching`.
   template <class Place>
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
     requires Case::is_asio
   {
     bind_cases();
-    if (wait_.done_before_launch(p, entries_, candidates_, asio_cases_, select_wait::turn_of::ours))
+    if (wait_.done_before_launch(p, entries_, candidates_, asio_cases_,
+                                 select_group::turn_of::sluice))
       return begun::done;
     return wait_.start_launching(h, place());
   }
@@ -174,7 +179,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   std::array<select_entry, sluice_count> entries_;
   std::array<std::uint32_t, sluice_count> candidates_;
   std::array<launched_case*, 2 - sluice_count> asio_cases_;
-  select_wait wait_;
+  std::conditional_t<Case::is_asio, select_group, select_wait> wait_;
 };
 
 }  // namespace detail

@@ -3,20 +3,28 @@
 
 #include <sluice/detail/select/range_select_wait.hpp>
 
-#include <optional>
 #include <stdexcept>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace sluice::detail {
 
 struct range_select_wait::state {
+  /// Calls `f` with the wait; a `select_group` if there are Asio cases.
+  template <class F>
+  decltype(auto) visit(F f) {
+    if (auto* const group = std::get_if<select_group>(&wait)) return f(*group);
+    return f(std::get<select_wait>(wait));
+  }
+  [[nodiscard]] select_group& group() { return std::get<select_group>(wait); }
+
   std::uint32_t otherwise = select_wait::none;
   bool for_handler = false;
   std::vector<select_entry> entries;
   std::vector<std::uint32_t> candidates;
   std::vector<launched_case*> asio_cases;
-  std::optional<select_wait> wait;
+  std::variant<std::monostate, select_wait, select_group> wait;
 };
 
 range_select_wait::range_select_wait() noexcept = default;
@@ -50,8 +58,13 @@ void range_select_wait::prepare(select_wait::order order) {
   if (has_otherwise && !s.asio_cases.empty())
     throw std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise");
   s.candidates.resize(s.entries.size());
-  s.wait.emplace(order, has_otherwise);
-  if (s.for_handler) s.wait->wait_for_handler();
+  const auto purpose =
+      has_otherwise ? select_wait::purpose::select_with_otherwise : select_wait::purpose::select;
+  if (s.asio_cases.empty())
+    s.wait.emplace<select_wait>(order, purpose);
+  else
+    s.wait.emplace<select_group>(order, purpose);
+  if (s.for_handler) s.visit([](auto& wait) { wait.wait_for_handler(); });
 }
 bool range_select_wait::has_asio() const noexcept {
   return !state_->asio_cases.empty();
@@ -59,39 +72,41 @@ bool range_select_wait::has_asio() const noexcept {
 
 bool range_select_wait::start(goroutine& g) {
   state& s = *state_;
-  return s.wait->start(g, s.entries, s.candidates, s.asio_cases);
+  if (has_asio()) return s.group().start(g, s.entries, s.candidates, s.asio_cases);
+  return std::get<select_wait>(s.wait).start(g, s.entries, s.candidates);
 }
 
 begun range_select_wait::start_for_handler(waker& p, parked_handler& h) noexcept {
   state& s = *state_;
-  return s.wait->start_for_handler(p, h, s.entries, s.candidates);
+  return std::get<select_wait>(s.wait).start_for_handler(p, h, s.entries, s.candidates);
 }
 bool range_select_wait::done_before_launch(waker& p) noexcept {
   state& s = *state_;
-  return s.wait->done_before_launch(p, s.entries, s.candidates, s.asio_cases,
-                                    select_wait::choose_turn());
+  return s.group().done_before_launch(p, s.entries, s.candidates, s.asio_cases,
+                                      select_group::choose_turn());
 }
 begun range_select_wait::start_launching(parked_handler& h, target_ptr where) {
-  return state_->wait->start_launching(h, std::move(where));
+  return state_->group().start_launching(h, std::move(where));
 }
 bool range_select_wait::abandoned() const noexcept {
-  return state_->wait->abandoned();
+  const auto* const group = std::get_if<select_group>(&state_->wait);
+  return group && group->abandoned();
 }
 bool range_select_wait::cancel_for_handler() noexcept {
-  return state_->wait->cancel_for_handler();
+  return state_->visit([](auto& wait) { return wait.cancel_for_handler(); });
 }
 void range_select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
-  state_->wait->woken_for_handler(leaves_scheduler);
+  state_->visit([=](auto& wait) { wait.woken_for_handler(leaves_scheduler); });
 }
 void range_select_wait::fail(select_wait::order order) {
-  get().wait.emplace(order, false).fail();
+  get().wait.emplace<select_wait>(order, select_wait::purpose::select).fail();
 }
 void range_select_wait::forget() noexcept {
-  if (state_ && state_->wait) state_->wait->forget();
+  if (state_ && state_->wait.index() != 0) state_->visit([](auto& wait) { wait.forget(); });
 }
 
 std::size_t range_select_wait::finish() {
-  const auto winner = state_->wait->finish();
+  const auto winner = state_->visit([](auto& wait) { return wait.finish(); });
   return winner == select_wait::none ? state_->otherwise : winner;
 }
 

@@ -52,13 +52,16 @@ class select_wait::locks {
 };
 
 // One that was claimed may be in the middle of its completion.
+void select_wait::keep_others_off() noexcept {
+  if (cancellation* const c = cancellation_of_goroutine()) c->end();
+  if (enlisted_ == 0) return;
+  static_cast<void>(claim(cancelled));
+  if (!withdraw_losers() && !woken_) who_->home->wait_for_pins();
+}
+
 void select_wait::forget() noexcept {
   if (!who_) return;
-  if (in_goroutine_ && goroutine_->cancel) goroutine_->cancel->end();
-  if (enlisted_ != 0) {
-    static_cast<void>(claim(cancelled));
-    if (!withdraw_losers() && !woken_) who_->home->wait_for_pins();
-  }
+  keep_others_off();
   leave();
 }
 
@@ -72,7 +75,6 @@ void select_wait::leave() noexcept {
     SLUICE_ASSERT(!e.w->linked(), "a select ends when all its cases have left their places");
     e.w->who = nullptr;
   }
-  if (!asio_cases_.empty()) leave_strand();
   who_ = nullptr;
 }
 
@@ -155,11 +157,12 @@ bool select_wait::attempt_one(wake_list& woken) noexcept {
 
 // Under all locks, so no case is claimed before all are in their places, and a handler with its
 // context; if one cannot be put there, the select is decided before it is seen.
-begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h) noexcept {
+begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h,
+                                     std::size_t asio_cases) noexcept {
   const locks guard(*this);
   if (attempt_one(woken)) return !shared_ || claim(winner_) ? begun::done : begun::waits;
-  if (has_otherwise_) return begun::done;
-  if (for_handler_ && is_hopeless()) {
+  if (purpose_ == purpose::select_with_otherwise) return begun::done;
+  if (for_handler_ && is_hopeless(asio_cases)) {
     outcome_ = waiter::state::aborted;
     return begun::done;
   }
@@ -193,11 +196,11 @@ void select_wait::shuffle_places() noexcept {
 // Under all locks. Channels lose their last handle once, and tell those that stand there then; who
 // comes later sees it, under the same lock. What never can happen, as of a nil channel, is no hope,
 // and does not end a select either; nor is the limit of a timeout one.
-bool select_wait::is_hopeless() noexcept {
-  std::uint32_t hopes = static_cast<std::uint32_t>(asio_cases_.size());
+bool select_wait::is_hopeless(std::size_t asio_cases) noexcept {
+  std::uint32_t hopes = static_cast<std::uint32_t>(asio_cases);
   bool forsaken = false;
   for (const auto& e : entries_) {
-    if (!e.lock || (for_timeout_ && e.functions == &sleep_functions)) continue;
+    if (!e.lock || (purpose_ == purpose::timeout && e.functions == &sleep_functions)) continue;
     const bool without_handle =
         (e.functions == &send_functions || e.functions == &receive_functions) &&
         static_cast<const channel_waiter&>(*e.w).core->has_lost_handles();
@@ -208,78 +211,51 @@ bool select_wait::is_hopeless() noexcept {
   return forsaken && hopes == 0;
 }
 
-// `passes` counts to the turn of the Asio cases. Once in a while, by chance, it counts from `turn`
-// on: there is a second turn on that way, also by chance, for those whose turn never comes because
-// the goroutine's selects follow each other at that very distance.
-bool select_wait::asio_goes_first(const goroutine& g) noexcept {
-  const std::uint32_t left = turn - 1 - g.passes % turn;
-  return left == 0 || (g.passes >= turn && scheduler::choose(left + 1) == 0);
+cancellation* select_wait::cancellation_of_goroutine() const noexcept {
+  return in_goroutine_ ? static_cast<goroutine&>(*who_).cancel.get() : nullptr;
 }
 
-void select_wait::count_pass(goroutine& g, bool asio_went_first) noexcept {
-  constexpr std::uint32_t seldom = 32;
-  std::uint32_t next = g.passes + 1U;
-  if (next % turn == 0)
-    next = scheduler::choose(seldom) == 0 ? turn : 0;
-  else if (asio_went_first)
-    next = next % turn;
-  g.passes = next & 0x7f;
-}
-
-bool select_wait::start(goroutine& g, std::span<select_entry> entries,
-                        std::span<std::uint32_t> candidates, std::span<launched_case*> asio_cases) {
-  who_ = goroutine_ = &g;
+bool select_wait::begin(goroutine& g, std::span<select_entry> entries,
+                        std::span<std::uint32_t> candidates) noexcept {
+  who_ = &g;
   in_goroutine_ = true;
   g.waiting_on = wait_reason::select;
   entries_ = entries;
   candidates_ = candidates;
-  asio_cases_ = asio_cases;
   if (g.cancel) {
     outcome_ = g.cancel->outcome();
-    if (outcome_ != waiter::state::waiting) return g.must_yield();
+    if (outcome_ != waiter::state::waiting) return false;
   }
   bind(g);
-  asio_first_ = !asio_cases.empty() && !for_timeout_ && asio_goes_first(g);
-  if (asio_first_)
-    turn_used_ = ready_case() != none;
-  else if (try_hinted())
-    return g.must_yield();
-  if (asio_cases.empty()) return start_plain();
-  strand_waker_.home = g.home;
-  strand_waker_.owner = this;
-  bind(strand_waker_);
-  const bool on_strand = g.on_its_strand();
-  if (!on_strand) g.become_serial();
-  claimed_step_ = &make_step(&select_wait::on_claimed);
-  if (g.cancel) {
-    const std::lock_guard guard(g.cancel->lock());
-    outcome_ = g.cancel->begin(*this);
-    if (outcome_ != waiter::state::waiting) {
-      if (on_strand) return g.must_yield();
-      g.make_ready();
-      return true;
-    }
-  }
-  shared_ = true;
-  if (on_strand)
-    on_suspended();
-  else
-    post_to_strand(&select_wait::on_suspended);
   return true;
 }
 
-bool select_wait::start_plain() {
-  goroutine& g = waiting_goroutine();
+void select_wait::begin(waker& p, std::span<select_entry> entries,
+                        std::span<std::uint32_t> candidates) noexcept {
+  who_ = &p;
+  for_handler_ = true;
+  entries_ = entries;
+  candidates_ = candidates;
+  bind(p);
+}
+
+bool select_wait::become_cancellable() noexcept {
+  outcome_ = cancellation_of_goroutine()->begin(*this);
+  return outcome_ == waiter::state::waiting;
+}
+
+bool select_wait::start(goroutine& g, std::span<select_entry> entries,
+                        std::span<std::uint32_t> candidates) {
+  if (!begin(g, entries, candidates) || try_hinted()) return g.must_yield();
   bool done = false;
   {
     wake_list woken;
     std::unique_lock<byte_lock> cancellation_guard;
     if (g.cancel) {
       cancellation_guard = std::unique_lock(g.cancel->lock());
-      outcome_ = g.cancel->begin(*this);
-      if (outcome_ != waiter::state::waiting) return g.must_yield();
+      if (!become_cancellable()) return g.must_yield();
     }
-    done = attempt_or_enlist(woken, nullptr) == begun::done;
+    done = attempt_or_enlist(woken, nullptr, 0) == begun::done;
   }
   if (done) return g.must_yield();
   return !arrive_second() || g.must_yield();
@@ -289,36 +265,38 @@ bool select_wait::start_plain() {
 // thread has come from the locks to the meeting: its pin holds the end off until then.
 begun select_wait::start_for_handler(waker& p, parked_handler& h, std::span<select_entry> entries,
                                      std::span<std::uint32_t> candidates) noexcept {
-  who_ = &p;
-  goroutine_ = nullptr;
-  for_handler_ = true;
-  entries_ = entries;
-  candidates_ = candidates;
-  bind(p);
+  begin(p, entries, candidates);
   if (try_hinted()) return begun::done;
   const pinned_wake here{pinned_scheduler(to_pin(p))};
   auto state = begun::refused;
   {
     wake_list woken;
-    state = attempt_or_enlist(woken, &h);
+    state = attempt_or_enlist(woken, &h, 0);
   }
   test_point("a handler's select has been registered");
   if (state == begun::waits && arrive_second()) p.wake(p);
   return state;
 }
 
-// A select that was decided before others could claim has nothing in its claim. Asio cases are
-// cancelled on their strand.
+bool select_wait::cancel_all(waiter::state outcome) noexcept {
+  if (!claim(cancelled)) return false;
+  outcome_ = outcome;
+  return arrive_second();
+}
+
+bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                         ready_list&) noexcept {
+  return static_cast<select_wait&>(wait).cancel_all(outcome);
+}
+
+// A select that was decided before others could claim has nothing in its claim.
 bool select_wait::cancel_for_handler() noexcept {
   {
     const std::lock_guard guard(slot_lock_);
     if (!shared_ || !claim(cancelled)) return false;
   }
   outcome_ = waiter::state::aborted;
-  if (!arrive_second()) return false;
-  if (asio_cases_.empty()) return true;
-  post_claimed();
-  return false;
+  return arrive_second();
 }
 
 // Of all places a scheduler's timers alone are not kept by what waits there. To leave them calls
@@ -334,35 +312,28 @@ void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
     }
 }
 
-bool select_wait::cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
-                         ready_list& steps) noexcept {
-  auto& self = static_cast<select_wait&>(wait);
-  if (!self.claim(cancelled)) return false;
-  self.outcome_ = outcome;
-  if (!self.arrive_second()) return false;
-  if (self.asio_cases_.empty()) return true;
-  steps.push_back(*std::exchange(self.claimed_step_, nullptr));
-  return false;
-}
-
-std::uint32_t select_wait::finish() {
-  if (in_goroutine_ && goroutine_->cancel) goroutine_->cancel->end();
-  SLUICE_ASSERT(outstanding_ == 0, "a select goes on when nothing that it has launched is left");
+void select_wait::note_winner() noexcept {
+  if (cancellation* const c = cancellation_of_goroutine()) c->end();
   if (shared_) winner_ = winner();
   SLUICE_ASSERT(!shared_ || winner_ != none || outcome_ != waiter::state::waiting,
                 "a select goes on when one of its cases was claimed");
-  // Asio cases that won without passing anything over leave their turn to the next select.
-  if (!asio_cases_.empty() && in_goroutine_ && !for_timeout_ && (turn_used_ || !asio_won_))
-    count_pass(*goroutine_, asio_first_);
-  leave();
+}
+
+std::uint32_t select_wait::result(std::uint32_t rescued) {
   if (failure_) std::rethrow_exception(failure_);
   if (winner_ == cancelled) {
-    winner_ = rescued_;
+    winner_ = rescued;
     if (outcome_ == waiter::state::waiting) outcome_ = waiter::state::aborted;
   }
   if (outcome_ != waiter::state::waiting && winner_ == none)
     throw_error(outcome_error(outcome_), "sluice: select");
   return winner_;
+}
+
+std::uint32_t select_wait::finish() {
+  note_winner();
+  leave();
+  return result(none);
 }
 
 }  // namespace sluice::detail

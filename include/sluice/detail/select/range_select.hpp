@@ -106,7 +106,7 @@ class range_select_cases {
     if (!bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h);
   }
-  /** @throws std::bad_alloc; as `select_wait::start_launching` */
+  /** @throws std::bad_alloc; as `select_group::start_launching` */
   template <class Place>
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
     requires may_launch

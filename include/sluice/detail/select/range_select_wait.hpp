@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 
 #include <cstddef>

@@ -9,6 +9,7 @@
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/several_signatures.hpp>
+#include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
 #include <sluice/task.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/select/case_binding.hpp>
+#include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_token.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 
@@ -46,18 +47,16 @@ class select_cases {
 
   template <class... Arguments>
   select_cases(select_wait::order order, std::in_place_t, Arguments&&... arguments)
-      : order_(order),
-        cases_(std::forward<Arguments>(arguments)...),
-        wait_(order, otherwise_count != 0) {}
+      : order_(order), cases_(std::forward<Arguments>(arguments)...), wait_(order, purpose) {}
   select_cases(select_cases&& other)
       : order_(other.order_),
         turn_(other.turn_),
         cases_(std::move(other.cases_)),
-        wait_(order_, otherwise_count != 0) {}
+        wait_(order_, purpose) {}
 
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
-      return !g.cancel && (asio_count == 0 || select_wait::passes_over(g)) &&
+      return !g.cancel && (asio_count == 0 || select_group::passes_over(g)) &&
              g.try_now([&] { return try_now(); }) && count_pass(g);
     else
       return false;
@@ -65,7 +64,10 @@ class select_cases {
 
   [[nodiscard]] bool start(goroutine& g) {
     bind_cases();
-    return wait_.start(g, entries_, candidates_, asio_cases_);
+    if constexpr (asio_count != 0)
+      return wait_.start(g, entries_, candidates_, asio_cases_);
+    else
+      return wait_.start(g, entries_, candidates_);
   }
 
   /// Whether with a token it needs a goroutine behind it.
@@ -82,9 +84,9 @@ class select_cases {
   static constexpr bool needs_executor = true;
   [[nodiscard]] bool done_for_handler() noexcept {
     if constexpr (asio_count != 0)
-      if (turn_ == select_wait::turn_of::nobody) turn_ = select_wait::choose_turn();
+      if (turn_ == select_group::turn_of::nobody) turn_ = select_group::choose_turn();
     if constexpr ((Cases::can_be_looked_at && ...))
-      return turn_ != select_wait::turn_of::asio && try_now();
+      return turn_ != select_group::turn_of::asio && try_now();
     else
       return false;
   }
@@ -94,7 +96,7 @@ class select_cases {
     if (done_for_handler() || !bind_or_fail()) return begun::done;
     return wait_.start_for_handler(p, h, entries_, candidates_);
   }
-  /// @throws As `select_wait::start_launching`.
+  /// @throws As `select_group::start_launching`.
   template <class Place>
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
     requires(asio_count != 0)
@@ -288,14 +290,18 @@ class select_cases {
     return i;
   }
 
+  static constexpr auto purpose = otherwise_count != 0 ? select_wait::purpose::select_with_otherwise
+                                                       : select_wait::purpose::select;
+
   const select_wait::order order_;
-  select_wait::turn_of turn_ = select_wait::turn_of::nobody;  ///< for a handler, once it is chosen
+  select_group::turn_of turn_ =
+      select_group::turn_of::nobody;  ///< for a handler, once it is chosen
   std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
   std::array<select_entry, sluice_count> entries_;
   std::array<std::uint32_t, sluice_count> candidates_;
   std::array<launched_case*, asio_count> asio_cases_;
-  select_wait wait_;
+  std::conditional_t<asio_count != 0, select_group, select_wait> wait_;
 };
 
 /// A select without handlers, or whose handlers are plain functions.

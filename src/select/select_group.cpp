@@ -1,7 +1,7 @@
 // The Asio cases of a select: what happens on the strand. What is launched is waited for: the
 // select goes on when a case has been claimed and nothing that it has launched is outstanding.
 
-#include <sluice/detail/select/select_wait.hpp>
+#include <sluice/detail/select/select_group.hpp>
 
 #include "scheduler/current_worker.hpp"
 #include "wait/waking.hpp"
@@ -21,20 +21,71 @@
 
 namespace sluice::detail {
 
-select_wait::turn_of select_wait::choose_turn() noexcept {
-  return scheduler::choose(turn) == 0 ? turn_of::asio : turn_of::ours;
+select_group::turn_of select_group::choose_turn() noexcept {
+  return scheduler::choose(turn) == 0 ? turn_of::asio : turn_of::sluice;
 }
 
-bool select_wait::done_before_launch(waker& p, std::span<select_entry> entries,
-                                     std::span<std::uint32_t> candidates,
-                                     std::span<launched_case*> asio_cases, turn_of first) noexcept {
-  who_ = &p;
-  goroutine_ = nullptr;
-  for_handler_ = true;
-  entries_ = entries;
-  candidates_ = candidates;
+// `passes` counts to the turn of the Asio cases. Once in a while, by chance, it counts from `turn`
+// on: there is a second turn on that way, also by chance, for those whose turn never comes because
+// the goroutine's selects follow each other at that very distance.
+bool select_group::asio_goes_first(const goroutine& g) noexcept {
+  const std::uint32_t left = turn - 1 - g.passes % turn;
+  return left == 0 || (g.passes >= turn && scheduler::choose(left + 1) == 0);
+}
+
+void select_group::count_pass(goroutine& g, bool asio_went_first) noexcept {
+  constexpr std::uint32_t seldom = 32;
+  std::uint32_t next = g.passes + 1U;
+  if (next % turn == 0)
+    next = scheduler::choose(seldom) == 0 ? turn : 0;
+  else if (asio_went_first)
+    next = next % turn;
+  g.passes = next & 0x7f;
+}
+
+void select_group::bind_to_strand() noexcept {
+  strand_waker_.home = who_->home;
+  strand_waker_.owner = this;
+  bind(strand_waker_);
+}
+
+bool select_group::start(goroutine& g, std::span<select_entry> entries,
+                         std::span<std::uint32_t> candidates,
+                         std::span<launched_case*> asio_cases) {
+  goroutine_ = &g;
   asio_cases_ = asio_cases;
-  bind(p);
+  if (!begin(g, entries, candidates)) return g.must_yield();
+  asio_first_ = purpose_ != purpose::timeout && asio_goes_first(g);
+  if (asio_first_)
+    turn_used_ = ready_case() != none;
+  else if (try_hinted())
+    return g.must_yield();
+  bind_to_strand();
+  const bool on_strand = g.on_its_strand();
+  if (!on_strand) g.become_serial();
+  claimed_step_ = &make_step(&select_group::on_claimed);
+  if (g.cancel) {
+    const std::lock_guard guard(g.cancel->lock());
+    if (!become_cancellable()) {
+      if (on_strand) return g.must_yield();
+      g.make_ready();
+      return true;
+    }
+  }
+  shared_ = true;
+  if (on_strand)
+    on_suspended();
+  else
+    post_to_strand(&select_group::on_suspended);
+  return true;
+}
+
+bool select_group::done_before_launch(waker& p, std::span<select_entry> entries,
+                                      std::span<std::uint32_t> candidates,
+                                      std::span<launched_case*> asio_cases,
+                                      turn_of first) noexcept {
+  begin(p, entries, candidates);
+  asio_cases_ = asio_cases;
   asio_first_ = first == turn_of::asio;
   return !asio_first_ && try_hinted();
 }
@@ -43,15 +94,13 @@ bool select_wait::done_before_launch(waker& p, std::span<select_entry> entries,
 // handler is not called. From then on this may be gone, and all of the context but what is pinned.
 // Nothing is pinned while operations are launched, which calls what is the user's: that may be the
 // end of the context, and of this.
-begun select_wait::start_launching(parked_handler& h, target_ptr where) {
+begun select_group::start_launching(parked_handler& h, target_ptr where) {
   const std::shared_ptr<scheduler_link> home = who_->home->link();
   held_strand strand(std::move(where));
   goroutine_ = &goroutine::make_without_frames(strand.strand());
   const goroutine_ref held(*goroutine_);
-  strand_waker_.home = who_->home;
-  strand_waker_.owner = this;
-  bind(strand_waker_);
-  claimed_step_ = &make_step(&select_wait::on_claimed);
+  bind_to_strand();
+  claimed_step_ = &make_step(&select_group::on_claimed);
   shared_ = true;
   if (!who_->home->try_add(h)) return begun::refused;
   launch_all();
@@ -62,37 +111,48 @@ begun select_wait::start_launching(parked_handler& h, target_ptr where) {
   return begun::waits;
 }
 
-ready_node& select_wait::make_step(void (select_wait::*step)()) {
+ready_node& select_group::make_step(void (select_group::*step)()) {
   auto f = [this, step, held = goroutine_ref(waiting_goroutine())] {
     if (!held->ended()) (this->*step)();
   };
   return function_node<decltype(f), recycling_allocator<void>>::make(std::move(f), {});
 }
 
-void select_wait::post_to_strand(void (select_wait::*step)()) {
+void select_group::post_to_strand(void (select_group::*step)()) {
   waiting_goroutine().where->schedule(make_step(step));
 }
 
-void select_wait::leave_strand() noexcept {
+void select_group::forget() noexcept {
+  if (!who_) return;
+  keep_others_off();
+  leave();
+}
+
+void select_group::forget_claimed(selection& claim) noexcept {
+  static_cast<select_group&>(static_cast<select_wait&>(claim)).forget();
+}
+
+void select_group::leave() noexcept {
+  const bool has_block = !in_goroutine_ && who_ && goroutine_;
+  select_wait::leave();
   if (claimed_step_) {
     ready_node& unused = *std::exchange(claimed_step_, nullptr);
     unused.run(unused, nullptr);
   }
-  if (!in_goroutine_ && who_ && goroutine_) {
-    goroutine_->end_without_frames();
-    goroutine_->release();
-  }
+  if (!has_block) return;
+  goroutine_->end_without_frames();
+  goroutine_->release();
 }
 
 // For one who claims, and cannot be told that there is no memory.
-void select_wait::post_claimed() {
+void select_group::post_claimed() {
   SLUICE_ASSERT(claimed_step_, "the claim of a select is handed to its strand once");
   const target_ptr strand = waiting_goroutine().where;
   strand->schedule(*std::exchange(claimed_step_, nullptr));
 }
 
 // An operation may complete from inside its launch; the rest is not launched then.
-void select_wait::launch_all() {
+void select_group::launch_all() {
   busy_ = true;
   for (launched_case* const c : asio_cases_) {
     if (winner() != none) break;
@@ -101,17 +161,17 @@ void select_wait::launch_all() {
   busy_ = false;
 }
 
-void select_wait::on_suspended() {
+void select_group::on_suspended() {
   launch_all();
   if (!asio_first_ || !give_event_loop_a_turn()) on_launched();
 }
 
-void select_wait::on_launched() {
+void select_group::on_launched() {
   if (register_entries()) on_claimed();
 }
 
 // The select of a handler may end inside the launch, with its context.
-bool select_wait::launch(launched_case& c) {
+bool select_group::launch(launched_case& c) {
   c.owner = this;
   c.launched = true;
   ++outstanding_;
@@ -140,7 +200,7 @@ bool select_wait::launch(launched_case& c) {
 //
 // `on_launched` is queued when the second handler ends, or as soon as there is no memory for one of
 // them. If there is none for that step the event loop is given no turn.
-bool select_wait::give_event_loop_a_turn() {
+bool select_group::give_event_loop_a_turn() {
   struct queued_at_end {
     queued_at_end(ready_node& n, target_ptr w) noexcept : next(&n), where(std::move(w)) {}
     queued_at_end(queued_at_end&& other) noexcept
@@ -154,7 +214,7 @@ bool select_wait::give_event_loop_a_turn() {
   };
   ready_node* step = nullptr;
   try {
-    step = &make_step(&select_wait::on_launched);
+    step = &make_step(&select_group::on_launched);
   } catch (const std::bad_alloc&) {
     return false;
   }
@@ -174,7 +234,7 @@ bool select_wait::give_event_loop_a_turn() {
   return true;
 }
 
-bool select_wait::register_entries() {
+bool select_group::register_entries() {
   goroutine& g = waiting_goroutine();
   registered_ = true;
   bool claimed_here = true;
@@ -186,14 +246,14 @@ bool select_wait::register_entries() {
     else if (g.cancel)
       cancellation_guard = std::unique_lock(g.cancel->lock());
     if (winner() == none)
-      claimed_here = attempt_or_enlist(woken, nullptr) == begun::done;
+      claimed_here = attempt_or_enlist(woken, nullptr, asio_cases_.size()) == begun::done;
     else if (winner() == cancelled)
       claimed_here = false;
   }
   return claimed_here || arrive_second();
 }
 
-void select_wait::on_claimed() {
+void select_group::on_claimed() {
   claim_seen_ = true;
   const auto thrown = cancel_asio_cases();
   go_on_if_finished();
@@ -203,7 +263,7 @@ void select_wait::on_claimed() {
 // Every type at once, terminal among them, whatever weaker type came before. An operation whose
 // cancellation throws keeps neither the others from theirs nor the select from its end: that waits
 // until it has completed.
-std::exception_ptr select_wait::cancel_asio_cases() noexcept {
+std::exception_ptr select_group::cancel_asio_cases() noexcept {
   if (std::exchange(busy_, true)) return nullptr;
   std::exception_ptr thrown;
   const auto winner = selection::winner();
@@ -220,7 +280,7 @@ std::exception_ptr select_wait::cancel_asio_cases() noexcept {
   return thrown;
 }
 
-void select_wait::asio_completed(launched_case& c) {
+void select_group::asio_completed(launched_case& c) {
   SLUICE_ASSERT(c.launched && !c.completed && outstanding_ != 0,
                 "an Asio operation that was launched completes once");
   c.completed = true;
@@ -231,14 +291,15 @@ void select_wait::asio_completed(launched_case& c) {
     claim_seen_ = true;
     asio_won_ = true;
     thrown = cancel_asio_cases();
-  } else if (winner() == cancelled && (c.succeeded || for_timeout_) && rescued_ == none) {
+  } else if (winner() == cancelled && (c.succeeded || purpose_ == purpose::timeout) &&
+             rescued_ == none) {
     rescued_ = c.index;
   }
   go_on_if_finished();
   if (thrown) std::rethrow_exception(thrown);
 }
 
-void select_wait::asio_abandoned(launched_case& c) {
+void select_group::asio_abandoned(launched_case& c) {
   // Perhaps because the launch throws.
   if (launching_ == &c) {
     c.dropped = true;
@@ -248,7 +309,7 @@ void select_wait::asio_abandoned(launched_case& c) {
   asio_completed(c);
 }
 
-void select_wait::go_on_if_finished() {
+void select_group::go_on_if_finished() {
   if (busy_ || !registered_ || outstanding_ != 0 || !claim_seen_ || resumed_) return;
   resumed_ = true;
   if (!in_goroutine_) return who_->wake(*who_);
@@ -259,7 +320,30 @@ void select_wait::go_on_if_finished() {
     g.make_ready();
 }
 
-void select_wait::wake_on_strand(waker& p) noexcept {
+bool select_group::cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                          ready_list& steps) noexcept {
+  auto& self = static_cast<select_group&>(wait);
+  if (self.cancel_all(outcome)) steps.push_back(*std::exchange(self.claimed_step_, nullptr));
+  return false;
+}
+
+// Asio cases are cancelled on their strand.
+bool select_group::cancel_for_handler() noexcept {
+  if (select_wait::cancel_for_handler()) post_claimed();
+  return false;
+}
+
+// Asio cases that won without passing anything over leave their turn to the next select.
+std::uint32_t select_group::finish() {
+  SLUICE_ASSERT(outstanding_ == 0, "a select goes on when nothing that it has launched is left");
+  note_winner();
+  if (in_goroutine_ && purpose_ != purpose::timeout && (turn_used_ || !asio_won_))
+    count_pass(*goroutine_, asio_first_);
+  leave();
+  return result(rescued_);
+}
+
+void select_group::wake_on_strand(waker& p) noexcept {
   static_cast<strand_waker&>(p).owner->post_claimed();
 }
 
