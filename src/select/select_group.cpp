@@ -125,6 +125,7 @@ void select_group::post_to_strand(void (select_group::*step)()) {
 void select_group::forget() noexcept {
   if (!who_) return;
   keep_others_off();
+  leave_strand();
   leave();
 }
 
@@ -132,16 +133,15 @@ void select_group::forget_claimed(selection& claim) noexcept {
   static_cast<select_group&>(static_cast<select_wait&>(claim)).forget();
 }
 
-void select_group::leave() noexcept {
-  const bool has_block = !in_goroutine_ && who_ && goroutine_;
-  select_wait::leave();
+void select_group::leave_strand() noexcept {
   if (claimed_step_) {
     ready_node& unused = *std::exchange(claimed_step_, nullptr);
     unused.run(unused, nullptr);
   }
-  if (!has_block) return;
-  goroutine_->end_without_frames();
-  goroutine_->release();
+  if (!in_goroutine_ && who_ && goroutine_) {
+    goroutine_->end_without_frames();
+    goroutine_->release();
+  }
 }
 
 // For one who claims, and cannot be told that there is no memory.
@@ -336,11 +336,10 @@ bool select_group::cancel_for_handler() noexcept {
 // Asio cases that won without passing anything over leave their turn to the next select.
 std::uint32_t select_group::finish() {
   SLUICE_ASSERT(outstanding_ == 0, "a select goes on when nothing that it has launched is left");
-  note_winner();
   if (in_goroutine_ && purpose_ != purpose::timeout && (turn_used_ || !asio_won_))
     count_pass(*goroutine_, asio_first_);
-  leave();
-  return result(rescued_);
+  leave_strand();
+  return end(rescued_);
 }
 
 void select_group::wake_on_strand(waker& p) noexcept {

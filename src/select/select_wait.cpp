@@ -312,14 +312,12 @@ void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
     }
 }
 
-void select_wait::note_winner() noexcept {
+std::uint32_t select_wait::end(std::uint32_t rescued) {
   if (cancellation* const c = cancellation_of_goroutine()) c->end();
   if (shared_) winner_ = winner();
   SLUICE_ASSERT(!shared_ || winner_ != none || outcome_ != waiter::state::waiting,
                 "a select goes on when one of its cases was claimed");
-}
-
-std::uint32_t select_wait::result(std::uint32_t rescued) {
+  leave();
   if (failure_) std::rethrow_exception(failure_);
   if (winner_ == cancelled) {
     winner_ = rescued;
@@ -328,12 +326,6 @@ std::uint32_t select_wait::result(std::uint32_t rescued) {
   if (outcome_ != waiter::state::waiting && winner_ == none)
     throw_error(outcome_error(outcome_), "sluice: select");
   return winner_;
-}
-
-std::uint32_t select_wait::finish() {
-  note_winner();
-  leave();
-  return result(none);
 }
 
 }  // namespace sluice::detail

@@ -103,7 +103,7 @@ class select_group : public select_wait {
   static void forget_claimed(selection& claim) noexcept;
   static void wake_on_strand(waker& p) noexcept;
 
-  void leave() noexcept;
+  void leave_strand() noexcept;
   void bind_to_strand() noexcept;
   [[nodiscard]] static bool asio_goes_first(const goroutine& g) noexcept;
   /// A select of the goroutine has passed over its Asio cases, or its Asio cases went first.

@@ -79,7 +79,7 @@ class select_wait : protected cancellable, public selection {
    * @return The index of the case that happened; `none` for `otherwise`.
    * @throws system_error if it was cancelled; what putting a case into its place threw.
    */
-  std::uint32_t finish();
+  std::uint32_t finish() { return end(none); }
 
   /// How a wait that was cancelled as a whole has ended; `waiting` if it was not.
   [[nodiscard]] waiter::state outcome() const noexcept { return outcome_; }
@@ -111,12 +111,10 @@ class select_wait : protected cancellable, public selection {
                                         std::size_t asio_cases) noexcept;
   /// Sees to it that nobody claims a case from now on, and that nobody who has is on the way here.
   void keep_others_off() noexcept;
-  /// Notes which case was claimed. Cancelling the goroutine does not reach the wait any more.
-  void note_winner() noexcept;
   /// The losing waiters have left their places when it returns.
   void leave() noexcept;
-  /// What `finish` gives. `rescued` is a case that happened although all were cancelled.
-  [[nodiscard]] std::uint32_t result(std::uint32_t rescued);
+  /// As `finish`, if `rescued` is a case that happened although all were cancelled.
+  std::uint32_t end(std::uint32_t rescued);
   /// Cancels it as a whole. @return Whether the caller has to see to it that it goes on.
   [[nodiscard]] bool cancel_all(waiter::state outcome) noexcept;
   /// The cancellation of the goroutine that waits; null without one, or for a handler.
