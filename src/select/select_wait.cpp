@@ -87,14 +87,6 @@ bool select_wait::withdraw_losers() noexcept {
   return all_withdrawn;
 }
 
-void select_wait::bind(waker& p) noexcept {
-  for (auto& e : entries_) {
-    e.w->begin(p);
-    e.w->shared_claim = this;
-    e.lock = e.functions->lock(*e.w);
-  }
-}
-
 // A case that looks ready, each with the same probability, or the first as written.
 std::uint32_t select_wait::ready_case() const noexcept {
   std::uint32_t found = none;
@@ -209,34 +201,6 @@ bool select_wait::is_hopeless(std::size_t asio_cases) noexcept {
   }
   count_hopes(hopes);
   return forsaken && hopes == 0;
-}
-
-cancellation* select_wait::cancellation_of_goroutine() const noexcept {
-  return in_goroutine_ ? static_cast<goroutine&>(*who_).cancel.get() : nullptr;
-}
-
-bool select_wait::begin(goroutine& g, std::span<select_entry> entries,
-                        std::span<std::uint32_t> candidates) noexcept {
-  who_ = &g;
-  in_goroutine_ = true;
-  g.waiting_on = wait_reason::select;
-  entries_ = entries;
-  candidates_ = candidates;
-  if (g.cancel) {
-    outcome_ = g.cancel->outcome();
-    if (outcome_ != waiter::state::waiting) return false;
-  }
-  bind(g);
-  return true;
-}
-
-void select_wait::begin(waker& p, std::span<select_entry> entries,
-                        std::span<std::uint32_t> candidates) noexcept {
-  who_ = &p;
-  for_handler_ = true;
-  entries_ = entries;
-  candidates_ = candidates;
-  bind(p);
 }
 
 bool select_wait::become_cancellable() noexcept {

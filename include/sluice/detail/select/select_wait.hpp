@@ -155,4 +155,42 @@ class select_wait : protected cancellable, public selection {
   bool woken_ = false;  ///< a handler has been: nobody else is on the way to it
 };
 
+// Inline: `select_group` does the same.
+
+inline void select_wait::bind(waker& p) noexcept {
+  for (auto& e : entries_) {
+    e.w->begin(p);
+    e.w->shared_claim = this;
+    e.lock = e.functions->lock(*e.w);
+  }
+}
+
+inline cancellation* select_wait::cancellation_of_goroutine() const noexcept {
+  return in_goroutine_ ? static_cast<goroutine&>(*who_).cancel.get() : nullptr;
+}
+
+inline bool select_wait::begin(goroutine& g, std::span<select_entry> entries,
+                               std::span<std::uint32_t> candidates) noexcept {
+  who_ = &g;
+  in_goroutine_ = true;
+  g.waiting_on = wait_reason::select;
+  entries_ = entries;
+  candidates_ = candidates;
+  if (g.cancel) {
+    outcome_ = g.cancel->outcome();
+    if (outcome_ != waiter::state::waiting) return false;
+  }
+  bind(g);
+  return true;
+}
+
+inline void select_wait::begin(waker& p, std::span<select_entry> entries,
+                               std::span<std::uint32_t> candidates) noexcept {
+  who_ = &p;
+  for_handler_ = true;
+  entries_ = entries;
+  candidates_ = candidates;
+  bind(p);
+}
+
 }  // namespace sluice::detail
