@@ -352,7 +352,7 @@ BOOST_AUTO_TEST_CASE(serialises_handlers_with_the_goroutine) {
   BOOST_TEST(overlaps == 0);
 }
 
-const sluice::detail::target& where_it_runs() {
+const sluice::detail::dispatcher& where_it_runs() {
   return *sluice::detail::current_goroutine("test").where;
 }
 
@@ -423,7 +423,7 @@ BOOST_AUTO_TEST_CASE(serialises_however_often_it_is_left) {
   sluice::go(io, [&]() -> task<> {
     for (int i = 0; i < n; ++i) {
       asio::any_io_executor ex = co_await asio::this_coro::executor;
-      const sluice::detail::target* const strand = &where_it_runs();
+      const sluice::detail::dispatcher* const strand = &where_it_runs();
       co_await lent.send(std::exchange(ex, {}));
       for (int j = 0; j < 18; ++j) {
         step();

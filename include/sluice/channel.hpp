@@ -5,7 +5,7 @@
 #include <sluice/detail/channel/channel_operations.hpp>
 #include <sluice/detail/channel/channel_ref.hpp>
 #include <sluice/detail/channel/element.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/rebound.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/error.hpp>
@@ -526,7 +526,7 @@ template <class T>
                                       std::source_location here = std::source_location::current()) {
   return channel<T>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
-                                 capacity, detail::current_target_or_none(), here)));
+                                 capacity, detail::current_dispatcher_or_none(), here)));
 }
 
 /// The same, with an executor for handlers that have none of their own.

@@ -2,7 +2,7 @@
 
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/context/context_state.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
@@ -351,16 +351,16 @@ template <startable F>
 context_after_func after_func_at(start_place place, context ctx, F&& f) {
   if (!detail::access::state_of(ctx)) return context_after_func(nullptr);
   struct shared {
-    explicit shared(const target_ptr& t) : where(t) {}
+    explicit shared(const dispatcher_ptr& t) : where(t) {}
     std::shared_ptr<context_registration> self;
-    lasting_target where;
+    lasting_dispatcher where;
   };
   auto keep = std::make_shared<shared>(place.where);
   using body = decltype(detail::make_task(std::forward<F>(f)));
   auto start = [counts = place.counts_as_work, keep,
                 what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
     keep->self.reset();
-    if (const pinned_target where{keep->where})
+    if (const pinned_dispatcher where{keep->where})
       detail::start({*where, counts}, std::move(*what), starts_serial<F>,
                     std::source_location::current());
   };

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/recycling.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -92,7 +92,7 @@ class function_node final : ready_node {
 
 /// `execute` of this library's executors.
 template <class F, class Allocator>
-void run_or_queue(target& where, bool may_run_here, F&& f, const Allocator& allocator) {
+void run_or_queue(dispatcher& where, bool may_run_here, F&& f, const Allocator& allocator) {
   using function = std::decay_t<F>;
   using given = std::remove_reference_t<F>;
   if constexpr (std::is_function_v<given>) {
@@ -136,7 +136,7 @@ concept executor_property = std::same_as<T, asio::execution::blocking_t::possibl
 /// An executor of this library.
 template <class T>
 concept own_executor = requires(const T& ex) {
-  { ex.where() } -> std::same_as<const target_ptr&>;
+  { ex.where() } -> std::same_as<const dispatcher_ptr&>;
 };
 
 }  // namespace detail
@@ -164,27 +164,27 @@ concept own_executor = requires(const T& ex) {
 class executor {
  public:
   /// Makes an executor that runs functions on `where`. Used by this library's own functions.
-  explicit executor(detail::target_ptr where) noexcept : target_(std::move(where)) {}
+  explicit executor(detail::dispatcher_ptr where) noexcept : dispatcher_(std::move(where)) {}
 
   /// The copy of one that is outstanding work is work too.
   executor(const executor& other) noexcept
-      : target_(other.target_),
+      : dispatcher_(other.dispatcher_),
         never_blocking_(other.never_blocking_),
         continuation_(other.continuation_),
         tracked_(other.tracked_) {
-    if (tracked_) target_->work_started();
+    if (tracked_) dispatcher_->work_started();
   }
 
   /// What it is moved from is no outstanding work any more.
   executor(executor&& other) noexcept
-      : target_(std::move(other.target_)),
+      : dispatcher_(std::move(other.dispatcher_)),
         never_blocking_(other.never_blocking_),
         continuation_(other.continuation_),
         tracked_(std::exchange(other.tracked_, false)) {}
 
   /// What it was is outstanding work no longer.
   executor& operator=(executor other) noexcept {
-    std::swap(target_, other.target_);
+    std::swap(dispatcher_, other.dispatcher_);
     std::swap(never_blocking_, other.never_blocking_);
     std::swap(continuation_, other.continuation_);
     std::swap(tracked_, other.tracked_);
@@ -192,7 +192,7 @@ class executor {
   }
 
   ~executor() {
-    if (tracked_) target_->work_finished();
+    if (tracked_) dispatcher_->work_finished();
   }
 
   /// The context that the functions run on.
@@ -200,7 +200,7 @@ class executor {
 
   /// Whether this thread is running functions of this executor.
   [[nodiscard]] bool running_in_this_thread() const noexcept {
-    return target_->running_in_this_thread();
+    return dispatcher_->running_in_this_thread();
   }
 
   /// Runs a copy of `f`, or what is moved from it: now if that is allowed and this thread may,
@@ -215,14 +215,14 @@ class executor {
    */
   template <class F>
   void execute(F&& f) const {
-    detail::run_or_queue(*target_, !never_blocking_, std::forward<F>(f),
+    detail::run_or_queue(*dispatcher_, !never_blocking_, std::forward<F>(f),
                          detail::recycling_allocator<void>());
   }
 
   /// Counts outstanding work, for `asio::strand` and work guards of the older executor model.
-  void on_work_started() const noexcept { target_->work_started(); }
+  void on_work_started() const noexcept { dispatcher_->work_started(); }
   /// Takes back what `on_work_started` has counted.
-  void on_work_finished() const noexcept { target_->work_finished(); }
+  void on_work_finished() const noexcept { dispatcher_->work_finished(); }
 
   /// The property of Asio's executors: its context.
   [[nodiscard]] asio::execution_context& query(asio::execution::context_t) const noexcept {
@@ -294,14 +294,14 @@ class executor {
 
   /// Whether both run functions in the same place and in the same way.
   friend bool operator==(const executor& a, const executor& b) noexcept {
-    return a.target_.get() == b.target_.get() && a.never_blocking_ == b.never_blocking_ &&
+    return a.dispatcher_.get() == b.dispatcher_.get() && a.never_blocking_ == b.never_blocking_ &&
            a.continuation_ == b.continuation_;
   }
   /// The opposite.
   friend bool operator!=(const executor& a, const executor& b) noexcept { return !(a == b); }
 
-  /// The target, for this library's own functions.
-  [[nodiscard]] const detail::target_ptr& where() const noexcept { return target_; }
+  /// The dispatcher, for this library's own functions.
+  [[nodiscard]] const detail::dispatcher_ptr& where() const noexcept { return dispatcher_; }
 
  private:
   void set(asio::execution::blocking_t::possibly_t) noexcept { never_blocking_ = false; }
@@ -309,13 +309,13 @@ class executor {
   void set(asio::execution::relationship_t::fork_t) noexcept { continuation_ = false; }
   void set(asio::execution::relationship_t::continuation_t) noexcept { continuation_ = true; }
   void set(asio::execution::outstanding_work_t::tracked_t) noexcept {
-    if (!std::exchange(tracked_, true)) target_->work_started();
+    if (!std::exchange(tracked_, true)) dispatcher_->work_started();
   }
   void set(asio::execution::outstanding_work_t::untracked_t) noexcept {
-    if (std::exchange(tracked_, false)) target_->work_finished();
+    if (std::exchange(tracked_, false)) dispatcher_->work_finished();
   }
 
-  detail::target_ptr target_;
+  detail::dispatcher_ptr dispatcher_;
   bool never_blocking_ = false;
   bool continuation_ = false;
   bool tracked_ = false;
@@ -334,7 +334,7 @@ class allocating_executor {
   [[nodiscard]] bool running_in_this_thread() const noexcept {
     return executor_.running_in_this_thread();
   }
-  [[nodiscard]] const target_ptr& where() const noexcept { return executor_.where(); }
+  [[nodiscard]] const dispatcher_ptr& where() const noexcept { return executor_.where(); }
 
   template <class F>
   void execute(F&& f) const {

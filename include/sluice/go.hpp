@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/task/bound_call.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
 #include <sluice/detail/task/start.hpp>
@@ -20,12 +20,12 @@ namespace sluice {
 class untracked_place {
  public:
   /// Used by `untracked`.
-  explicit untracked_place(detail::target_ptr where) noexcept : where_(std::move(where)) {}
+  explicit untracked_place(detail::dispatcher_ptr where) noexcept : where_(std::move(where)) {}
   /// Used by `go`.
-  [[nodiscard]] const detail::target_ptr& where() const noexcept { return where_; }
+  [[nodiscard]] const detail::dispatcher_ptr& where() const noexcept { return where_; }
 
  private:
-  detail::target_ptr where_;
+  detail::dispatcher_ptr where_;
 };
 
 /// Lets goroutines started at `where` be outstanding work only while they are ready, running,

@@ -30,10 +30,10 @@ using rate_time = std::chrono::time_point<clock, std::chrono::duration<long doub
  */
 class rate_state {
  public:
-  rate_state(const target_ptr& where, clock::duration interval, std::size_t burst);
+  rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst);
 
   [[nodiscard]] byte_lock& lock() const noexcept;
-  [[nodiscard]] const target_ptr& where() const noexcept { return where_; }
+  [[nodiscard]] const dispatcher_ptr& where() const noexcept { return where_; }
   [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
 
   [[nodiscard]] bool take(std::size_t n) noexcept;
@@ -51,7 +51,7 @@ class rate_state {
   void set_timer(rate_waiter& w);
   void set_timer_of_first() noexcept;
 
-  const target_ptr where_;
+  const dispatcher_ptr where_;
   const clock::duration interval_;
   const std::size_t burst_;
   rate_time full_at_{clock::time_point::min()};
@@ -83,7 +83,7 @@ class rate_wait : public operation<rate_wait, rate_waiter> {
     weight = other.weight;
   }
 
-  [[nodiscard]] const target_ptr& handler_target() const noexcept { return state->where(); }
+  [[nodiscard]] const dispatcher_ptr& handler_dispatcher() const noexcept { return state->where(); }
 };
 
 }  // namespace detail
@@ -149,7 +149,7 @@ class rate_limiter {
 
  private:
   template <class Rep, class Period>
-  rate_limiter(const detail::target_ptr& where, std::chrono::duration<Rep, Period> interval,
+  rate_limiter(const detail::dispatcher_ptr& where, std::chrono::duration<Rep, Period> interval,
                std::size_t burst)
       : state_(std::make_shared<detail::rate_state>(where, detail::saturate(interval), burst)) {}
 

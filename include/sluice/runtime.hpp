@@ -73,11 +73,11 @@ class work_guard {
   }
 
  private:
-  explicit work_guard(detail::target_ptr where) noexcept : where_(std::move(where)) {
+  explicit work_guard(detail::dispatcher_ptr where) noexcept : where_(std::move(where)) {
     where_->work_started();
   }
 
-  detail::target_ptr where_;
+  detail::dispatcher_ptr where_;
 };
 
 /// Runs a context on several threads, which go on after an exception.

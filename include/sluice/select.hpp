@@ -301,7 +301,9 @@ class select_case {
   [[nodiscard]] task<> call_coroutine() { return case_->call_coroutine(); }
   void lose() { case_->lose(); }
   [[nodiscard]] bool move_failed() const noexcept { return case_->move_failed(); }
-  [[nodiscard]] detail::pinned_target handler_target() const { return case_->handler_target(); }
+  [[nodiscard]] detail::pinned_dispatcher handler_dispatcher() const {
+    return case_->handler_dispatcher();
+  }
   void keep() noexcept { case_->keep(); }
   /// @endcond
 

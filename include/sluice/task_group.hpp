@@ -212,7 +212,7 @@ class task_group {
 
 namespace detail {
 
-/// @param place Where the goroutines run; no target means where the awaiting one does.
+/// @param place Where the goroutines run; no dispatcher means where the awaiting one does.
 template <class T, class Body>
 task<T> run_group(start_place place, context parent, Body body, group_errors policy,
                   std::source_location here) {

@@ -133,7 +133,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
 
   static constexpr bool gives_exceptions = Case::gives_exceptions;
-  [[nodiscard]] pinned_target handler_target() const { return case_.handler_target(); }
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const { return case_.handler_dispatcher(); }
   void keep() noexcept { case_.keep(); }
 
  private:

@@ -60,7 +60,7 @@ class sending_timer {
   std::size_t cancel() const noexcept { return values_.cancel(); }
 
  protected:
-  sending_timer(const target_ptr& where, clock::duration d, clock::duration period)
+  sending_timer(const dispatcher_ptr& where, clock::duration d, clock::duration period)
       : values_(channel_timer::make(where, d, period, &state_)) {}
 
   [[nodiscard]] channel_timer& state() const noexcept { return *state_; }
@@ -109,7 +109,7 @@ class timer : public detail::sending_timer {
   };
 
  private:
-  timer(const detail::target_ptr& where, clock::duration d)
+  timer(const detail::dispatcher_ptr& where, clock::duration d)
       : sending_timer(where, d, clock::duration::zero()) {}
 };
 
@@ -146,7 +146,7 @@ class ticker : public detail::sending_timer {
   };
 
  private:
-  ticker(const detail::target_ptr& where, clock::duration period)
+  ticker(const detail::dispatcher_ptr& where, clock::duration period)
       : sending_timer(where, checked(period), period) {}
   [[nodiscard]] static clock::duration checked(clock::duration period);
 };
@@ -185,15 +185,15 @@ class func_timer {
 
 namespace detail {
 
-[[nodiscard]] receiver<clock::time_point> after(const target_ptr& where, clock::duration d);
+[[nodiscard]] receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d);
 
 template <class F>
 func_timer after_func(start_place place, clock::duration d, F&& f) {
   auto what = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
   auto state = std::make_shared<goroutine_timer>(
-      place.where, [counts = place.counts_as_work, where = lasting_target(place.where), what] {
+      place.where, [counts = place.counts_as_work, where = lasting_dispatcher(place.where), what] {
         // It goes off on a thread of the context, which does not end meanwhile.
-        detail::start({*pinned_target(where), counts},
+        detail::start({*pinned_dispatcher(where), counts},
                       detail::make_task([what] { return std::invoke(*what); }), starts_serial<F>,
                       std::source_location::current());
       });

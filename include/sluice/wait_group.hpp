@@ -2,7 +2,7 @@
 
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -52,7 +52,8 @@ class wait_group_wait : public operation<wait_group_wait, wait_group_waiter> {
   static constexpr const waiter_functions& functions = wait_group_functions;
 
   /// @param where For handlers that have no executor of their own.
-  explicit wait_group_wait(std::shared_ptr<wait_group_state> g, lasting_target where = {}) noexcept
+  explicit wait_group_wait(std::shared_ptr<wait_group_state> g,
+                           lasting_dispatcher where = {}) noexcept
       : where_(std::move(where)) {
     group = std::move(g);
   }
@@ -60,12 +61,12 @@ class wait_group_wait : public operation<wait_group_wait, wait_group_waiter> {
     group = other.group;
   }
 
-  [[nodiscard]] pinned_target handler_target() const noexcept {
-    return pinned_target(lasting_target(where_));
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const noexcept {
+    return pinned_dispatcher(lasting_dispatcher(where_));
   }
 
  private:
-  lasting_target where_;
+  lasting_dispatcher where_;
 };
 
 }  // namespace detail

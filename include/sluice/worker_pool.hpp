@@ -256,7 +256,7 @@ class worker_pool {
                     clock::duration limit, detail::job_queue::reservation* room, Token&& token,
                     Job& j) {
     using work = submission<std::decay_t<Token>>;
-    detail::pinned_target where = jobs.where();
+    detail::pinned_dispatcher where = jobs.where();
     if (!where)
       return detail::complete_without_executor<arguments>(std::move(token), error::closed);
     const executor fallback(*where);

@@ -40,7 +40,7 @@ void throw_channel_error(error_code e, const char* caller, const channel_core* c
 
 executor channel_handle::get_executor() const {
   if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
-  target_ptr where = *ref_->where();
+  dispatcher_ptr where = *ref_->where();
   if (!where) throw_error(error::no_executor, "sluice: get_executor");
   return executor(std::move(where));
 }

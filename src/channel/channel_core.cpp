@@ -126,13 +126,13 @@ const waiter_functions receive_functions{
 };
 
 channel_core& channel_core::make(const element_type& element, std::size_t capacity,
-                                 const target_ptr& where, const std::source_location& made_at) {
+                                 const dispatcher_ptr& where, const std::source_location& made_at) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
   const auto offset = offset_of_ring(element.alignment);
   const bool too_long =
       capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
   if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
-  lasting_target lasting(where);
+  lasting_dispatcher lasting(where);
   void* const memory =
       ::operator new(offset + capacity * element.size, std::align_val_t{alignment_of(element)});
   return *::new (memory) channel_core(element, capacity, std::move(lasting), made_at);

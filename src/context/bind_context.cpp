@@ -3,7 +3,7 @@
 
 #include <sluice/bind_context.hpp>
 
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 

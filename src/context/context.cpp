@@ -54,8 +54,7 @@ cancellable_context with_cancel(context parent) {
   return {context(state, detail::access::values_of(parent)), cancel_function(state)};
 }
 
-cancellable_context with_deadline(context parent, clock::time_point t,
-                                  std::exception_ptr cause) {
+cancellable_context with_deadline(context parent, clock::time_point t, std::exception_ptr cause) {
   const auto place = detail::current_place("sluice::with_deadline");
   auto result = with_cancel(std::move(parent));
   detail::access::state_of(result.ctx)->set_deadline(place.where, t, std::move(cause));

@@ -198,7 +198,8 @@ bool context_state::remove(context_callback& c) noexcept {
   return true;
 }
 
-void context_state::set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t,
+void context_state::set_deadline(const dispatcher_ptr& where,
+                                 std::chrono::steady_clock::time_point t,
                                  std::exception_ptr cause) {
   const auto self = link();
   {

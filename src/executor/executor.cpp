@@ -7,7 +7,7 @@
 namespace sluice {
 
 asio::execution_context& executor::context() const noexcept {
-  return target_->owner().context();
+  return dispatcher_->owner().context();
 }
 
 }  // namespace sluice

@@ -30,7 +30,7 @@ struct steps_on_strand {
   }
 
   ready_list nodes;
-  target_ptr strand;
+  dispatcher_ptr strand;
 };
 
 }  // namespace

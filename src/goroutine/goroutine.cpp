@@ -9,8 +9,8 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
-#include <sluice/detail/executor/make_target.hpp>
-#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
 
@@ -30,17 +30,17 @@ constexpr std::uint8_t steps_before_leaving = 16;
 
 }  // namespace
 
-goroutine::goroutine(target_ptr t, promise_base* root, bool counts,
+goroutine::goroutine(dispatcher_ptr t, promise_base* root, bool counts,
                      std::source_location start) noexcept
     : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
                           !counts          ? counted::nowhere
                           : t->is_native() ? counted::by_scheduler
-                                           : counted::by_target,
+                                           : counted::by_dispatcher,
                           start),
       at(root),
       where(std::move(t)) {}
 
-goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_work,
+goroutine& goroutine::make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
                            std::source_location started_at) {
   auto& g = *::new (allocate_recycled(sizeof(goroutine)))
                 goroutine(std::move(where), &root, counts_as_work, started_at);
@@ -49,8 +49,8 @@ goroutine& goroutine::make(target_ptr where, promise_base& root, bool counts_as_
 }
 
 // Until it ends `at` is not null, and nobody looks through it.
-goroutine& goroutine::make_without_frames(target_ptr where) {
-  target_ptr serial = serial_target(std::move(where));
+goroutine& goroutine::make_without_frames(dispatcher_ptr where) {
+  dispatcher_ptr serial = serial_dispatcher(std::move(where));
   auto& g = *::new (allocate_recycled(sizeof(goroutine)))
                 goroutine(std::move(serial), nullptr, false, std::source_location());
   g.at = reinterpret_cast<promise_base*>(&g);
@@ -59,13 +59,13 @@ goroutine& goroutine::make_without_frames(target_ptr where) {
 
 bool goroutine::enter() noexcept {
   if (!home->try_add(*this, &end_registered)) return false;
-  if (work == counted::by_target) where->work_started();
+  if (work == counted::by_dispatcher) where->work_started();
   return true;
 }
 
 void goroutine::leave() noexcept {
   home->remove(*this);
-  if (work == counted::by_target) where->work_finished();
+  if (work == counted::by_dispatcher) where->work_finished();
 }
 
 void goroutine::destroy_block() noexcept {
@@ -225,8 +225,8 @@ bool goroutine::home_shutting_down() const noexcept {
 }
 
 void goroutine::become_serial() {
-  target_ptr serial = serial_target(where);
-  if (work == counted::by_target) {
+  dispatcher_ptr serial = serial_dispatcher(where);
+  if (work == counted::by_dispatcher) {
     serial->work_started();
     where->work_finished();
   }
@@ -250,7 +250,7 @@ void goroutine::leave_unused_strand() noexcept {
     guard = std::unique_lock(cancel->lock());
     if (cancel->tells_slot()) return;
   }
-  if (target_ptr inner = where->left_by_the_last()) where = std::move(inner);
+  if (dispatcher_ptr inner = where->left_by_the_last()) where = std::move(inner);
 }
 
 bool goroutine::came_back() noexcept {
@@ -278,9 +278,9 @@ goroutine* this_goroutine_or_null() noexcept {
   return current_worker ? static_cast<goroutine*>(current_worker->current) : nullptr;
 }
 
-target_ptr current_target_or_none() {
+dispatcher_ptr current_dispatcher_or_none() {
   const goroutine* const g = this_goroutine_or_null();
-  return g ? g->start_target() : target_ptr();
+  return g ? g->start_dispatcher() : dispatcher_ptr();
 }
 
 goroutine& current_goroutine(const char* caller) {

@@ -6,7 +6,7 @@
 
 #include "scheduler/current_worker.hpp"
 
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>

@@ -154,7 +154,7 @@ job* job_queue::job_of(const job_awaiter& by) const noexcept {
 }
 
 // The strand is the goroutine's, which outlives the job.
-void job::runs_on(const target& strand) noexcept {
+void job::runs_on(const dispatcher& strand) noexcept {
   const std::lock_guard guard(queue_->mutex_);
   if (strand_.empty() || state_ == state::ended) return;
   strand_.key() = &strand;
@@ -310,7 +310,7 @@ void job_queue::start_goroutine(const std::shared_ptr<job>& j) {
     });
     static_cast<void>(timeout->start());
   }
-  const pinned_target where = this->where();
+  const pinned_dispatcher where = this->where();
   if (!where) detail::throw_error(asio::error::operation_aborted, "sluice::worker_pool");
   new_goroutine g({*where, counts_as_work_}, run_job(run_of_job(j)), false,
                   std::source_location::current());
@@ -443,7 +443,7 @@ void job_queue::time_out(const std::shared_ptr<job>& j) {
 
 void job_queue::replace_if_slow(const std::shared_ptr<job>& j) noexcept {
   try {
-    if (const pinned_target where = this->where())
+    if (const pinned_dispatcher where = this->where())
       start({*where, counts_as_work_}, look_after(shared_from_this(), j), false,
             std::source_location::current());
   } catch (...) {
@@ -455,7 +455,7 @@ void job_queue::replace_if_slow(const std::shared_ptr<job>& j) noexcept {
 // loop, and its worker goes on.
 task<> job_queue::look_after(std::shared_ptr<job_queue> self, std::shared_ptr<job> j) {
   const auto event_loop = [&] {
-    const pinned_target where = self->where();
+    const pinned_dispatcher where = self->where();
     return (*where)->owner().event_loop_executor(**where);
   }();
   for (int turns = 0; turns < 3; ++turns) {

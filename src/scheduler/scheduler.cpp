@@ -90,7 +90,7 @@ asio::execution_context::id scheduler::id;
 
 scheduler::scheduler(asio::execution_context& context)
     : service(context),
-      target(*this, kind::native),
+      dispatcher(*this, kind::native),
       timers(
           context, [this] { on_wakeup_timer(); },
           [this] { return has_native_executor() && native().running_here(); },
@@ -158,7 +158,7 @@ asio::any_io_executor scheduler::to_any_executor() const {
   return native().executor();
 }
 
-asio::any_io_executor scheduler::event_loop_executor(const target& where) const {
+asio::any_io_executor scheduler::event_loop_executor(const dispatcher& where) const {
   return has_native_executor() ? native().executor() : where.to_any_executor();
 }
 

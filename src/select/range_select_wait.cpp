@@ -85,7 +85,7 @@ bool range_select_wait::done_before_launch(waker& p) noexcept {
   return s.group().done_before_launch(p, s.entries, s.candidates, s.asio_cases,
                                       select_group::choose_turn());
 }
-begun range_select_wait::start_launching(parked_handler& h, target_ptr where) {
+begun range_select_wait::start_launching(parked_handler& h, dispatcher_ptr where) {
   return state_->group().start_launching(h, std::move(where));
 }
 bool range_select_wait::abandoned() const noexcept {

@@ -7,7 +7,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
-#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/executor.hpp>
 
@@ -94,7 +94,7 @@ bool select_group::done_before_launch(waker& p, std::span<select_entry> entries,
 // handler is not called. From then on this may be gone, and all of the context but what is pinned.
 // Nothing is pinned while operations are launched, which calls what is the user's: that may be the
 // end of the context, and of this.
-begun select_group::start_launching(parked_handler& h, target_ptr where) {
+begun select_group::start_launching(parked_handler& h, dispatcher_ptr where) {
   const std::shared_ptr<scheduler_link> home = who_->home->link();
   held_strand strand(std::move(where));
   goroutine_ = &goroutine::make_without_frames(strand.strand());
@@ -147,7 +147,7 @@ void select_group::leave_strand() noexcept {
 // For one who claims, and cannot be told that there is no memory.
 void select_group::post_claimed() {
   SLUICE_ASSERT(claimed_step_, "the claim of a select is handed to its strand once");
-  const target_ptr strand = waiting_goroutine().where;
+  const dispatcher_ptr strand = waiting_goroutine().where;
   strand->schedule(*std::exchange(claimed_step_, nullptr));
 }
 
@@ -202,7 +202,7 @@ bool select_group::launch(launched_case& c) {
 // them. If there is none for that step the event loop is given no turn.
 bool select_group::give_event_loop_a_turn() {
   struct queued_at_end {
-    queued_at_end(ready_node& n, target_ptr w) noexcept : next(&n), where(std::move(w)) {}
+    queued_at_end(ready_node& n, dispatcher_ptr w) noexcept : next(&n), where(std::move(w)) {}
     queued_at_end(queued_at_end&& other) noexcept
         : next(std::exchange(other.next, nullptr)), where(std::move(other.where)) {}
     queued_at_end& operator=(queued_at_end&&) = delete;
@@ -210,7 +210,7 @@ bool select_group::give_event_loop_a_turn() {
       if (next) where->schedule(*next);
     }
     ready_node* next;
-    target_ptr where;
+    dispatcher_ptr where;
   };
   ready_node* step = nullptr;
   try {

@@ -23,7 +23,7 @@
 namespace sluice::detail {
 
 struct stop_signals {
-  explicit stop_signals(const target_ptr& where) : set(executor(where)) {}
+  explicit stop_signals(const dispatcher_ptr& where) : set(executor(where)) {}
   asio::basic_signal_set<executor> set;
 };
 

@@ -60,7 +60,7 @@ const timer_node::kind rate_waiter::wakes{
     [](timer_node& node) noexcept { wake(static_cast<rate_waiter&>(node)); },
 };
 
-rate_state::rate_state(const target_ptr& where, clock::duration interval, std::size_t burst)
+rate_state::rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst)
     : where_(where), interval_(interval), burst_(burst) {
   if (interval <= clock::duration::zero() || burst == 0)
     throw std::invalid_argument("sluice::rate_limiter: interval and burst must be positive");

@@ -5,15 +5,15 @@
 
 #include "wait/waking.hpp"
 
-#include <sluice/detail/executor/make_target.hpp>
-#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 namespace sluice::detail {
 
 start_place current_place(const char* caller) {
   goroutine& g = current_goroutine(caller);
-  return {g.start_target(), g.counts_as_work()};
+  return {g.start_dispatcher(), g.counts_as_work()};
 }
 
 new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root,
@@ -24,7 +24,7 @@ new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, p
       if (frame) frame.destroy();
     }
   } guard{frame};
-  if (serial) place.where = serial_target(std::move(place.where));
+  if (serial) place.where = serial_dispatcher(std::move(place.where));
   const bool counts = place.counts_as_work && !place.where->owner().finds_deadlocks();
   goroutine& g = goroutine::make(std::move(place.where), root, counts, where_started);
   guard.frame = nullptr;

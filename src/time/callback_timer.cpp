@@ -8,7 +8,7 @@
 
 namespace sluice::detail {
 
-callback_timer::callback_timer(const target_ptr& where, function f, bool again)
+callback_timer::callback_timer(const dispatcher_ptr& where, function f, bool again)
     : waker(&fire, &where->owner()),
       parked_handler(&end_parked),
       ready_node(&run_due),
@@ -69,8 +69,8 @@ void callback_timer::stop() noexcept {
 // end, because whoever fires may hold a pin, and the function may own anything.
 void callback_timer::fire(waker& p) noexcept {
   auto& self = static_cast<callback_timer&>(p);
-  const pinned_target where =
-      self.elsewhere_ ? self.elsewhere_->where() : pinned_target(target_ptr(*self.home));
+  const pinned_dispatcher where =
+      self.elsewhere_ ? self.elsewhere_->where() : pinned_dispatcher(dispatcher_ptr(*self.home));
   if (!where) return;
   self.on_its_way_ = self.shared_from_this();
   (*where)->schedule(self);

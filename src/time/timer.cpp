@@ -24,7 +24,7 @@ timer_state::~timer_state() {
 bool timer_state::set(clock::duration d, clock::duration period) {
   std::shared_ptr<callback_timer> was;
   wake_list woken;
-  const pinned_target home(where_);
+  const pinned_dispatcher home(where_);
   const std::lock_guard guard(lock_);
   const bool was_set = unset(was);
   period_ = period;
@@ -48,7 +48,7 @@ bool timer_state::unset(std::shared_ptr<callback_timer>& was) noexcept {
   return was || undone;
 }
 
-bool timer_state::arm(const target_ptr& where, clock::time_point at) {
+bool timer_state::arm(const dispatcher_ptr& where, clock::time_point at) {
   deadline_ = at;
   auto shot = std::make_shared<callback_timer>(
       where,
@@ -73,7 +73,7 @@ void timer_state::on_shot(std::uint64_t generation) {
   wake_list woken;
   std::shared_ptr<callback_timer> was;
   {
-    const pinned_target home(where_);
+    const pinned_dispatcher home(where_);
     const std::lock_guard guard(lock_);
     if (generation != generation_ || !home) return;
     const auto now = scheduler::now();
@@ -102,14 +102,14 @@ void timer_state::on_end_of_context() noexcept {
 
 void timer_state::try_again(std::uint64_t generation,
                             std::shared_ptr<callback_timer> shot) noexcept {
-  const pinned_target home(where_);
+  const pinned_dispatcher home(where_);
   const std::lock_guard guard(lock_);
   if (generation != generation_ || !home) return;
   shot_ = std::move(shot);
   shot_->start_again(add_saturated(scheduler::now(), std::chrono::milliseconds(1)));
 }
 
-channel<clock::time_point> channel_timer::make(const target_ptr& where, clock::duration d,
+channel<clock::time_point> channel_timer::make(const dispatcher_ptr& where, clock::duration d,
                                                clock::duration period,
                                                std::shared_ptr<channel_timer>* timer) {
   struct owner {
@@ -150,7 +150,7 @@ bool channel_timer::undo() noexcept {
   return channel_ && channel_->try_receive(&value) == channel_core::result::done;
 }
 
-receiver<clock::time_point> after(const target_ptr& where, clock::duration d) {
+receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d) {
   return channel_timer::make(where, d, clock::duration::zero());
 }
 

@@ -5,7 +5,7 @@
 
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
-#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
@@ -47,7 +47,7 @@ struct program {
   scheduler& home = scheduler::of(io);
   waker somebody{[](waker&) noexcept {}, nullptr};
 
-  target_ptr place() { return target_ptr(home); }
+  dispatcher_ptr place() { return dispatcher_ptr(home); }
 };
 
 constexpr element_type of_ints{sizeof(int), alignof(int), true, nullptr, nullptr};

@@ -1,7 +1,7 @@
 // What is started by one thread while another ends the context.
 
 #include <sluice/channel.hpp>
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/go.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>

@@ -45,7 +45,7 @@ class unplaceable : public sluice::detail::operation<unplaceable, place_waiter> 
   unplaceable(unplaceable&& other) noexcept { place = other.place; }
   void take() {}
   [[nodiscard]] std::tuple<error_code> take_arguments() { return {}; }
-  [[nodiscard]] static sluice::detail::target_ptr handler_target() { return {}; }
+  [[nodiscard]] static sluice::detail::dispatcher_ptr handler_dispatcher() { return {}; }
 
   static inline int withdrawn = 0;
 };

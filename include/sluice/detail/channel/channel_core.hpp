@@ -5,9 +5,9 @@
 #include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 #include <algorithm>
@@ -64,7 +64,7 @@ class channel_core {
  public:
   /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
   static channel_core& make(const element_type& element, std::size_t capacity,
-                            const target_ptr& where, const std::source_location& made_at);
+                            const dispatcher_ptr& where, const std::source_location& made_at);
 
   /// Ties `what` to the channel's lifetime; `size()` and `capacity()` then report 0.
   /** For the channels of timers; called before the channel is used. */
@@ -195,7 +195,7 @@ class channel_core {
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return owned_ ? 0 : capacity_; }
   /// The channel's executor; none if its context has ended.
-  [[nodiscard]] pinned_target where() const noexcept { return pinned_target(where_); }
+  [[nodiscard]] pinned_dispatcher where() const noexcept { return pinned_dispatcher(where_); }
 
   // For waiter_functions; all but the hints under the lock. Without it each reads first what comes
   // and goes and then whether the channel is closed: no room, or nothing there, and then still open
@@ -229,7 +229,7 @@ class channel_core {
   static bool withdraw(channel_waiter& w) noexcept;
 
  private:
-  channel_core(const element_type& element, std::size_t capacity, lasting_target where,
+  channel_core(const element_type& element, std::size_t capacity, lasting_dispatcher where,
                const std::source_location& made_at) noexcept
       : element_(element), capacity_(capacity), where_(std::move(where)), made_at_(made_at) {}
   ~channel_core();
@@ -311,7 +311,7 @@ class channel_core {
   const element_type& element_;
   const std::size_t capacity_;
   /// The executor of handlers that have none of their own.
-  const lasting_target where_;
+  const lasting_dispatcher where_;
   /// Boxes that came back, the next to be received first, and how many there are.
   boxed* returned_ = nullptr;
   std::size_t returned_count_ = 0;

@@ -2,7 +2,7 @@
 
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/channel/element.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/error.hpp>
@@ -45,8 +45,8 @@ class channel_operation : public operation<Derived, Waiter> {
   }
 
   /// The executor of the channel, for handlers without one of their own.
-  [[nodiscard]] pinned_target handler_target() const {
-    return this->core ? this->core->where() : pinned_target();
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+    return this->core ? this->core->where() : pinned_dispatcher();
   }
 
   /// A token is given to it: whoever made it may let go of the handle from now on.

@@ -7,7 +7,7 @@
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/stop.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 
@@ -82,7 +82,7 @@ class context_state : public list_hook<context_state> {
   /// Makes it and its descendants done, unless it is; the first cause wins.
   void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
   /// Cancels at `t` with `cause` if it is not done by then, on the scheduler of `where`.
-  void set_deadline(const target_ptr& where, std::chrono::steady_clock::time_point t,
+  void set_deadline(const dispatcher_ptr& where, std::chrono::steady_clock::time_point t,
                     std::exception_ptr cause);
   /// Cancels it because its own deadline has passed.
   void expire() noexcept;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <sluice/detail/base/asio_compatibility.hpp>
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/executor.hpp>
 
 #include <boost/asio/associated_allocator.hpp>

@@ -24,13 +24,13 @@ namespace detail {
 
 class emission;
 class goroutine;
-class target;
+class dispatcher;
 
 /// What a goroutine does for somebody who wants to know its strand.
 class member {
  public:
   /// Called in the goroutine, once, when it has a strand of its own.
-  virtual void runs_on(const target& strand) noexcept = 0;
+  virtual void runs_on(const dispatcher& strand) noexcept = 0;
 
  protected:
   ~member() = default;

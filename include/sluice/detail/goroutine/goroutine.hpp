@@ -5,9 +5,9 @@
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
@@ -64,14 +64,14 @@ class goroutine final : public scheduled_goroutine {
 
  public:
   /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
-  static goroutine& make(target_ptr where, promise_base& root, bool counts_as_work,
+  static goroutine& make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
                          std::source_location started_at);
 
   /// Makes one that stands for no coroutine: Asio operations belong to it that are launched for a
   /// handler.
   /** It has a strand and what their handlers hold references to, and neither is registered nor ever
    * made ready. The caller has the first reference, and gives it back. */
-  [[nodiscard]] static goroutine& make_without_frames(target_ptr where);
+  [[nodiscard]] static goroutine& make_without_frames(dispatcher_ptr where);
   void end_without_frames() noexcept { at = nullptr; }
   [[nodiscard]] bool is_without_frames() const noexcept {
     return at == reinterpret_cast<const promise_base*>(this);
@@ -93,7 +93,7 @@ class goroutine final : public scheduled_goroutine {
    * ends by itself. */
   void start_elsewhere(bool& begun);
 
-  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its target
+  /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its dispatcher
   /// does.
   void make_ready() noexcept;
 
@@ -141,7 +141,7 @@ class goroutine final : public scheduled_goroutine {
   }
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
-  [[nodiscard]] target_ptr start_target() const { return where->without_strand(); }
+  [[nodiscard]] dispatcher_ptr start_dispatcher() const { return where->without_strand(); }
   [[nodiscard]] bool counts_as_work() const noexcept { return work != counted::nowhere; }
   [[nodiscard]] bool home_shutting_down() const noexcept;
 
@@ -180,12 +180,12 @@ class goroutine final : public scheduled_goroutine {
   relaxed<promise_base*> at = nullptr;
   /// The worker that runs it; valid only while it runs.
   worker* on = nullptr;
-  target_ptr where;
+  dispatcher_ptr where;
   /// The cancellation of the goroutine, if anything can cancel it.
   cancellation_ref cancel;
 
  private:
-  goroutine(target_ptr t, promise_base* root, bool counts, std::source_location start) noexcept;
+  goroutine(dispatcher_ptr t, promise_base* root, bool counts, std::source_location start) noexcept;
 
   [[nodiscard]] bool came_back() noexcept;
   /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.
@@ -209,8 +209,8 @@ void before_main_ends(const promise_base& ending) noexcept;
 /// The goroutine that this thread is running, or null.
 [[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
 
-/// The target on which the running goroutine starts others; none outside a goroutine.
-[[nodiscard]] target_ptr current_target_or_none();
+/// The dispatcher on which the running goroutine starts others; none outside a goroutine.
+[[nodiscard]] dispatcher_ptr current_dispatcher_or_none();
 
 /// The goroutine that this thread is running.
 /** @throws system_error `error::not_in_goroutine` */

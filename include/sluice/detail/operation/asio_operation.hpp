@@ -2,8 +2,8 @@
 // waits, and the handler that resumes it, once.
 #pragma once
 
-#include <sluice/detail/executor/lasting_target.hpp>
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
@@ -158,12 +158,12 @@ inline constexpr bool begins_with<First, First, Rest...> = true;
 
 /// The executor that an initiation names as that of its operation; none if it names none.
 template <class Initiation>
-[[nodiscard]] pinned_target target_of_initiation(const Initiation& initiation) {
-  if constexpr (requires { initiation.handler_target(); }) {
-    return initiation.handler_target();
+[[nodiscard]] pinned_dispatcher dispatcher_of_initiation(const Initiation& initiation) {
+  if constexpr (requires { initiation.handler_dispatcher(); }) {
+    return initiation.handler_dispatcher();
   } else if constexpr (requires { initiation.get_executor(); }) {
     if constexpr (has_execution_context<std::remove_cvref_t<decltype(initiation.get_executor())>>)
-      return detail::target_of(initiation.get_executor());
+      return detail::dispatcher_of(initiation.get_executor());
     else
       return {};
   } else {
@@ -348,8 +348,8 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   asio_operation& operator=(asio_operation&&) = delete;
 
   /// The executor of its I/O object, if it has one; before the launch.
-  [[nodiscard]] pinned_target handler_target() const {
-    return detail::target_of_initiation(std::get<0>(*stored_));
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+    return detail::dispatcher_of_initiation(std::get<0>(*stored_));
   }
 
   /// Launches it with a completion token.

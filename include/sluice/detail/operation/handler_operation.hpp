@@ -2,8 +2,8 @@
 
 #include <sluice/detail/base/asio_compatibility.hpp>
 #include <sluice/detail/base/outstanding_work.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/without_executor.hpp>
@@ -39,7 +39,7 @@ namespace sluice::detail {
  * - `done_for_handler()`, if it is `often_ready`: does the operation on the stack, if it needs no
  *   wait, and says whether it did;
  * - `begin_for_handler(waker, parked_handler)`: does the operation or begins its wait. For an
- *   operation that may launch Asio operations a third argument gives the target on which those
+ *   operation that may launch Asio operations a third argument gives the dispatcher on which those
  *   complete; it is called right before the launch;
  * - `cancel_for_handler()`: ends the wait, and says whether this call has ended it. May be called
  *   until the operation ends;
@@ -57,7 +57,7 @@ class handler_operation final : public waker, private parked_handler {
  public:
   /// @param own The operation's own executor; none if it has none. Given up before anything of the
   /// user's is called or destroyed here.
-  static void start(pinned_target& own, Operation&& op, Handler&& handler) {
+  static void start(pinned_dispatcher& own, Operation&& op, Handler&& handler) {
     const executor fallback(*own);
     if (!has_place(handler, fallback))
       return detail::complete_without_executor<arguments_type>(std::move(handler));
@@ -198,14 +198,14 @@ class handler_operation final : public waker, private parked_handler {
       return true;
   }
 
-  void begin(pinned_target& own) {
+  void begin(pinned_dispatcher& own) {
     auto state = begun::refused;
     try {
       if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
         slot.template emplace<canceller>(this);
       if constexpr (may_launch)
         state = operation_.begin_for_handler(*this, *this, [this, &own] {
-          target_ptr where = place();
+          dispatcher_ptr where = place();
           own = {};
           return where;
         });
@@ -233,9 +233,9 @@ class handler_operation final : public waker, private parked_handler {
   }
 
   /// Where the handler's executor runs what this library gives it.
-  [[nodiscard]] target_ptr place() const {
+  [[nodiscard]] dispatcher_ptr place() const {
     if constexpr (has_execution_context<handler_executor>)
-      return target_of(executor_);
+      return dispatcher_of(executor_);
     else
       return fallback_.where();
   }
@@ -243,7 +243,7 @@ class handler_operation final : public waker, private parked_handler {
   /// It may be gone when this returns.
   void post() {
     keep_while_waking(executor_);
-    const executor by(std::exchange(fallback_, executor(target_ptr())));
+    const executor by(std::exchange(fallback_, executor(dispatcher_ptr())));
     detail::post_by(by, executor_, delivery(*this));
   }
 
@@ -326,7 +326,7 @@ class handler_operation final : public waker, private parked_handler {
   Operation operation_;
   std::optional<outstanding_work<handler_executor>> work_;
   /// By which a handler is run whose executor has no context.
-  executor fallback_{target_ptr()};
+  executor fallback_{dispatcher_ptr()};
   std::optional<lasting_work> own_work_;
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/executor.hpp>
 
 #include <utility>
@@ -10,7 +10,7 @@
 namespace sluice::detail {
 
 /// Where Asio runs what has no executor: its system executor.
-[[nodiscard]] const target_ptr& system_target() noexcept;
+[[nodiscard]] const dispatcher_ptr& system_dispatcher() noexcept;
 
 /// The executor of an operation that is given a token.
 /** A token that starts the operation later moves or copies its initiation: what it has then is what
@@ -20,33 +20,33 @@ class operation_place {
   using executor_type = executor;
 
   /// @param own Its own executor; without one it takes that of the goroutine around, if any.
-  explicit operation_place(const pinned_target& own)
+  explicit operation_place(const pinned_dispatcher& own)
       : from_(own ? own.from() : nullptr),
-        kept_(own && !from_ ? own.kept() : lasting_target()),
-        where_(from_ || kept_ ? target_ptr()
+        kept_(own && !from_ ? own.kept() : lasting_dispatcher()),
+        where_(from_ || kept_ ? dispatcher_ptr()
                : own          ? *own
-                              : current_target_or_none()) {}
+                              : current_dispatcher_or_none()) {}
   /** @throws std::bad_alloc */
   operation_place(const operation_place& other)
       : kept_(other.from_    ? *other.from_
-              : other.where_ ? lasting_target(other.where_)
+              : other.where_ ? lasting_dispatcher(other.where_)
                              : other.kept_) {}
   operation_place& operator=(const operation_place&) = delete;
 
   /// Asio's default if the operation has none: a token may ask before it knows that its handler
   /// has one.
   [[nodiscard]] executor_type get_executor() const noexcept {
-    const pinned_target own = handler_target();
-    return executor(own ? *own : system_target());
+    const pinned_dispatcher own = handler_dispatcher();
+    return executor(own ? *own : system_dispatcher());
   }
   /// The operation's executor, or none: it had none, or its context has ended.
-  [[nodiscard]] pinned_target handler_target() const noexcept;
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const noexcept;
 
  private:
   /// Where what may be kept stays while the token starts the operation.
-  const lasting_target* const from_ = nullptr;
-  const lasting_target kept_;
-  const target_ptr where_;
+  const lasting_dispatcher* const from_ = nullptr;
+  const lasting_dispatcher kept_;
+  const dispatcher_ptr where_;
 };
 
 /// What starts an operation, with the executor of the operation, as Asio's own initiations have it.
@@ -54,7 +54,7 @@ class operation_place {
 template <class Function>
 class initiation : public operation_place {
  public:
-  initiation(const pinned_target& own, Function start)
+  initiation(const pinned_dispatcher& own, Function start)
       : operation_place(own), start_(std::move(start)) {}
 
   template <class Handler, class... Args>

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -46,7 +46,7 @@ inline constexpr bool completes_on_the_spot<asio::as_tuple_t<Token>> = completes
 template <class Operation>
 class given_operation {
  public:
-  explicit given_operation(Operation& op) : at_(&op), pinned_(op.handler_target()) {}
+  explicit given_operation(Operation& op) : at_(&op), pinned_(op.handler_dispatcher()) {}
   given_operation(given_operation&& other) : own_(std::move(*other.at_)), at_(&*own_) {
     other.pinned_ = {};
     at_->keep();
@@ -55,27 +55,27 @@ class given_operation {
 
   [[nodiscard]] Operation& get() noexcept { return *at_; }
   /// The operation's own executor; none if it has none, or was moved.
-  [[nodiscard]] const pinned_target& pinned() const noexcept { return pinned_; }
-  [[nodiscard]] pinned_target take_pinned() noexcept { return std::move(pinned_); }
+  [[nodiscard]] const pinned_dispatcher& pinned() const noexcept { return pinned_; }
+  [[nodiscard]] pinned_dispatcher take_pinned() noexcept { return std::move(pinned_); }
 
  private:
   std::optional<Operation> own_;
   Operation* at_;
-  pinned_target pinned_;
+  pinned_dispatcher pinned_;
 };
 
 /// Starts an operation with the handler that a token has made.
 template <bool OnTheSpot, class Start>
 class operation_initiation : public operation_place {
  public:
-  operation_initiation(const pinned_target& own, Start start)
+  operation_initiation(const pinned_dispatcher& own, Start start)
       : operation_place(own), start_(std::move(start)) {}
 
   template <class Handler, class Operation>
   void operator()(Handler handler, given_operation<Operation>&& given) const {
-    pinned_target own = given.take_pinned();
-    if (!own) own = handler_target();
-    if (!own) own = current_target_or_none();
+    pinned_dispatcher own = given.take_pinned();
+    if (!own) own = handler_dispatcher();
+    if (!own) own = current_dispatcher_or_none();
     start_(std::bool_constant<OnTheSpot>(), own, std::move(handler), std::move(given.get()));
   }
 
@@ -105,7 +105,7 @@ concept no_token_for = !asio::completion_token_for<T, Signature>;
 /**
  * `Derived` has `functions`, and what it does otherwise than an operation that gives nothing:
  * `take()` which gives the result or throws, and for token calls `signature`, `take_arguments()`
- * and `handler_target()`. `prepare()` is called before every wait.
+ * and `handler_dispatcher()`. `prepare()` is called before every wait.
  */
 template <class Derived, class Waiter = waiter>
 class operation : public Waiter {
@@ -127,7 +127,7 @@ class operation : public Waiter {
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {outcome_error(this->outcome)};
   }
-  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
+  [[nodiscard]] static pinned_dispatcher handler_dispatcher() noexcept { return {}; }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
@@ -146,7 +146,7 @@ class operation : public Waiter {
     requires asio::completion_token_for<Token, typename Self::signature>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
-                                                         pinned_target& own, Handler&& handler,
+                                                         pinned_dispatcher& own, Handler&& handler,
                                                          Derived&& op) {
       handler_operation<Derived, Handler, OnTheSpot>::start(own, std::move(op), std::move(handler));
     };

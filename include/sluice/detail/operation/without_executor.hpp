@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/executor/make_target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/error.hpp>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
@@ -31,7 +31,7 @@ class job;
 class job_queue;
 
 /// Running jobs by the strands of their goroutines, if those have one.
-using jobs_by_strand = std::map<const target*, job*>;
+using jobs_by_strand = std::map<const dispatcher*, job*>;
 
 /// A job of a worker pool, and its submitter, who is notified of the job's end.
 /**
@@ -65,7 +65,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   enum class state : unsigned char { idle, waiting, running, overdue, ended };
 
   static void end_parked(parked_handler& h) noexcept;
-  void runs_on(const target& strand) noexcept override;
+  void runs_on(const dispatcher& strand) noexcept override;
 
   std::shared_ptr<job_queue> queue_;
   /// The job itself, while it is registered with the submitter's scheduler.
@@ -85,7 +85,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   /// Its entry in the queue's `strands_`, while it is not there.
   jobs_by_strand::node_type strand_;
   /// The key of that entry once it is there.
-  const target* own_strand_ = nullptr;
+  const dispatcher* own_strand_ = nullptr;
   /// Its place in the queue's `waiting_`, then in `active_`.
   std::list<std::shared_ptr<job>>::iterator place_;
   /// The job that awaits it, while it has not begun.
@@ -110,7 +110,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
 /// Who awaits a job: a goroutine, or something that runs on a goroutine's strand.
 struct job_awaiter {
   const goroutine* waiting = nullptr;
-  target_ptr strand;
+  dispatcher_ptr strand;
 };
 
 /// All of a worker pool that does not depend on the types of its jobs.
@@ -121,7 +121,7 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
 
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
   /// Where its jobs run; nowhere if its context has ended.
-  [[nodiscard]] pinned_target where() const noexcept { return pinned_target(where_); }
+  [[nodiscard]] pinned_dispatcher where() const noexcept { return pinned_dispatcher(where_); }
 
   /// Room for one job, kept until one is added with it, or as long as it lives.
   class reservation {
@@ -182,7 +182,7 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   void offer_worker_of(job& j) noexcept;
   void give_worker_back(job& j) noexcept;
 
-  const lasting_target where_;
+  const lasting_dispatcher where_;
   const bool counts_as_work_;
   const bool on_a_strand_;
   const std::size_t capacity_;

@@ -12,8 +12,8 @@ namespace sluice::detail {
 /// A goroutine, as far as its scheduler knows it: something that becomes ready, waits, and belongs
 /// to a context.
 struct scheduled_goroutine : ready_node, waker, registered {
-  /// Who counts it as outstanding work: its scheduler, or each of its targets.
-  enum class counted : unsigned char { nowhere, by_scheduler, by_target };
+  /// Who counts it as outstanding work: its scheduler, or each of its dispatchers.
+  enum class counted : unsigned char { nowhere, by_scheduler, by_dispatcher };
   /// Destroys its frames. Called when its context ends.
   using end_function = void(scheduled_goroutine&) noexcept;
 

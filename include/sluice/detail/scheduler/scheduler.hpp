@@ -3,11 +3,11 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
 #include <sluice/detail/scheduler/work_sharing.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
@@ -32,7 +32,7 @@ class native_executor;
  * Goroutines made ready on a thread that drains this scheduler go into that thread's own list; all
  * others into a shared one, for which a drain is posted to the context. See src/README.md.
  */
-class scheduler final : public asio::execution_context::service, public target {
+class scheduler final : public asio::execution_context::service, public dispatcher {
  public:
   /// Of this copy of the library: by a `key_type`, Asio would find another one's service.
   static asio::execution_context::id id;
@@ -46,21 +46,21 @@ class scheduler final : public asio::execution_context::service, public target {
   static scheduler& of(asio::io_context& context);
   static scheduler& of(asio::thread_pool& context);
 
-  // target
+  // dispatcher
   void schedule(ready_node& node) noexcept override;
   bool try_run_here(void (*f)(void*), void* arg) override;
   [[nodiscard]] bool running_in_this_thread() const noexcept override;
   void work_started() noexcept override;
   void work_finished() noexcept override;
   [[nodiscard]] asio::any_io_executor to_any_executor() const override;
-  [[nodiscard]] target_ptr without_strand() override { return target_ptr(*this); }
+  [[nodiscard]] dispatcher_ptr without_strand() override { return dispatcher_ptr(*this); }
 
   /// Whether the context's own executor is known, so that nodes can be drained on it.
   [[nodiscard]] bool has_native_executor() const noexcept {
     return native_.load(std::memory_order_acquire) != nullptr;
   }
-  /// The context's own executor, or if that is not known the one of `where`, a target of it.
-  [[nodiscard]] asio::any_io_executor event_loop_executor(const target& where) const;
+  /// The context's own executor, or if that is not known the one of `where`, a dispatcher of it.
+  [[nodiscard]] asio::any_io_executor event_loop_executor(const dispatcher& where) const;
 
   /// No goroutine is outstanding work all its life, wherever it is started: when the context runs
   /// out of work, those that are left wait for each other.

@@ -15,11 +15,11 @@ namespace sluice::detail {
 
 struct scheduled_goroutine;
 class scheduler;
-class target;
+class dispatcher;
 
 /// A strand whose turn a thread runs, inside the turns of others.
 struct strand_held {
-  const target* strand;
+  const dispatcher* strand;
   const strand_held* outer;
 };
 

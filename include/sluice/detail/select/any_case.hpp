@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/range_select_wait.hpp>
 #include <sluice/task.hpp>
@@ -22,7 +22,7 @@ struct any_case {
   [[nodiscard]] virtual task<> call_coroutine() = 0;
   virtual void lose() = 0;
   [[nodiscard]] virtual bool move_failed() const noexcept = 0;
-  [[nodiscard]] virtual pinned_target handler_target() const = 0;
+  [[nodiscard]] virtual pinned_dispatcher handler_dispatcher() const = 0;
   virtual void keep() noexcept = 0;
 };
 
@@ -47,7 +47,7 @@ struct any_case_of final : any_case {
     if constexpr (case_with_handler<Case>) held.lose();
   }
   bool move_failed() const noexcept override { return held.move_failed(); }
-  pinned_target handler_target() const override { return held.handler_target(); }
+  pinned_dispatcher handler_dispatcher() const override { return held.handler_dispatcher(); }
   void keep() noexcept override { held.keep(); }
 
   Case held;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/select/range_select_wait.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 

@@ -147,9 +147,9 @@ class range_select_cases {
     return std::ranges::any_of(cases_, [](const Case& c) { return c.move_failed(); });
   }
 
-  [[nodiscard]] pinned_target handler_target() const {
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
     for (const auto& c : cases_)
-      if (auto found = c.handler_target()) return found;
+      if (auto found = c.handler_dispatcher()) return found;
     return {};
   }
 

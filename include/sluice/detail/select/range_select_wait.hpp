@@ -31,7 +31,7 @@ class range_select_wait {
   // These do what those of `select_wait` do.
   [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h) noexcept;
   [[nodiscard]] bool done_before_launch(waker& p) noexcept;
-  [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
+  [[nodiscard]] begun start_launching(parked_handler& h, dispatcher_ptr where);
   [[nodiscard]] bool abandoned() const noexcept;
   [[nodiscard]] bool cancel_for_handler() noexcept;
   void woken_for_handler(bool leaves_scheduler) noexcept;

@@ -4,7 +4,7 @@
 
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -215,7 +215,9 @@ class sluice_case {
       return false;
   }
 
-  [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+    return operation_.handler_dispatcher();
+  }
   void keep() noexcept { operation_.keep(); }
 
  private:
@@ -301,7 +303,9 @@ class asio_case : public launched_case {
 
   /// Whether the exception being handled is what moving its result threw.
   [[nodiscard]] bool move_failed() const noexcept { return moving_; }
-  [[nodiscard]] pinned_target handler_target() const { return operation_.handler_target(); }
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+    return operation_.handler_dispatcher();
+  }
   static void keep() noexcept {}
 
  private:
@@ -456,7 +460,7 @@ class handled_case {
       if (auto& lost = case_.lost()) std::apply(on_lost_, *std::move(lost));
   }
   [[nodiscard]] bool move_failed() const noexcept { return case_.move_failed(); }
-  [[nodiscard]] pinned_target handler_target() const { return case_.handler_target(); }
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const { return case_.handler_dispatcher(); }
   void keep() noexcept { case_.keep(); }
 
  private:
@@ -485,7 +489,7 @@ class otherwise_case {
   decltype(auto) call() { return std::invoke(handler_); }
   static void lose() noexcept {}
   [[nodiscard]] static bool move_failed() noexcept { return false; }
-  [[nodiscard]] static pinned_target handler_target() noexcept { return {}; }
+  [[nodiscard]] static pinned_dispatcher handler_dispatcher() noexcept { return {}; }
   static void keep() noexcept {}
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <sluice/detail/goroutine/goroutine.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -69,7 +69,7 @@ class select_group : public select_wait {
   /// Enlists the handler with its context, and launches the Asio cases. They complete on a strand
   /// over `where`, none inside this call.
   /** @throws std::bad_alloc: the wait is to be destroyed, or to end with `fail`. */
-  [[nodiscard]] begun start_launching(parked_handler& h, target_ptr where);
+  [[nodiscard]] begun start_launching(parked_handler& h, dispatcher_ptr where);
 
   // These do what those of `select_wait` do.
   [[nodiscard]] bool cancel_for_handler() noexcept;

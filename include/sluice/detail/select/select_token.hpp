@@ -94,7 +94,7 @@ class select_with_token {
     requires asio::completion_token_for<Token, typename token_signature<Self>::type>
   auto operator()(Token&& token) && {
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
-                                                         pinned_target& own, Handler&& handler,
+                                                         pinned_dispatcher& own, Handler&& handler,
                                                          Derived&& op) {
       if constexpr (Derived::needs_goroutine) {
         launch<OnTheSpot, Handler>(*own, std::move(handler), std::move(op));
@@ -153,7 +153,7 @@ class select_with_token {
  private:
   // A future has no executor of its own that a goroutine could run on.
   template <bool OnTheSpot, class Handler>
-  static void launch(const target_ptr& where, Handler handler, Derived&& op) {
+  static void launch(const dispatcher_ptr& where, Handler handler, Derived&& op) {
     op.keep();
     const executor fallback(where);
     using handler_executor = asio::associated_executor_t<Handler, executor>;
@@ -168,7 +168,7 @@ class select_with_token {
         return detail::complete_without_executor<typename token_signature<Derived>::arguments>(
             std::move(handler));
     }
-    start_place place{detail::target_of(ex)};
+    start_place place{detail::dispatcher_of(ex)};
     boxed_handler<Handler> box(std::move(handler), executor(place.where));
     auto slot = box.slot();
     new_goroutine g(std::move(place),

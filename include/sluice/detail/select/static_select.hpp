@@ -199,16 +199,16 @@ class select_cases {
   }
 
   /// An executor of one of the cases, for handlers without their own.
-  [[nodiscard]] pinned_target handler_target() const { return first_target<0>(); }
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const { return first_dispatcher<0>(); }
 
  private:
   template <std::size_t I>
-  [[nodiscard]] pinned_target first_target() const {
+  [[nodiscard]] pinned_dispatcher first_dispatcher() const {
     if constexpr (I == sizeof...(Cases)) {
       return {};
     } else {
-      pinned_target found = std::get<I>(cases_).handler_target();
-      if (!found) return first_target<I + 1>();
+      pinned_dispatcher found = std::get<I>(cases_).handler_dispatcher();
+      if (!found) return first_dispatcher<I + 1>();
       return found;
     }
   }

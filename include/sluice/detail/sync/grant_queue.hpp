@@ -4,7 +4,7 @@
 
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>

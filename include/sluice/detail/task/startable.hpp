@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/executor/make_target.hpp>
-#include <sluice/detail/scheduler/target.hpp>
+#include <sluice/detail/executor/make_dispatcher.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
 
@@ -122,7 +122,7 @@ inline constexpr bool starts_serial = !is_task<started_t<What>>;
 
 /// Where to start, and whether the goroutine counts as work all its life.
 struct start_place {
-  target_ptr where;
+  dispatcher_ptr where;
   bool counts_as_work = true;
 };
 
@@ -131,9 +131,9 @@ template <class Where>
   if constexpr (std::same_as<std::remove_cvref_t<Where>, untracked_place>)
     return {where.where(), false};
   else if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
-    return {detail::target_of(where.get_executor())};
+    return {detail::dispatcher_of(where.get_executor())};
   else
-    return {detail::target_of(where)};
+    return {detail::dispatcher_of(where)};
 }
 
 /// The place of the goroutine that is running.

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 #include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/wait/sleep_waiter.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -33,7 +33,7 @@ class callback_timer : public std::enable_shared_from_this<callback_timer>,
   /// @param where The function waits for no strand.
   /// @param f Throws only what may leave `run()`, and nothing as the context ends.
   /// @param again Whether the function may call `start_again`.
-  callback_timer(const target_ptr& where, function f, bool again = false);
+  callback_timer(const dispatcher_ptr& where, function f, bool again = false);
   ~callback_timer();
 
   /// Queues it, unless its context is ending: then it drops its function uncalled. Called once, by
@@ -52,7 +52,7 @@ class callback_timer : public std::enable_shared_from_this<callback_timer>,
   static void end_parked(parked_handler& h) noexcept;
 
   const std::shared_ptr<scheduler_link> home_link_;
-  /// The target on which the function runs, unless that is the scheduler's own list.
+  /// The dispatcher on which the function runs, unless that is the scheduler's own list.
   std::unique_ptr<const lasting_work> elsewhere_;
   function function_;
   sleep_waiter waiter_;

@@ -2,7 +2,7 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
-#include <sluice/detail/executor/lasting_target.hpp>
+#include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/time/callback_timer.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/sleep.hpp>
@@ -22,7 +22,7 @@ namespace sluice::detail {
 class timer_state : public std::enable_shared_from_this<timer_state> {
  public:
   /** @throws std::bad_alloc */
-  explicit timer_state(const target_ptr& where) : where_(where) {}
+  explicit timer_state(const dispatcher_ptr& where) : where_(where) {}
   timer_state(const timer_state&) = delete;
   timer_state& operator=(const timer_state&) = delete;
   virtual ~timer_state();
@@ -50,12 +50,12 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 
  private:
   [[nodiscard]] bool unset(std::shared_ptr<callback_timer>& was) noexcept;
-  [[nodiscard]] bool arm(const target_ptr& where, clock::time_point at);
+  [[nodiscard]] bool arm(const dispatcher_ptr& where, clock::time_point at);
   void on_shot(std::uint64_t generation);
   void on_end_of_context() noexcept;
   void try_again(std::uint64_t generation, std::shared_ptr<callback_timer> shot) noexcept;
 
-  const lasting_target where_;
+  const lasting_dispatcher where_;
   std::shared_ptr<callback_timer> shot_;
   std::uint64_t generation_ = 0;
   clock::time_point deadline_;
@@ -66,7 +66,7 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 class channel_timer final : public timer_state {
  public:
   /// The channel of a timer that is set to `d` and `period`; it owns the timer.
-  static channel<clock::time_point> make(const target_ptr& where, clock::duration d,
+  static channel<clock::time_point> make(const dispatcher_ptr& where, clock::duration d,
                                          clock::duration period,
                                          std::shared_ptr<channel_timer>* timer = nullptr);
 
@@ -86,7 +86,7 @@ class channel_timer final : public timer_state {
 /// A timer that starts a goroutine.
 class goroutine_timer final : public timer_state {
  public:
-  goroutine_timer(const target_ptr& where, std::function<void()> start)
+  goroutine_timer(const dispatcher_ptr& where, std::function<void()> start)
       : timer_state(where), start_(std::move(start)) {}
 
  private:

@@ -1,25 +1,26 @@
 #pragma once
 
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 
 #include <atomic>
 
 namespace sluice::detail {
 
-/// A strand over another target: what runs on it runs one after the other.
+/// A strand over another dispatcher: what runs on it runs one after the other.
 /**
  * The strand of a goroutine that has launched something or has asked for its executor. Thread safe.
  *
  * One word holds who is next. It is `idle`, or the strand has a holder, and the word is the list of
  * what has come since the holder looked, newest first, ended by `held`. Who finds it idle is the
- * holder, and has `turn_` run on the inner target; only the holder touches `turn_`, `queue_` and
- * `next_turn_`. After each turn the holder passes on to the next node, and if there is none it puts
- * `idle` back by an exchange that fails when one has come meanwhile. A holder keeps a reference.
+ * holder, and has `turn_` run on the inner dispatcher; only the holder touches `turn_`, `queue_`
+ * and `next_turn_`. After each turn the holder passes on to the next node, and if there is none it
+ * puts `idle` back by an exchange that fails when one has come meanwhile. A holder keeps a
+ * reference.
  */
-class strand_target final : public target {
+class strand_dispatcher final : public dispatcher {
  public:
-  [[nodiscard]] static target_ptr make(target_ptr inner);
+  [[nodiscard]] static dispatcher_ptr make(dispatcher_ptr inner);
 
   void schedule(ready_node& node) override;
   bool try_run_here(void (*f)(void*), void* arg) override;
@@ -29,19 +30,19 @@ class strand_target final : public target {
   void work_finished() noexcept override { inner_->work_finished(); }
 
   [[nodiscard]] asio::any_io_executor to_any_executor() const override;
-  [[nodiscard]] target_ptr without_strand() override { return inner_; }
-  [[nodiscard]] target_ptr left_by_the_last() noexcept override;
+  [[nodiscard]] dispatcher_ptr without_strand() override { return inner_; }
+  [[nodiscard]] dispatcher_ptr left_by_the_last() noexcept override;
 
  private:
   friend class held_strand;
   class turn;
   struct turn_node final : ready_node {
-    explicit turn_node(strand_target& s) noexcept : ready_node(&run_turn), strand(s) {}
-    strand_target& strand;
+    explicit turn_node(strand_dispatcher& s) noexcept : ready_node(&run_turn), strand(s) {}
+    strand_dispatcher& strand;
   };
 
-  explicit strand_target(target_ptr inner);
-  ~strand_target() = default;
+  explicit strand_dispatcher(dispatcher_ptr inner);
+  ~strand_dispatcher() = default;
   void destroy() noexcept override;
 
   [[nodiscard]] bool try_hold() noexcept;
@@ -50,7 +51,7 @@ class strand_target final : public target {
   void drop_all() noexcept;
   static void run_turn(ready_node& node, worker* w);
 
-  const target_ptr inner_;
+  const dispatcher_ptr inner_;
   ready_node idle_, held_;
   std::atomic<ready_node*> newest_{&idle_};
   turn_node turn_;
@@ -62,22 +63,22 @@ class strand_target final : public target {
 class held_strand {
  public:
   /** @throws std::bad_alloc */
-  explicit held_strand(target_ptr inner);
+  explicit held_strand(dispatcher_ptr inner);
   held_strand(const held_strand&) = delete;
   held_strand& operator=(const held_strand&) = delete;
   /// Drops what has been scheduled, if the strand has not been passed on.
   ~held_strand();
 
-  [[nodiscard]] const target_ptr& strand() const noexcept { return strand_; }
+  [[nodiscard]] const dispatcher_ptr& strand() const noexcept { return strand_; }
   /// Lets what has been scheduled run. Called by somebody who knows that the scheduler is there.
   void pass_on();
 
  private:
-  const target_ptr strand_;
+  const dispatcher_ptr strand_;
   bool held_ = true;
 };
 
 /// A strand over `where`, or `where` itself if it is one.
-[[nodiscard]] target_ptr serial_target(target_ptr where);
+[[nodiscard]] dispatcher_ptr serial_dispatcher(dispatcher_ptr where);
 
 }  // namespace sluice::detail

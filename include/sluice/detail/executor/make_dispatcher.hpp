@@ -1,12 +1,12 @@
-// From an executor to a target: of this library's, of Asio's own contexts, or somebody else's, on
-// which each node is one posted function.
+// From an executor to a dispatcher: of this library's, of Asio's own contexts, or somebody else's,
+// on which each node is one posted function.
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/outstanding_work.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
+#include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
-#include <sluice/detail/scheduler/target.hpp>
 #include <sluice/executor.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -61,7 +61,7 @@ concept has_execution_context = requires(const Executor& ex) {
 /// A node on its way through somebody else's executor.
 class node_in_flight {
  public:
-  node_in_flight(ready_node& node, target& where) noexcept : node_(&node), where_(where) {}
+  node_in_flight(ready_node& node, dispatcher& where) noexcept : node_(&node), where_(where) {}
   node_in_flight(node_in_flight&& other) noexcept
       : node_(std::exchange(other.node_, nullptr)), where_(std::move(other.where_)) {}
   node_in_flight& operator=(node_in_flight&&) = delete;
@@ -73,21 +73,21 @@ class node_in_flight {
 
  private:
   ready_node* node_;
-  target_ptr where_;
+  dispatcher_ptr where_;
 };
 
 template <class Executor>
 void keep_while_waking(const Executor& ex) noexcept;
 
 template <class Executor>
-[[nodiscard]] target_ptr target_of(const Executor& ex);
+[[nodiscard]] dispatcher_ptr dispatcher_of(const Executor& ex);
 
 /// A strand, or an executor that this library does not know: one `post` for each node.
 template <class Executor>
-class executor_target final : public target {
+class executor_dispatcher final : public dispatcher {
  public:
-  executor_target(scheduler& owner, Executor ex)
-      : target(owner, is_strand<Executor> ? kind::serial : kind::foreign),
+  executor_dispatcher(scheduler& owner, Executor ex)
+      : dispatcher(owner, is_strand<Executor> ? kind::serial : kind::foreign),
         executor_(std::move(ex)) {}
 
   void schedule(ready_node& node) override {
@@ -128,13 +128,13 @@ class executor_target final : public target {
     if constexpr (std::is_convertible_v<Executor, asio::any_io_executor>)
       return executor_;
     else
-      return executor(target_ptr(const_cast<executor_target&>(*this)));
+      return executor(dispatcher_ptr(const_cast<executor_dispatcher&>(*this)));
   }
 
-  [[nodiscard]] target_ptr without_strand() override;
+  [[nodiscard]] dispatcher_ptr without_strand() override;
 
  private:
-  ~executor_target() = default;
+  ~executor_dispatcher() = default;
   void destroy() noexcept override { delete this; }
 
   Executor executor_;
@@ -144,11 +144,11 @@ class executor_target final : public target {
 };
 
 template <class Executor>
-target_ptr executor_target<Executor>::without_strand() {
+dispatcher_ptr executor_dispatcher<Executor>::without_strand() {
   if constexpr (is_strand<Executor>)
-    return target_of(executor_.get_inner_executor());
+    return dispatcher_of(executor_.get_inner_executor());
   else
-    return target_ptr(*this);
+    return dispatcher_ptr(*this);
 }
 
 /// An executor of Asio's contexts that counts outstanding work.
@@ -222,24 +222,24 @@ void keep_while_waking(const Executor& ex) noexcept {
       detail::visit_owner(ex, [here](const auto& owner) { here->keep(owner); });
 }
 
-/// The target on which the goroutines and handlers of an executor run.
+/// The dispatcher on which the goroutines and handlers of an executor run.
 template <class Executor>
-[[nodiscard]] target_ptr target_of(const Executor& ex) {
+[[nodiscard]] dispatcher_ptr dispatcher_of(const Executor& ex) {
   static_assert(has_execution_context<Executor>,
                 "sluice needs an executor that has an execution context");
   if constexpr (own_executor<Executor>) {
     return ex.where();
   } else if constexpr (is_native_executor<Executor>) {
-    return target_ptr(scheduler_of(ex));
+    return dispatcher_ptr(scheduler_of(ex));
   } else {
-    target_ptr known;
+    dispatcher_ptr known;
     if constexpr (std::is_same_v<Executor, asio::any_io_executor>)
       if (visit_erased<asio::io_context::executor_type, asio::thread_pool::executor_type, executor,
                        tracked_executor<asio::io_context>, tracked_executor<asio::thread_pool>,
                        asio::strand<executor>>(
-              ex, [&](const auto& inside) { known = target_of(inside); }))
+              ex, [&](const auto& inside) { known = dispatcher_of(inside); }))
         return known;
-    return target_ptr(*new executor_target<Executor>(scheduler_of(ex), ex));
+    return dispatcher_ptr(*new executor_dispatcher<Executor>(scheduler_of(ex), ex));
   }
 }
 

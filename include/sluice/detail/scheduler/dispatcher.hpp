@@ -18,13 +18,13 @@ namespace asio = boost::asio;
 namespace detail {
 
 class scheduler;
-class target_ptr;
+class dispatcher_ptr;
 
 /// Where nodes run: a scheduler's own ready list, a strand over it, or somebody else's executor.
 /**
- * Thread safe. Targets other than schedulers are counted; a scheduler lives as long as its context.
+ * Thread safe. Dispatchers other than schedulers are counted; a scheduler lives as long as its context.
  */
-class target {
+class dispatcher {
  public:
   enum class kind : unsigned char {
     native,   ///< the scheduler's ready list
@@ -32,8 +32,8 @@ class target {
     foreign,  ///< an executor that this library does not know
   };
 
-  target(const target&) = delete;
-  target& operator=(const target&) = delete;
+  dispatcher(const dispatcher&) = delete;
+  dispatcher& operator=(const dispatcher&) = delete;
 
   [[nodiscard]] scheduler& owner() const noexcept { return owner_; }
   [[nodiscard]] bool is_native() const noexcept { return kind_ == kind::native; }
@@ -45,37 +45,37 @@ class target {
    * which cannot fail, that is the end of the process. */
   virtual void schedule(ready_node& node) = 0;
 
-  /// Runs `f(arg)` now if this thread may run functions of the target, and says whether it did.
+  /// Runs `f(arg)` now if this thread may run functions of the dispatcher, and says whether it did.
   virtual bool try_run_here(void (*f)(void*), void* arg) = 0;
 
-  /// Whether this thread is running something of this target's executor.
+  /// Whether this thread is running something of this dispatcher's executor.
   [[nodiscard]] virtual bool running_in_this_thread() const noexcept = 0;
 
   /// Counts outstanding work on the executor.
   virtual void work_started() noexcept = 0;
   virtual void work_finished() noexcept = 0;
 
-  /// The executor to hand to Asio for this target; for a native one the caller makes a strand
+  /// The executor to hand to Asio for this dispatcher; for a native one the caller makes a strand
   /// first.
   [[nodiscard]] virtual asio::any_io_executor to_any_executor() const = 0;
 
-  /// The target that a strand serialises; any other target itself.
-  [[nodiscard]] virtual target_ptr without_strand() = 0;
+  /// The dispatcher that a strand serialises; any other dispatcher itself.
+  [[nodiscard]] virtual dispatcher_ptr without_strand() = 0;
 
-  /// Called on the target by a goroutine that runs there: what to run on instead, if it is a strand
-  /// over a scheduler's list that nobody else has a reference to and nothing waits for.
-  [[nodiscard]] virtual target_ptr left_by_the_last() noexcept;
+  /// Called on the dispatcher by a goroutine that runs there: what to run on instead, if it is a
+  /// strand over a scheduler's list that nobody else has a reference to and nothing waits for.
+  [[nodiscard]] virtual dispatcher_ptr left_by_the_last() noexcept;
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
     const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a target has as many references as are given up");
+    SLUICE_ASSERT(before != 0, "a dispatcher has as many references as are given up");
     if (before == 1) destroy();
   }
 
  protected:
-  target(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
-  ~target() = default;
+  dispatcher(scheduler& owner, kind k) noexcept : owner_(owner), kind_(k) {}
+  ~dispatcher() = default;
 
   /// Acquires what those did who have given up theirs.
   [[nodiscard]] std::uint32_t references() const noexcept {
@@ -91,28 +91,30 @@ class target {
   std::atomic<std::uint32_t> references_{0};
 };
 
-/// A counted reference to a target; free of charge for a scheduler.
+/// A counted reference to a dispatcher; free of charge for a scheduler.
 /** It may outlive the scheduler: whether it counts is noted in the lowest bit of the address. */
-class target_ptr {
+class dispatcher_ptr {
  public:
-  target_ptr() noexcept = default;
-  explicit target_ptr(target& t) noexcept
+  dispatcher_ptr() noexcept = default;
+  explicit dispatcher_ptr(dispatcher& t) noexcept
       : bits_(reinterpret_cast<std::uintptr_t>(&t) | (t.is_native() ? 0 : counted)) {
     retain();
   }
-  target_ptr(const target_ptr& other) noexcept : bits_(other.bits_) { retain(); }
-  target_ptr(target_ptr&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
-  target_ptr& operator=(target_ptr other) noexcept {
+  dispatcher_ptr(const dispatcher_ptr& other) noexcept : bits_(other.bits_) { retain(); }
+  dispatcher_ptr(dispatcher_ptr&& other) noexcept : bits_(std::exchange(other.bits_, 0)) {}
+  dispatcher_ptr& operator=(dispatcher_ptr other) noexcept {
     std::swap(bits_, other.bits_);
     return *this;
   }
-  ~target_ptr() {
+  ~dispatcher_ptr() {
     if (bits_ & counted) get()->release();
   }
 
-  [[nodiscard]] target* get() const noexcept { return reinterpret_cast<target*>(bits_ & ~counted); }
-  [[nodiscard]] target& operator*() const noexcept { return *get(); }
-  [[nodiscard]] target* operator->() const noexcept { return get(); }
+  [[nodiscard]] dispatcher* get() const noexcept {
+    return reinterpret_cast<dispatcher*>(bits_ & ~counted);
+  }
+  [[nodiscard]] dispatcher& operator*() const noexcept { return *get(); }
+  [[nodiscard]] dispatcher* operator->() const noexcept { return get(); }
   explicit operator bool() const noexcept { return bits_ != 0; }
 
  private:
@@ -125,7 +127,7 @@ class target_ptr {
   std::uintptr_t bits_ = 0;
 };
 
-inline target_ptr target::left_by_the_last() noexcept {
+inline dispatcher_ptr dispatcher::left_by_the_last() noexcept {
   return {};
 }
 

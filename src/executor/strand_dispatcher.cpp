@@ -2,7 +2,7 @@
 // it, otherwise the newest node; only the holder takes nodes out, and gives up only when none is
 // left.
 
-#include <sluice/detail/executor/strand_target.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
 
 #include "scheduler/current_worker.hpp"
 
@@ -18,9 +18,9 @@ namespace sluice::detail {
 
 /// A holder's turn on a worker: the worker knows on which strands it is, and the strand is passed
 /// on when the turn ends, also by an exception.
-class strand_target::turn {
+class strand_dispatcher::turn {
  public:
-  turn(strand_target& strand, worker& w) noexcept
+  turn(strand_dispatcher& strand, worker& w) noexcept
       : strand_(strand), worker_(w), held_{&strand, w.strands} {
     w.strands = &held_;
   }
@@ -32,46 +32,47 @@ class strand_target::turn {
   }
 
  private:
-  strand_target& strand_;
+  strand_dispatcher& strand_;
   worker& worker_;
   const strand_held held_;
 };
 
-strand_target::strand_target(target_ptr inner)
-    : target(inner->owner(), kind::serial),
+strand_dispatcher::strand_dispatcher(dispatcher_ptr inner)
+    : dispatcher(inner->owner(), kind::serial),
       inner_(std::move(inner)),
       idle_(nullptr),
       held_(nullptr),
       turn_(*this) {}
 
-held_strand::held_strand(target_ptr inner) : strand_(strand_target::make(std::move(inner))) {
-  static_cast<void>(static_cast<strand_target&>(*strand_).try_hold());
+held_strand::held_strand(dispatcher_ptr inner)
+    : strand_(strand_dispatcher::make(std::move(inner))) {
+  static_cast<void>(static_cast<strand_dispatcher&>(*strand_).try_hold());
 }
 
 held_strand::~held_strand() {
-  if (held_) static_cast<strand_target&>(*strand_).drop_all();
+  if (held_) static_cast<strand_dispatcher&>(*strand_).drop_all();
 }
 
 void held_strand::pass_on() {
   held_ = false;
-  static_cast<strand_target&>(*strand_).pass_on();
+  static_cast<strand_dispatcher&>(*strand_).pass_on();
 }
 
-target_ptr serial_target(target_ptr where) {
-  return where->is_serial() ? where : strand_target::make(std::move(where));
+dispatcher_ptr serial_dispatcher(dispatcher_ptr where) {
+  return where->is_serial() ? where : strand_dispatcher::make(std::move(where));
 }
 
-target_ptr strand_target::make(target_ptr inner) {
-  return target_ptr(*::new (allocate_recycled(sizeof(strand_target)))
-                        strand_target(std::move(inner)));
+dispatcher_ptr strand_dispatcher::make(dispatcher_ptr inner) {
+  return dispatcher_ptr(*::new (allocate_recycled(sizeof(strand_dispatcher)))
+                            strand_dispatcher(std::move(inner)));
 }
 
-void strand_target::destroy() noexcept {
-  this->~strand_target();
-  deallocate_recycled(this, sizeof(strand_target));
+void strand_dispatcher::destroy() noexcept {
+  this->~strand_dispatcher();
+  deallocate_recycled(this, sizeof(strand_dispatcher));
 }
 
-bool strand_target::try_hold() noexcept {
+bool strand_dispatcher::try_hold() noexcept {
   ready_node* seen = &idle_;
   if (newest_.load(std::memory_order_relaxed) != seen ||
       !newest_.compare_exchange_strong(seen, &held_, std::memory_order_acquire,
@@ -81,7 +82,7 @@ bool strand_target::try_hold() noexcept {
   return true;
 }
 
-void strand_target::schedule(ready_node& node) {
+void strand_dispatcher::schedule(ready_node& node) {
   for (ready_node* seen = newest_.load(std::memory_order_relaxed);;) {
     if (seen == &idle_) {
       if (try_hold()) {
@@ -99,7 +100,7 @@ void strand_target::schedule(ready_node& node) {
 }
 
 /// The node that has waited longest; null if there is none, and then the strand has no holder.
-ready_node* strand_target::next() noexcept {
+ready_node* strand_dispatcher::next() noexcept {
   SLUICE_ASSERT(newest_.load(std::memory_order_relaxed) != &idle_,
                 "a strand is handed on by the one who holds it");
   if (queue_.empty()) {
@@ -121,7 +122,7 @@ ready_node* strand_target::next() noexcept {
   return queue_.pop_front();
 }
 
-void strand_target::pass_on() {
+void strand_dispatcher::pass_on() {
   if (ready_node* const n = next()) {
     next_turn_ = n;
     inner_->schedule(turn_);
@@ -130,8 +131,8 @@ void strand_target::pass_on() {
   }
 }
 
-void strand_target::run_turn(ready_node& node, worker* w) {
-  strand_target& self = static_cast<turn_node&>(node).strand;
+void strand_dispatcher::run_turn(ready_node& node, worker* w) {
+  strand_dispatcher& self = static_cast<turn_node&>(node).strand;
   ready_node& current = *self.next_turn_;
   if (!w) {
     current.run(current, nullptr);
@@ -141,13 +142,14 @@ void strand_target::run_turn(ready_node& node, worker* w) {
   current.run(current, w);
 }
 
-void strand_target::drop_all() noexcept {
+void strand_dispatcher::drop_all() noexcept {
   while (ready_node* const n = next()) n->run(*n, nullptr);
   release();
 }
 
-// Only where a worker can carry the strand's name: a native target runs the function beneath one.
-bool strand_target::try_run_here(void (*f)(void*), void* arg) {
+// Only where a worker can carry the strand's name: a native dispatcher runs the function beneath
+// one.
+bool strand_dispatcher::try_run_here(void (*f)(void*), void* arg) {
   if (!inner_->is_native()) {
     if (!running_in_this_thread()) return false;
     f(arg);
@@ -155,7 +157,7 @@ bool strand_target::try_run_here(void (*f)(void*), void* arg) {
   }
   if (running_in_this_thread()) return inner_->try_run_here(f, arg);
   struct call {
-    strand_target& strand;
+    strand_dispatcher& strand;
     void (*f)(void*);
     void* arg;
     bool ran;
@@ -172,7 +174,7 @@ bool strand_target::try_run_here(void (*f)(void*), void* arg) {
   return c.ran;
 }
 
-bool strand_target::running_in_this_thread() const noexcept {
+bool strand_dispatcher::running_in_this_thread() const noexcept {
   for (const worker* w = current_worker; w; w = w->outer)
     for (const strand_held* held = w->strands; held; held = held->outer)
       if (held->strand == this) return true;
@@ -181,15 +183,15 @@ bool strand_target::running_in_this_thread() const noexcept {
 
 // The holder, on whose turn this is called, reads its queue. One that queues has a reference until
 // its node is in the list, so who has seen no other reference sees the node.
-target_ptr strand_target::left_by_the_last() noexcept {
+dispatcher_ptr strand_dispatcher::left_by_the_last() noexcept {
   constexpr std::uint32_t of_the_holder_and_the_goroutine = 2;
   const bool unused = inner_->is_native() && references() == of_the_holder_and_the_goroutine &&
                       queue_.empty() && newest_.load(std::memory_order_relaxed) == &held_;
-  return unused ? inner_ : target_ptr();
+  return unused ? inner_ : dispatcher_ptr();
 }
 
-asio::any_io_executor strand_target::to_any_executor() const {
-  return executor(target_ptr(const_cast<strand_target&>(*this)));
+asio::any_io_executor strand_dispatcher::to_any_executor() const {
+  return executor(dispatcher_ptr(const_cast<strand_dispatcher&>(*this)));
 }
 
 }  // namespace sluice::detail
