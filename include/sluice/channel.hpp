@@ -332,7 +332,7 @@ class receiving {
  private:
   channel_core::result receive_now(result& got) const {
     element_memory<carried<element>> room;
-    const auto r = handle()->try_receive(room.slot());
+    const auto r = handle()->try_receive(room.address());
     if (r != channel_core::result::done) return r;
     if constexpr (travels_in_box<element>) {
       boxed_ptr b = room.take();
@@ -534,12 +534,12 @@ template <class T>
  * @param where An executor or an execution context.
  * @param capacity How many values it has room for.
  */
-template <class T, detail::place_to_start Where>
+template <class T, detail::executor_or_context Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {
   return channel<T>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
-                                 capacity, detail::place_of(where).where, here)));
+                                 capacity, detail::start_point_of(where).where, here)));
 }
 
 /// A channel is no range, for each of its values is waited for; the compiler shows the line.

@@ -245,7 +245,7 @@ struct cancellable_context {
 [[nodiscard]] cancellable_context with_deadline(context parent, clock::time_point t,
                                                 std::exception_ptr cause = nullptr);
 /// The same with the timer on `where`, an executor or an execution context.
-template <detail::place_to_start Where>
+template <detail::executor_or_context Where>
 [[nodiscard]] cancellable_context with_deadline(Where&& where, context parent, clock::time_point t,
                                                 std::exception_ptr cause = nullptr);
 
@@ -269,7 +269,7 @@ template <class Rep, class Period>
                        std::move(cause));
 }
 /// The same with the timer on `where`, an executor or an execution context.
-template <detail::place_to_start Where, class Rep, class Period>
+template <detail::executor_or_context Where, class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(Where&& where, context parent,
                                                std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
@@ -348,16 +348,16 @@ class context_after_func {
 namespace detail {
 
 template <startable F>
-context_after_func after_func_at(start_place place, context ctx, F&& f) {
+context_after_func after_func_at(start_point at, context ctx, F&& f) {
   if (!detail::access::state_of(ctx)) return context_after_func(nullptr);
   struct shared {
     explicit shared(const dispatcher_ptr& t) : where(t) {}
     std::shared_ptr<context_registration> self;
     lasting_dispatcher where;
   };
-  auto keep = std::make_shared<shared>(place.where);
+  auto keep = std::make_shared<shared>(at.where);
   using body = decltype(detail::make_task(std::forward<F>(f)));
-  auto start = [counts = place.counts_as_work, keep,
+  auto start = [counts = at.counts_as_work, keep,
                 what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
     keep->self.reset();
     if (const pinned_dispatcher where{keep->where})
@@ -383,13 +383,13 @@ context_after_func after_func_at(start_place place, context ctx, F&& f) {
  */
 template <detail::startable F>
 context_after_func after_func(context ctx, F&& f) {
-  return detail::after_func_at(detail::current_place("sluice::after_func"), std::move(ctx),
+  return detail::after_func_at(detail::current_start_point("sluice::after_func"), std::move(ctx),
                                std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
-template <detail::place_to_start Where, detail::startable F>
+template <detail::executor_or_context Where, detail::startable F>
 context_after_func after_func(Where&& where, context ctx, F&& f) {
-  return detail::after_func_at(detail::place_of(where), std::move(ctx), std::forward<F>(f));
+  return detail::after_func_at(detail::start_point_of(where), std::move(ctx), std::forward<F>(f));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
@@ -421,24 +421,25 @@ context_after_func after_func(Where&& where, context ctx, F&& f) {
  * cancellation slot works beside the context. Without a token a goroutine that lets that error out
  * has been told to stop, and that is all: it does not leave `run()`, as other exceptions do.
  */
-template <detail::place_to_go Where, detail::startable What>
+template <detail::executor_for_go Where, detail::startable What>
 void go(context ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
-  detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
+  detail::start(detail::start_point_of(where), detail::make_task(std::forward<What>(what)),
                 detail::starts_serial<What>, location, detail::bound_to(std::move(ctx)));
 }
 /// The same beside the running goroutine, as `go(what)`.
 template <detail::startable What>
 void go(context ctx, What&& what, std::source_location location = std::source_location::current()) {
-  detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location, detail::bound_to(std::move(ctx)));
+  detail::start(detail::current_start_point("sluice::go"),
+                detail::make_task(std::forward<What>(what)), detail::starts_serial<What>, location,
+                detail::bound_to(std::move(ctx)));
 }
 /// The same with a completion token, as `go(where, what, token)`.
-template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
+template <detail::executor_for_go Where, detail::startable What, detail::start_token<What> Token>
   requires(!detail::function_with<What, Token>)
 auto go(context ctx, Where&& where, What&& what, Token&& token,
         std::source_location location = std::source_location::current()) {
-  return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
+  return detail::start_with_token(detail::start_point_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location,
                                   detail::bound_to(std::move(ctx)));
 }
@@ -448,13 +449,13 @@ template <class F, class A1, class A2 = detail::absent, class A3 = detail::absen
   requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
 void go(context ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
         A6&& a6 = {}, std::source_location location = std::source_location::current()) {
-  detail::start_call(detail::current_place("sluice::go"), location,
+  detail::start_call(detail::current_start_point("sluice::go"), location,
                      detail::bound_to(std::move(ctx)), std::forward<F>(f), std::forward<A1>(a1),
                      std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
                      std::forward<A5>(a5), std::forward<A6>(a6));
 }
 /// The same with a function and copies of its arguments, and perhaps a completion token.
-template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
+template <detail::executor_for_go Where, class F, class A1, class A2 = detail::absent,
           class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
           class A6 = detail::absent>
   requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
@@ -462,18 +463,18 @@ template <detail::place_to_go Where, class F, class A1, class A2 = detail::absen
 auto go(context ctx, Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {},
         A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
-  return detail::start_call(detail::place_of(where), location, detail::bound_to(std::move(ctx)),
-                            std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
-                            std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
-                            std::forward<A6>(a6));
+  return detail::start_call(detail::start_point_of(where), location,
+                            detail::bound_to(std::move(ctx)), std::forward<F>(f),
+                            std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                            std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6));
 }
 
-template <detail::place_to_start Where>
+template <detail::executor_or_context Where>
 cancellable_context with_deadline(Where&& where, context parent, clock::time_point t,
                                   std::exception_ptr cause) {
   auto result = with_cancel(std::move(parent));
   detail::access::state_of(result.ctx)
-      ->set_deadline(detail::place_of(where).where, t, std::move(cause));
+      ->set_deadline(detail::start_point_of(where).where, t, std::move(cause));
   return result;
 }
 

@@ -15,12 +15,12 @@
 
 namespace sluice {
 
-/// A place whose goroutines are outstanding work only while they can run by themselves.
+/// An executor whose goroutines are outstanding work only while they can run by themselves.
 /** Made by `untracked(where)`. */
-class untracked_place {
+class untracked_executor {
  public:
   /// Used by `untracked`.
-  explicit untracked_place(detail::dispatcher_ptr where) noexcept : where_(std::move(where)) {}
+  explicit untracked_executor(detail::dispatcher_ptr where) noexcept : where_(std::move(where)) {}
   /// Used by `go`.
   [[nodiscard]] const detail::dispatcher_ptr& where() const noexcept { return where_; }
 
@@ -36,9 +36,9 @@ class untracked_place {
  *
  * @param where An executor or an execution context.
  */
-template <detail::place_to_start Where>
-[[nodiscard]] untracked_place untracked(Where&& where) {
-  return untracked_place(detail::place_of(where).where);
+template <detail::executor_or_context Where>
+[[nodiscard]] untracked_executor untracked(Where&& where) {
+  return untracked_executor(detail::start_point_of(where).where);
 }
 
 /// Starts a goroutine.
@@ -77,10 +77,10 @@ template <detail::place_to_start Where>
  * sluice::go(io, [&]() -> sluice::task<> { co_await ch.send(42); });
  * @endcode
  */
-template <detail::place_to_go Where, detail::startable What>
+template <detail::executor_for_go Where, detail::startable What>
 void go(Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
-  detail::start(detail::place_of(where), detail::make_task(std::forward<What>(what)),
+  detail::start(detail::start_point_of(where), detail::make_task(std::forward<What>(what)),
                 detail::starts_serial<What>, location);
 }
 
@@ -99,8 +99,8 @@ void go(Where&& where, What&& what,
  */
 template <detail::startable What>
 void go(What&& what, std::source_location location = std::source_location::current()) {
-  detail::start(detail::current_place("sluice::go"), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location);
+  detail::start(detail::current_start_point("sluice::go"),
+                detail::make_task(std::forward<What>(what)), detail::starts_serial<What>, location);
 }
 
 /// Starts a goroutine and tells a completion token when it has ended.
@@ -111,12 +111,12 @@ void go(What&& what, std::source_location location = std::source_location::curre
  * `T` other than void, `void(std::exception_ptr, T)`. The handler runs on its associated executor,
  * by default the goroutine's. `T` is default-constructible; a reference is given as a pointer.
  */
-template <detail::place_to_go Where, detail::startable What, detail::start_token<What> Token>
+template <detail::executor_for_go Where, detail::startable What, detail::start_token<What> Token>
   requires(!detail::function_with<What, Token>)
 auto go(Where&& where, What&& what, Token&& token,
         std::source_location location = std::source_location::current()) {
   detail::refuse_unsafe_in_co_await<What, Token>();
-  return detail::start_with_token(detail::place_of(where), std::forward<What>(what),
+  return detail::start_with_token(detail::start_point_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location);
 }
 
@@ -136,21 +136,21 @@ template <class F, class A1, class A2 = detail::absent, class A3 = detail::absen
   requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
 void go(F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
-  detail::start_call(detail::current_place("sluice::go"), location, detail::as_it_is(),
+  detail::start_call(detail::current_start_point("sluice::go"), location, detail::as_it_is(),
                      std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
                      std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
                      std::forward<A6>(a6));
 }
 /// The same on an executor or execution context, and with a completion token as `go(where, what,
 /// token)`: the last argument is one if `f` cannot be called with it.
-template <detail::place_to_go Where, class F, class A1, class A2 = detail::absent,
+template <detail::executor_for_go Where, class F, class A1, class A2 = detail::absent,
           class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
           class A6 = detail::absent>
   requires(detail::function_with<F, A1, A2, A3, A4, A5, A6> ||
            detail::function_with_and_token<F, A1, A2, A3, A4, A5, A6>)
 auto go(Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
         A6&& a6 = {}, std::source_location location = std::source_location::current()) {
-  return detail::start_call(detail::place_of(where), location, detail::as_it_is(),
+  return detail::start_call(detail::start_point_of(where), location, detail::as_it_is(),
                             std::forward<F>(f), std::forward<A1>(a1), std::forward<A2>(a2),
                             std::forward<A3>(a3), std::forward<A4>(a4), std::forward<A5>(a5),
                             std::forward<A6>(a6));
@@ -160,24 +160,25 @@ auto go(Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {},
 template <class F, class... Args>
   requires detail::only_with_references<F, Args...>
 void go(F&&, Args&&...) = delete;  // f gets copies: for a reference, go(f, std::ref(x)).
-/// Refuses the same with a place.
-template <detail::place_to_go Where, class F, class... Args>
+/// Refuses the same with an executor.
+template <detail::executor_for_go Where, class F, class... Args>
   requires detail::only_with_references<F, Args...>
 void go(Where&&, F&&, Args&&...) = delete;  // f gets copies: for a reference, std::ref(x).
 /// Refuses what cannot be copied.
 template <class F, class... Args>
   requires detail::not_to_be_copied<F, Args...>
 void go(F&&, Args&&...) = delete;  // x cannot be copied: go(f, std::move(x)), or std::ref(x).
-/// Refuses the same with a place.
-template <detail::place_to_go Where, class F, class... Args>
+/// Refuses the same with an executor.
+template <detail::executor_for_go Where, class F, class... Args>
   requires detail::not_to_be_copied<F, Args...>
 void go(Where&&, F&&, Args&&...) = delete;  // x cannot be copied: std::move(x), or std::ref(x).
-/// Refuses an I/O object as a place.
+/// Refuses an I/O object where an executor stands.
 template <detail::has_an_executor Object, class... Rest>
-void go(Object&&, Rest&&...) = delete;  // A place is an executor: go(x.get_executor(), ...).
+void go(Object&&, Rest&&...) = delete;  // An I/O object has an executor: go(x.get_executor(), ...).
 /// Refuses what cannot be called with these arguments; the compiler shows the line.
 template <class What, class... Rest>
   requires detail::not_to_be_started<What, Rest...>
-void go(What&&, Rest&&...) = delete;  // go(f, arguments...), go(task), after a place or a context.
+void go(What&&,
+        Rest&&...) = delete;  // go(f, arguments...), go(task), after an executor or a context.
 
 }  // namespace sluice

@@ -142,24 +142,26 @@ template <class T, class F>
                                  F& f) {
   return asio::async_initiate<const use_task_t, void(std::unique_ptr<offload_result<T>>)>(
       [pool, &service](auto handler, F function) {
-        auto place = std::make_unique<offloaded_function>(service);
-        if (!place->registered_in_time()) return;
+        auto running = std::make_unique<offloaded_function>(service);
+        if (!running->registered_in_time()) return;
         if (auto slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
-          slot.assign(
-              [source = place->stop()](asio::cancellation_type) mutable { source.request_stop(); });
+          slot.assign([source = running->stop()](asio::cancellation_type) mutable {
+            source.request_stop();
+          });
         auto work = asio::make_work_guard(asio::get_associated_executor(handler, pool));
         auto result = std::make_unique<offload_result<T>>();
-        // The place is destroyed last: the context's end waits for all of it.
-        asio::post(pool, [place = std::move(place), f = std::move(function), work = std::move(work),
-                          h = std::move(handler), r = std::move(result)]() mutable {
-          detail::call_offloaded(f, place->stop().get_token(), *r);
-          auto complete = [h = std::move(h), r = std::move(r)]() mutable {
-            if (auto slot = asio::get_associated_cancellation_slot(h); slot.is_connected())
-              slot.clear();
-            std::move(h)(std::move(r));
-          };
-          asio::post(work.get_executor(), std::move(complete));
-        });
+        // What is running is destroyed last: the context's end waits for all of it.
+        asio::post(
+            pool, [running = std::move(running), f = std::move(function), work = std::move(work),
+                   h = std::move(handler), r = std::move(result)]() mutable {
+              detail::call_offloaded(f, running->stop().get_token(), *r);
+              auto complete = [h = std::move(h), r = std::move(r)]() mutable {
+                if (auto slot = asio::get_associated_cancellation_slot(h); slot.is_connected())
+                  slot.clear();
+                std::move(h)(std::move(r));
+              };
+              asio::post(work.get_executor(), std::move(complete));
+            });
       },
       use_task, std::move(f));
 }

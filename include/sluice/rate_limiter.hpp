@@ -120,11 +120,11 @@ class rate_limiter {
   /// `error::not_in_goroutine` outside a goroutine
   template <class Rep, class Period>
   explicit rate_limiter(std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
-      : rate_limiter(detail::current_place("sluice::rate_limiter").where, interval, burst) {}
+      : rate_limiter(detail::current_start_point("sluice::rate_limiter").where, interval, burst) {}
   /// The same with the timers of `where`, an executor or an execution context.
-  template <detail::place_to_start Where, class Rep, class Period>
+  template <detail::executor_or_context Where, class Rep, class Period>
   rate_limiter(Where&& where, std::chrono::duration<Rep, Period> interval, std::size_t burst = 1)
-      : rate_limiter(detail::place_of(where).where, interval, burst) {}
+      : rate_limiter(detail::start_point_of(where).where, interval, burst) {}
   rate_limiter(const rate_limiter&) = delete;
   rate_limiter& operator=(const rate_limiter&) = delete;
 

@@ -21,23 +21,23 @@ namespace sluice {
 
 /// The executor of a context with this library's ready list in front of it.
 /** @param where An executor or an execution context. Thread safe. */
-template <detail::place_to_start Where>
+template <detail::executor_or_context Where>
 [[nodiscard]] executor get_executor(Where&& where) {
-  return executor(detail::place_of(where).where);
+  return executor(detail::start_point_of(where).where);
 }
 
 /// How many goroutines of `where`'s context have not ended. Go's `runtime.NumGoroutine`. Thread
 /// safe.
-template <detail::place_to_start Where>
+template <detail::executor_or_context Where>
 [[nodiscard]] std::size_t goroutine_count(Where&& where) {
-  return detail::place_of(where).where->owner().goroutine_count();
+  return detail::start_point_of(where).where->owner().goroutine_count();
 }
 
 /// One line for each kind of wait: how many goroutines of `where`'s context, on what, since where.
 /** Call it while no thread runs the context. */
-template <detail::place_to_start Where>
+template <detail::executor_or_context Where>
 [[nodiscard]] std::string describe_goroutines(Where&& where) {
-  return detail::place_of(where).where->owner().describe_goroutines();
+  return detail::start_point_of(where).where->owner().describe_goroutines();
 }
 
 /// Outstanding work held by a thread that will wake a goroutine started with `untracked`, or one of
@@ -51,10 +51,10 @@ template <detail::place_to_start Where>
 class work_guard {
  public:
   /// Of the running goroutine's context. @throws system_error `error::not_in_goroutine`
-  work_guard() : work_guard(detail::current_place("sluice::work_guard").where) {}
+  work_guard() : work_guard(detail::current_start_point("sluice::work_guard").where) {}
   /// Of an executor or an execution context.
-  template <detail::place_to_start Where>
-  explicit work_guard(Where&& where) : work_guard(detail::place_of(where).where) {}
+  template <detail::executor_or_context Where>
+  explicit work_guard(Where&& where) : work_guard(detail::start_point_of(where).where) {}
 
   /// What it is moved from holds none any more.
   work_guard(work_guard&&) noexcept = default;
@@ -172,7 +172,7 @@ class runtime {
   detail::result_of_start_t<Main> run(Main&& main, Prepare prepare, std::source_location here) {
     using result = detail::result_of_start_t<Main>;
     const auto end = std::make_shared<end_of_main<result>>();
-    detail::start({detail::place_of(context_).where, false},
+    detail::start({detail::start_point_of(context_).where, false},
                   run_main<std::decay_t<Main>>(*this, end, std::forward<Main>(main)), false, here,
                   prepare);
     run_to_end(end.get(), end->reached);

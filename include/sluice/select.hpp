@@ -204,7 +204,7 @@ template <class Handler>
  *
  * Operands are evaluated once, when `select` is called. An lvalue operation stays the caller's, an
  * Asio operation until it is launched. One of this library that is offered again in the next select
- * keeps its value but loses its place: it is at the end of the channel's queue each time, and where
+ * keeps its value but not its turn: it is at the end of the channel's queue each time, and where
  * others send or receive without a pause its turn may never come, as in Go. What must both send and
  * receive is better two goroutines.
  *

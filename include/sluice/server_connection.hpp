@@ -20,8 +20,8 @@ namespace sluice {
 class server_connection {
  public:
   /// Used by `serve`.
-  server_connection(std::shared_ptr<detail::serve_state> s, semaphore::permit slot)
-      : member_(std::move(s), &detail::serve_state::connections), slot_(std::move(slot)) {}
+  server_connection(std::shared_ptr<detail::serve_state> s, semaphore::permit permit)
+      : member_(std::move(s), &detail::serve_state::connections), permit_(std::move(permit)) {}
 
   /// Done when the connection is cut off. The handler's goroutine is bound to it.
   [[nodiscard]] const context& ctx() const noexcept { return member_.state()->cut(); }
@@ -31,7 +31,7 @@ class server_connection {
  private:
   // Destroyed in the opposite order: the server may end as soon as the member is gone.
   detail::serve_member member_;
-  semaphore::permit slot_;
+  semaphore::permit permit_;
 };
 
 }  // namespace sluice

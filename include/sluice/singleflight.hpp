@@ -112,7 +112,7 @@ class singleflight {
     requires std::convertible_to<detail::result_of_start_t<F>, Value>
   [[nodiscard]] receiver<result> call_channel(
       Key key, F&& f, std::source_location here = std::source_location::current()) {
-    const auto place = detail::current_place("sluice::singleflight");
+    const auto at = detail::current_start_point("sluice::singleflight");
     const auto results = make_channel<result>(1);
     const auto mine = std::make_shared<flight>(key);
     mine->waiting.push_back(results);
@@ -127,7 +127,7 @@ class singleflight {
     // From here on whoever waits is told, whatever throws.
     end_of_flight at_end(calls_, mine);
     auto body = detail::make_task(std::forward<F>(f));
-    detail::start(place, run(std::move(body), std::move(at_end)), detail::starts_serial<F>, here);
+    detail::start(at, run(std::move(body), std::move(at_end)), detail::starts_serial<F>, here);
     return results;
   }
 

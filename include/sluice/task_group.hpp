@@ -49,7 +49,7 @@ namespace detail {
 /// What a group, its goroutines and the coroutine that waits for them share.
 class group_state {
  public:
-  group_state(start_place where, const context& parent, group_errors policy);
+  group_state(start_point where, const context& parent, group_errors policy);
 
   /// Makes room for what one more goroutine may fail with. @throws std::bad_alloc
   void expect_one_more();
@@ -63,19 +63,19 @@ class group_state {
 
   void set_limit(std::size_t n);
   /// @throws std::logic_error if there is no limit.
-  [[nodiscard]] semaphore& slots();
-  [[nodiscard]] bool limited() const noexcept { return slots_.has_value(); }
+  [[nodiscard]] semaphore& permits();
+  [[nodiscard]] bool limited() const noexcept { return permits_.has_value(); }
 
-  [[nodiscard]] const start_place& place() const noexcept { return place_; }
+  [[nodiscard]] const start_point& at() const noexcept { return at_; }
   [[nodiscard]] const context& ctx() const noexcept { return tree_.ctx; }
 
   wait_group children;
 
  private:
-  const start_place place_;
+  const start_point at_;
   cancellable_context tree_;
   const group_errors policy_;
-  std::optional<semaphore> slots_;
+  std::optional<semaphore> permits_;
   std::mutex mutex_;
   /// How many there may be: the goroutines', the body's, and what the wait ended with.
   std::size_t possible_ = 2;
@@ -102,9 +102,9 @@ class group_member {
 };
 
 template <class T>
-task<> run_in_group(task<T> what, group_member group, semaphore::permit slot) {
+task<> run_in_group(task<T> what, group_member group, semaphore::permit permit) {
   try {
-    if (group->limited() && !slot) slot = co_await group->slots().acquire();
+    if (group->limited() && !permit) permit = co_await group->permits().acquire();
     static_cast<void>(co_await std::move(what));
   } catch (...) {
     group->fail();
@@ -144,8 +144,8 @@ class task_group {
    * With a limit it begins to run when its turn comes, first come, first served; this call does not
    * wait. To wait for the turn before there is one more goroutine:
    * @code
-   * auto slot = co_await g.slot();
-   * g.go(std::move(slot), work);
+   * auto permit = co_await g.slot();
+   * g.go(std::move(permit), work);
    * @endcode
    * One whose turn comes when the group has been cancelled does not run.
    *
@@ -166,24 +166,24 @@ class task_group {
                           std::forward<A6>(a6)),
        location);
   }
-  /// The same, with a turn that `slot` has waited for.
+  /// The same, with a turn that `permit` has waited for.
   template <detail::startable What>
-  void go(semaphore::permit slot, What&& what,
+  void go(semaphore::permit permit, What&& what,
           std::source_location location = std::source_location::current()) {
-    start(std::move(slot), std::forward<What>(what), location);
+    start(std::move(permit), std::forward<What>(what), location);
   }
 
   /// Waits for a goroutine's turn: an operation that gives a permit. Go's `Go` waits like that.
   /** @throws std::logic_error if there is no limit */
-  [[nodiscard]] semaphore::acquire_operation slot() { return state_->slots().acquire(); }
+  [[nodiscard]] semaphore::acquire_operation slot() { return state_->permits().acquire(); }
 
   /// Starts a goroutine if the limit allows it at once. Go's `TryGo`.
   template <detail::startable What>
   [[nodiscard]] bool try_go(What&& what,
                             std::source_location location = std::source_location::current()) {
-    semaphore::permit slot;
-    if (state_->limited() && !(slot = state_->slots().try_acquire())) return false;
-    start(std::move(slot), std::forward<What>(what), location);
+    semaphore::permit permit;
+    if (state_->limited() && !(permit = state_->permits().try_acquire())) return false;
+    start(std::move(permit), std::forward<What>(what), location);
     return true;
   }
 
@@ -194,14 +194,13 @@ class task_group {
 
  private:
   template <class What>
-  void start(semaphore::permit slot, What&& what, std::source_location location) {
+  void start(semaphore::permit permit, What&& what, std::source_location location) {
     auto work = detail::make_task(std::forward<What>(what));
     if (!work)
       throw std::invalid_argument("sluice: task_group::go with a task that was moved from");
     auto body =
-        detail::run_in_group(std::move(work), detail::group_member(state_), std::move(slot));
-    detail::new_goroutine g(state_->place(), std::move(body), detail::starts_serial<What>,
-                            location);
+        detail::run_in_group(std::move(work), detail::group_member(state_), std::move(permit));
+    detail::new_goroutine g(state_->at(), std::move(body), detail::starts_serial<What>, location);
     if (!g) return;
     detail::bind_to_context(*g, ctx());
     g.start();
@@ -212,12 +211,12 @@ class task_group {
 
 namespace detail {
 
-/// @param place Where the goroutines run; no dispatcher means where the awaiting one does.
+/// @param at Where the goroutines run; no dispatcher means where the awaiting one does.
 template <class T, class Body>
-task<T> run_group(start_place place, context parent, Body body, group_errors policy,
+task<T> run_group(start_point at, context parent, Body body, group_errors policy,
                   std::source_location here) {
-  if (!place.where) place = current_place("sluice::with_task_group");
-  const auto state = std::make_shared<group_state>(std::move(place), parent, policy);
+  if (!at.where) at = current_start_point("sluice::with_task_group");
+  const auto state = std::make_shared<group_state>(std::move(at), parent, policy);
   task_group group(state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
   try {
@@ -245,7 +244,7 @@ template <class Body>
 concept group_body = std::invocable<std::decay_t<Body>&, task_group&>;
 
 template <class Body>
-auto make_group(start_place place, context parent, Body&& body, group_errors policy,
+auto make_group(start_point at, context parent, Body&& body, group_errors policy,
                 std::source_location here) {
   static_assert(detail::safe_in_co_await_expression<Body>,
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
@@ -254,7 +253,7 @@ auto make_group(start_place place, context parent, Body&& body, group_errors pol
   using started = std::invoke_result_t<std::decay_t<Body>&, task_group&>;
   static_assert(detail::is_task<started>, "the body of a task group returns a sluice::task");
   return detail::run_group<typename started::value_type, std::decay_t<Body>>(
-      std::move(place), std::move(parent), std::forward<Body>(body), policy, here);
+      std::move(at), std::move(parent), std::forward<Body>(body), policy, here);
 }
 
 }  // namespace detail
@@ -293,7 +292,8 @@ template <detail::group_body Body>
   return detail::make_group({}, std::move(parent), std::forward<Body>(body), policy, here);
 }
 
-/// The same with a place for the group's goroutines; the body stays with the one that awaits it.
+/// The same with an executor for the group's goroutines; the body stays with the one that awaits
+/// it.
 /**
  * A strand is shared by all of them. With the awaiting goroutine's own no two of them, nor the
  * body, run at the same time:
@@ -305,12 +305,12 @@ template <detail::group_body Body>
  * @param where An executor or an execution context, which outlives the group.
  * @param parent, body, policy As above.
  */
-template <detail::place_to_start Where, detail::group_body Body>
+template <detail::executor_or_context Where, detail::group_body Body>
 [[nodiscard]] auto with_task_group(Where&& where, context parent, Body&& body,
                                    group_errors policy = group_errors::first,
                                    std::source_location here = std::source_location::current()) {
-  return detail::make_group(detail::place_of(where), std::move(parent), std::forward<Body>(body),
-                            policy, here);
+  return detail::make_group(detail::start_point_of(where), std::move(parent),
+                            std::forward<Body>(body), policy, here);
 }
 
 }  // namespace sluice

@@ -79,15 +79,15 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     return wait_.start_for_handler(p, h, entries_, candidates_);
   }
   /// @throws As `select_group::start_launching`.
-  template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+  template <class Where>
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Where where)
     requires Case::is_asio
   {
     bind_cases();
     if (wait_.done_before_launch(p, entries_, candidates_, asio_cases_,
                                  select_group::turn_of::sluice))
       return begun::done;
-    return wait_.start_launching(h, place());
+    return wait_.start_launching(h, where());
   }
   [[nodiscard]] bool abandoned() const noexcept
     requires Case::is_asio

@@ -88,11 +88,11 @@ class timer : public detail::sending_timer {
   /** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
   template <class Rep, class Period>
   explicit timer(std::chrono::duration<Rep, Period> d)
-      : timer(detail::current_place("sluice::timer").where, detail::saturate(d)) {}
+      : timer(detail::current_start_point("sluice::timer").where, detail::saturate(d)) {}
   /// Sets it on `where`, an executor or an execution context. @throws std::bad_alloc
-  template <detail::place_to_start Where, class Rep, class Period>
+  template <detail::executor_or_context Where, class Rep, class Period>
   timer(Where&& where, std::chrono::duration<Rep, Period> d)
-      : timer(detail::place_of(where).where, detail::saturate(d)) {}
+      : timer(detail::start_point_of(where).where, detail::saturate(d)) {}
 
   /// Stops it. @return Whether that kept a value from being received.
   bool stop() noexcept { return state().stop(); }
@@ -123,11 +123,11 @@ class ticker : public detail::sending_timer {
   /// @throws std::invalid_argument for a period that is not positive; as `timer` otherwise.
   template <class Rep, class Period>
   explicit ticker(std::chrono::duration<Rep, Period> period)
-      : ticker(detail::current_place("sluice::ticker").where, detail::saturate(period)) {}
+      : ticker(detail::current_start_point("sluice::ticker").where, detail::saturate(period)) {}
   /// The same on `where`, an executor or an execution context.
-  template <detail::place_to_start Where, class Rep, class Period>
+  template <detail::executor_or_context Where, class Rep, class Period>
   ticker(Where&& where, std::chrono::duration<Rep, Period> period)
-      : ticker(detail::place_of(where).where, detail::saturate(period)) {}
+      : ticker(detail::start_point_of(where).where, detail::saturate(period)) {}
 
   /// Stops it; no tick comes afterwards.
   void stop() noexcept { state().stop(); }
@@ -160,7 +160,7 @@ class ticker : public detail::sending_timer {
 template <class Rep, class Period>
 [[nodiscard]] receiver<clock::time_point> after(std::chrono::duration<Rep, Period> d);
 /// The same on `where`, an executor or an execution context.
-template <detail::place_to_start Where, class Rep, class Period>
+template <detail::executor_or_context Where, class Rep, class Period>
 [[nodiscard]] receiver<clock::time_point> after(Where&& where,
                                                 std::chrono::duration<Rep, Period> d);
 
@@ -188,10 +188,10 @@ namespace detail {
 [[nodiscard]] receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d);
 
 template <class F>
-func_timer after_func(start_place place, clock::duration d, F&& f) {
+func_timer after_func(start_point at, clock::duration d, F&& f) {
   auto what = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
   auto state = std::make_shared<goroutine_timer>(
-      place.where, [counts = place.counts_as_work, where = lasting_dispatcher(place.where), what] {
+      at.where, [counts = at.counts_as_work, where = lasting_dispatcher(at.where), what] {
         // It goes off on a thread of the context, which does not end meanwhile.
         detail::start({*pinned_dispatcher(where), counts},
                       detail::make_task([what] { return std::invoke(*what); }), starts_serial<F>,
@@ -205,11 +205,11 @@ func_timer after_func(start_place place, clock::duration d, F&& f) {
 
 template <class Rep, class Period>
 receiver<clock::time_point> after(std::chrono::duration<Rep, Period> d) {
-  return detail::after(detail::current_place("sluice::after").where, detail::saturate(d));
+  return detail::after(detail::current_start_point("sluice::after").where, detail::saturate(d));
 }
-template <detail::place_to_start Where, class Rep, class Period>
+template <detail::executor_or_context Where, class Rep, class Period>
 receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Period> d) {
-  return detail::after(detail::place_of(where).where, detail::saturate(d));
+  return detail::after(detail::start_point_of(where).where, detail::saturate(d));
 }
 
 /// Runs `f` in a goroutine of its own after `d`. Go's `time.AfterFunc`.
@@ -221,14 +221,14 @@ receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Peri
 template <class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
 func_timer after_func(std::chrono::duration<Rep, Period> d, F&& f) {
-  return detail::after_func(detail::current_place("sluice::after_func"), detail::saturate(d),
+  return detail::after_func(detail::current_start_point("sluice::after_func"), detail::saturate(d),
                             std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
-template <detail::place_to_start Where, class Rep, class Period, class F>
+template <detail::executor_or_context Where, class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
 func_timer after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
-  return detail::after_func(detail::place_of(where), detail::saturate(d), std::forward<F>(f));
+  return detail::after_func(detail::start_point_of(where), detail::saturate(d), std::forward<F>(f));
 }
 
 }  // namespace sluice

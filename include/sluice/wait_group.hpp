@@ -131,13 +131,14 @@ class wait_group {
    */
   template <detail::startable What>
   void go(What&& what, std::source_location location = std::source_location::current()) {
-    go_at(detail::current_place("sluice::wait_group::go"), std::forward<What>(what), location);
+    go_at(detail::current_start_point("sluice::wait_group::go"), std::forward<What>(what),
+          location);
   }
   /// The same on an executor or execution context.
-  template <detail::place_to_start Where, detail::startable What>
+  template <detail::executor_or_context Where, detail::startable What>
   void go(Where&& where, What&& what,
           std::source_location location = std::source_location::current()) {
-    go_at(detail::place_of(where), std::forward<What>(what), location);
+    go_at(detail::start_point_of(where), std::forward<What>(what), location);
   }
 
   /// The same with a function and copies of its arguments, as `sluice::go(f, args...)`.
@@ -152,7 +153,7 @@ class wait_group {
        location);
   }
   /// The same on an executor or execution context.
-  template <detail::place_to_start Where, class F, class A1, class A2 = detail::absent,
+  template <detail::executor_or_context Where, class F, class A1, class A2 = detail::absent,
             class A3 = detail::absent, class A4 = detail::absent, class A5 = detail::absent,
             class A6 = detail::absent>
     requires detail::function_with<F, A1, A2, A3, A4, A5, A6>
@@ -200,11 +201,11 @@ class wait_group {
   }
 
   template <class What>
-  void go_at(detail::start_place place, What&& what, std::source_location location) {
+  void go_at(detail::start_point at, What&& what, std::source_location location) {
     auto body = detail::make_task(std::forward<What>(what));
     if (!body)
       throw std::invalid_argument("sluice: wait_group::go with a task that was moved from");
-    detail::start(std::move(place), run_member(std::move(body), member(state_)),
+    detail::start(std::move(at), run_member(std::move(body), member(state_)),
                   detail::starts_serial<What>, location);
   }
 

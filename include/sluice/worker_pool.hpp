@@ -46,12 +46,11 @@ struct worker_pool_options {
 
 /// What a pool has been doing: `worker_pool::stats`.
 struct worker_pool_stats {
-  std::size_t queued;   ///< jobs that wait for a worker
-  std::size_t running;  ///< jobs that run, but for the overdue ones
-  std::size_t
-      overdue;         ///< timed-out or cancelled jobs that have not ended; others took their place
-  std::size_t done;    ///< jobs that gave a result
-  std::size_t failed;  ///< jobs that threw
+  std::size_t queued;     ///< jobs that wait for a worker
+  std::size_t running;    ///< jobs that run, but for the overdue ones
+  std::size_t overdue;    ///< timed-out or cancelled jobs that have not ended; others run instead
+  std::size_t done;       ///< jobs that gave a result
+  std::size_t failed;     ///< jobs that threw
   std::size_t timed_out;  ///< jobs whose time ran out
   std::size_t cancelled;  ///< jobs that were cancelled, queued or running
 };
@@ -94,9 +93,9 @@ class worker_pool {
    * @throws std::invalid_argument if there are no workers or the timeout is not positive;
    * std::bad_alloc
    */
-  template <detail::place_to_start Where, class Handler>
+  template <detail::executor_or_context Where, class Handler>
   worker_pool(Where&& where, worker_pool_options options, Handler&& handler)
-      : jobs_(std::make_shared<detail::job_queue>(detail::place_of(where), options)),
+      : jobs_(std::make_shared<detail::job_queue>(detail::start_point_of(where), options)),
         handler_(std::make_shared<handler_function>(make_handler(std::forward<Handler>(handler)))) {
   }
   worker_pool(const worker_pool&) = delete;

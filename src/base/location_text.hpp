@@ -5,9 +5,9 @@
 
 namespace sluice::detail {
 
-/// A place in a program, as compilers name it: `file:line`.
-[[nodiscard]] inline std::string text_of(const std::source_location& place) {
-  return std::string(place.file_name()) + ':' + std::to_string(place.line());
+/// A line of a program, as compilers name it: `file:line`.
+[[nodiscard]] inline std::string text_of(const std::source_location& location) {
+  return std::string(location.file_name()) + ':' + std::to_string(location.line());
 }
 
 }  // namespace sluice::detail

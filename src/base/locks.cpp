@@ -129,8 +129,8 @@ void biased_lock::unlock_as_other() noexcept {
 // One thread at a time, so the mark is the one thread's that waits.
 void pin_count::wait_slowly() noexcept {
   const std::lock_guard guard(waiting_);
-  const place first = current_.load(std::memory_order_relaxed);
-  const place other = first ^ 1;
+  const epoch first = current_.load(std::memory_order_relaxed);
+  const epoch other = first ^ 1;
   wait_for(counts_[other]);
   current_.store(other, std::memory_order_relaxed);
   test_point("the current count of pins has changed");

@@ -145,7 +145,7 @@ channel_core::~channel_core() {
     count_ = count_ - 1;
   }
   for (; count_ != 0; drop_first())
-    if (element_.destroy) element_.destroy(slot(head_));
+    if (element_.destroy) element_.destroy(cell(head_));
 }
 
 void channel_core::destroy() noexcept {
@@ -195,13 +195,13 @@ bool channel_core::attempt_send_made(waiter& w, wake_list& woken, Make make) {
     }
     SLUICE_ASSERT(count_ == 0, "a value is handed to a receiver only while there is no other");
     take_out(*receiver);
-    move_element(receiver->slot, w.slot);
+    move_element(receiver->element_address, w.element_address);
     receiver->outcome = waiter::state::done;
     woken.add(*receiver);
   } else if (count_ < capacity_) {
-    SLUICE_ASSERT(count_ - returned_count_ < capacity_, "a value is put into a free slot");
+    SLUICE_ASSERT(count_ - returned_count_ < capacity_, "a value is put into a free cell");
     make();
-    move_element(slot(tail(count_ - returned_count_)), w.slot);
+    move_element(cell(tail(count_ - returned_count_)), w.element_address);
     count_ = count_ + 1;
   } else {
     return false;
@@ -217,7 +217,7 @@ bool channel_core::attempt_send(waiter& w, wake_list& woken) noexcept {
 
 void channel_core::complete_from(waiter& sender, void* to, wake_list& woken) noexcept {
   take_out(sender);
-  move_element(to, sender.slot);
+  move_element(to, sender.element_address);
   sender.outcome = waiter::state::done;
   woken.add(sender);
 }
@@ -230,7 +230,7 @@ void channel_core::receive_returned(void* to, wake_list& woken) noexcept {
   ::new (to) boxed_ptr(std::move(first));
   if (count_ <= capacity_)
     if (waiter* const sender = first_claimed(senders_)) {
-      complete_from(*sender, slot(tail(count_ - 1 - returned_count_)), woken);
+      complete_from(*sender, cell(tail(count_ - 1 - returned_count_)), woken);
       return;
     }
   count_ = count_ - 1;
@@ -239,15 +239,15 @@ void channel_core::receive_returned(void* to, wake_list& woken) noexcept {
 bool channel_core::attempt_receive(waiter& w, wake_list& woken) noexcept {
   if (count_ != 0) {
     if (returned_) [[unlikely]] {
-      receive_returned(w.slot, woken);
+      receive_returned(w.element_address, woken);
       w.outcome = waiter::state::done;
       check();
       return true;
     }
-    std::byte* const first = slot(head_);
-    move_element(w.slot, first);
+    std::byte* const first = cell(head_);
+    move_element(w.element_address, first);
     if (element_.destroy) element_.destroy(first);
-    // Senders wait only while the ring is full, so the slot of the first element is also the place
+    // Senders wait only while the ring is full, so the cell of the first element is also the place
     // of the next. The count stays what it is if a sender follows: who looks without the lock must
     // not find a channel empty that is not.
     waiter* const sender = senders_.empty() ? nullptr : first_claimed(senders_);
@@ -258,7 +258,7 @@ bool channel_core::attempt_receive(waiter& w, wake_list& woken) noexcept {
       drop_first();
     }
   } else if (waiter* const sender = first_claimed(senders_)) {
-    complete_from(*sender, w.slot, woken);
+    complete_from(*sender, w.element_address, woken);
   } else if (closed_.load(std::memory_order_relaxed)) {
     w.outcome = waiter::state::closed;
     return true;
@@ -275,7 +275,7 @@ void channel_core::give_back(boxed_ptr b) noexcept {
   const checked_lock guard(*this);
   if (waiter* const receiver = first_claimed(receivers_)) {
     take_out(*receiver);
-    ::new (receiver->slot) boxed_ptr(std::move(b));
+    ::new (receiver->element_address) boxed_ptr(std::move(b));
     receiver->outcome = waiter::state::done;
     woken.add(*receiver);
     return;
@@ -324,7 +324,7 @@ channel_core::result result_of(const waiter& w) noexcept {
 
 channel_core::result channel_core::try_send(void* value) noexcept {
   waiter w;
-  w.slot = value;
+  w.element_address = value;
   wake_list woken;
   const checked_lock guard(*this);
   return attempt_send(w, woken) ? result_of(w) : result::would_block;
@@ -333,7 +333,7 @@ channel_core::result channel_core::try_send(void* value) noexcept {
 channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), void* from) {
   boxed_ptr made;
   waiter w;
-  w.slot = &made;
+  w.element_address = &made;
   wake_list woken;
   const checked_lock guard(*this);
   return attempt_send_made(w, woken, [&] { made = make_box(from); }) ? result_of(w)
@@ -342,14 +342,14 @@ channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), vo
 
 void channel_core::offer(void* value, wake_list& woken) noexcept {
   waiter w;
-  w.slot = value;
+  w.element_address = value;
   const checked_lock guard(*this);
   static_cast<void>(attempt_send(w, woken));
 }
 
 channel_core::result channel_core::try_receive(void* to) noexcept {
   waiter w;
-  w.slot = to;
+  w.element_address = to;
   wake_list woken;
   const checked_lock guard(*this);
   return attempt_receive(w, woken) ? result_of(w) : result::would_block;

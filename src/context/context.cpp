@@ -55,9 +55,9 @@ cancellable_context with_cancel(context parent) {
 }
 
 cancellable_context with_deadline(context parent, clock::time_point t, std::exception_ptr cause) {
-  const auto place = detail::current_place("sluice::with_deadline");
+  const auto at = detail::current_start_point("sluice::with_deadline");
   auto result = with_cancel(std::move(parent));
-  detail::access::state_of(result.ctx)->set_deadline(place.where, t, std::move(cause));
+  detail::access::state_of(result.ctx)->set_deadline(at.where, t, std::move(cause));
   return result;
 }
 

@@ -1,5 +1,5 @@
 // How a goroutine that is suspending waits for a waiter: one attempt, and if that fails the waiter
-// is enlisted, both under the lock of its place. After that lock is free the goroutine may be
+// is enlisted, both under the lock of its queue. After that lock is free the goroutine may be
 // running elsewhere, so nothing of its frame is touched.
 
 #include <sluice/detail/goroutine/await.hpp>
@@ -12,7 +12,7 @@ namespace sluice::detail {
 
 namespace {
 
-/// Does what `w` waits for, or has it wait in its place.
+/// Does what `w` waits for, or has it wait in its queue.
 /** @param woken Whom doing it has woken; they go on when no lock is held any more.
  * @return Whether it waits. Then it may have been resumed by now: nothing of it is touched. */
 // In the place of each call: a lock that nobody holds takes fewer instructions than a call would

@@ -17,7 +17,7 @@ namespace sluice::detail {
 
 bool completion_may_stay(const goroutine& g) noexcept {
   worker* const w = current_worker;
-  if (!w || g.is_without_frames() || w->where != worker::place::whole_handler ||
+  if (!w || g.is_without_frames() || w->where != worker::extent::whole_handler ||
       w->local.size() != 0)
     return false;
   w->launched = true;

@@ -14,7 +14,7 @@ const dispatcher_ptr& system_dispatcher() noexcept {
   return dispatcher;
 }
 
-pinned_dispatcher operation_place::handler_dispatcher() const noexcept {
+pinned_dispatcher operation_executor::handler_dispatcher() const noexcept {
   if (from_) return pinned_dispatcher(*from_);
   if (kept_) return pinned_dispatcher(lasting_dispatcher(kept_));
   return pinned_dispatcher(where_);

@@ -76,7 +76,7 @@ class job_queue::run_of_job {
   std::shared_ptr<job> job_;
 };
 
-job_queue::job_queue(start_place where, const worker_pool_options& options)
+job_queue::job_queue(start_point where, const worker_pool_options& options)
     : where_(where.where),
       counts_as_work_(where.counts_as_work),
       on_a_strand_(where.where->is_serial()),
@@ -164,7 +164,7 @@ void job::runs_on(const dispatcher& strand) noexcept {
 
 void job_queue::leave_lender(job& j) noexcept {
   if (job* const lender = std::exchange(j.lender_, nullptr))
-    lender->borrowers_.erase(j.place_at_lender_);
+    lender->borrowers_.erase(j.position_at_lender_);
 }
 
 void job_queue::offer_worker_of(job& j) noexcept {
@@ -206,12 +206,12 @@ void job_queue::submit(const std::shared_ptr<job>& j, clock::duration limit, con
 // It throws before it has done anything, or not at all.
 void job_queue::add(const std::shared_ptr<job>& j, clock::duration limit, const job_awaiter& by,
                     reservation* room) {
-  jobs place{j};
-  std::list<job*> place_at_lender{j.get()};
-  j->place_ = place.begin();
-  j->place_at_lender_ = place_at_lender.begin();
-  jobs_by_strand place_of_strand{{nullptr, j.get()}};
-  j->strand_ = place_of_strand.extract(place_of_strand.begin());
+  jobs entry{j};
+  std::list<job*> entry_at_lender{j.get()};
+  j->position_ = entry.begin();
+  j->position_at_lender_ = entry_at_lender.begin();
+  jobs_by_strand entry_by_strand{{nullptr, j.get()}};
+  j->strand_ = entry_by_strand.extract(entry_by_strand.begin());
   j->limit_ = limit;
   j->queue_ = shared_from_this();
   j->listen([weak = std::weak_ptr(j)] {
@@ -231,12 +231,12 @@ void job_queue::add(const std::shared_ptr<job>& j, clock::duration limit, const 
     }
     if (!nobody_to_tell && !refused) {
       j->state_ = job::state::waiting;
-      waiting_.splice(waiting_.end(), place);
+      waiting_.splice(waiting_.end(), entry);
       accepted_.add();
       if (room && std::exchange(room->queue_, nullptr)) --reserved_;
       if (lender && lender->state_ == job::state::running) {
         j->lender_ = lender;
-        lender->borrowers_.splice(lender->borrowers_.end(), place_at_lender);
+        lender->borrowers_.splice(lender->borrowers_.end(), entry_at_lender);
         offer_worker_of(*lender);
       }
     }
@@ -281,7 +281,7 @@ void job_queue::start_jobs() noexcept {
   while (const auto j = next_job()) {
     SLUICE_ASSERT(j->state_ == job::state::waiting, "a job begins once, out of the queue");
     leave_lender(*j);
-    active_.splice(active_.end(), waiting_, j->place_);
+    active_.splice(active_.end(), waiting_, j->position_);
     j->state_ = job::state::running;
     lock.unlock();
     begin(j);
@@ -392,7 +392,7 @@ void job_queue::end(const std::shared_ptr<job>& j, std::exception_ptr failure) {
     if (j->own_strand_) strands_.erase(j->own_strand_);
     if (j->cancellation_) j->cancellation_->pool_job = nullptr;
     j->cancellation_ = {};
-    ended.splice(ended.end(), active_, j->place_);
+    ended.splice(ended.end(), active_, j->position_);
   }
   if (tell_it) tell(*j, std::move(failure));
   accepted_.done();
@@ -426,7 +426,7 @@ void job_queue::cancel_job(const std::shared_ptr<job>& j) {
 void job_queue::take_out(job& j, jobs& out) noexcept {
   SLUICE_ASSERT(j.state_ == job::state::waiting, "a job is taken out of the queue while it waits");
   leave_lender(j);
-  out.splice(out.end(), waiting_, j.place_);
+  out.splice(out.end(), waiting_, j.position_);
   j.state_ = job::state::ended;
 }
 

@@ -13,14 +13,14 @@ namespace sluice::detail {
 class post_memory {
  public:
   void* allocate(std::size_t size) {
-    for (auto& p : places_)
+    for (auto& p : blocks_)
       if (size <= sizeof(p.bytes) && !p.used.exchange(true, std::memory_order_acquire))
         return p.bytes;
     return ::operator new(size);
   }
 
   void deallocate(void* memory) noexcept {
-    for (auto& p : places_)
+    for (auto& p : blocks_)
       if (memory == p.bytes) {
         p.used.store(false, std::memory_order_release);
         return;
@@ -29,13 +29,13 @@ class post_memory {
   }
 
  private:
-  struct place {
+  struct block {
     alignas(std::max_align_t) std::byte bytes[192];
     std::atomic<bool> used{false};
   };
 
   // Drains, and a watch; waits for a wake-up timer are fewer.
-  place places_[2 * ready_lists::most + 1];
+  block blocks_[2 * ready_lists::most + 1];
 };
 
 /// The allocator that gives a posted handler a `post_memory`.

@@ -164,13 +164,13 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   goroutines_.push_front(main);
 }
 
-// Those that wait for the same at the same place are one line; where they were started it says if
-// that is one place for all of them.
+// Those that wait for the same at the same line are one line; where they were started it says if
+// that is one line for all of them.
 std::string scheduler::describe_goroutines() {
   struct alike {
     std::size_t count = 0;
     std::string start;
-    bool started_in_one_place = true;
+    bool started_at_one_line = true;
   };
   std::map<std::tuple<std::string, std::string, std::string>, alike> kinds;
   {
@@ -183,16 +183,16 @@ std::string scheduler::describe_goroutines() {
       if (group.count++ == 0)
         group.start = std::move(start);
       else if (start != group.start)
-        group.started_in_one_place = false;
+        group.started_at_one_line = false;
     }
   }
   std::string text;
   for (const auto& [wait, group] : kinds) {
-    const auto& [what, place, name] = wait;
+    const auto& [what, at, name] = wait;
     text += "\n  " + std::to_string(group.count) +
             (group.count == 1 ? " goroutine" : " goroutines") +
-            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + place;
-    if (group.started_in_one_place && group.start != place) text += ", started at " + group.start;
+            (name.empty() ? "" : " \"" + name + "\"") + " waiting on " + what + " at " + at;
+    if (group.started_at_one_line && group.start != at) text += ", started at " + group.start;
   }
   return text;
 }

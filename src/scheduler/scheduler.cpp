@@ -53,7 +53,7 @@ worker* this_worker() noexcept {
 
 // ---------------------------------------------------------------- worker
 
-worker::worker(scheduler& s, place p) noexcept
+worker::worker(scheduler& s, extent p) noexcept
     : owner(s), outer(current_worker), thread(std::this_thread::get_id()), where(p) {
   current_worker = this;
   if (s.careful_looks_ > 0) [[unlikely]]
@@ -78,7 +78,7 @@ worker::~worker() {
 // waits behind its step: that drain goes on with it.
 void worker::let_others_see(const ready_node& pushed_last) noexcept {
   const bool goes_on_next =
-      current == &pushed_last && local.size() == 1 && where == place::whole_handler;
+      current == &pushed_last && local.size() == 1 && where == extent::whole_handler;
   if (report_wanted && !goes_on_next) owner.report(*this);
   if (pushed >= most_pushed) owner.share(*this);
 }
@@ -270,7 +270,7 @@ bool scheduler::count_drain(bool kept) noexcept {
 // to do, and never longer than `worker::longest`.
 void scheduler::run_posted_drain(bool kept) {
   sharing_.note_thread();
-  worker w(*this, worker::place::whole_handler);
+  worker w(*this, worker::extent::whole_handler);
   steady_clock::time_point left_over_since;
   {
     const std::lock_guard guard(shared_lock_);
@@ -419,7 +419,7 @@ void scheduler::share(worker& w) noexcept {
 // handler may go on, the rest is what a function of the user's has made ready: a watch finds it.
 void scheduler::end_drain(worker& w) noexcept {
   if (!w.local.empty()) {
-    const bool ends = w.where == worker::place::whole_handler;
+    const bool ends = w.where == worker::extent::whole_handler;
     const bool kept = !ends && sharing_.several_threads() && native().running_here();
     bool needed = false;
     {
@@ -458,7 +458,7 @@ bool scheduler::fire_some_timers(steady_clock::time_point now) noexcept {
 void scheduler::on_wakeup_timer() {
   if (!has_native_executor()) return fire_without_worker();
   sharing_.note_thread();
-  worker w(*this, worker::place::whole_handler);
+  worker w(*this, worker::extent::whole_handler);
   w.report_wanted = false;  // nothing runs yet
   w.started = w.checked = now();
   while (fire_some_timers(w.checked) && w.running_for(w.checked) < worker::longest / 2)

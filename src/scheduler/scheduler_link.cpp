@@ -9,7 +9,7 @@
 
 namespace sluice::detail {
 
-scheduler* scheduler_link::pin(pin_count::place& p) noexcept {
+scheduler* scheduler_link::pin(pin_count::epoch& p) noexcept {
   const std::lock_guard guard(lock_);
   if (scheduler_) p = scheduler_->pin();
   return scheduler_;
@@ -21,10 +21,10 @@ void scheduler_link::clear() noexcept {
 }
 
 pinned_scheduler::pinned_scheduler(scheduler* s) noexcept
-    : place_(s ? s->pin() : pin_count::place()), scheduler_(s) {}
+    : epoch_(s ? s->pin() : pin_count::epoch()), scheduler_(s) {}
 
 void pinned_scheduler::unpin() noexcept {
-  scheduler_->unpin(place_);
+  scheduler_->unpin(epoch_);
 }
 
 }  // namespace sluice::detail

@@ -1,5 +1,5 @@
 // The heap of a scheduler's timers, and how the one Asio timer follows it. Each node in the heap
-// knows its place; the Asio timer suits the earliest deadline, or somebody is about to call
+// knows its position; the Asio timer suits the earliest deadline, or somebody is about to call
 // `settle`.
 
 #include <sluice/detail/scheduler/timer_queue.hpp>
@@ -76,7 +76,7 @@ timer_node* timer_queue::claim_some(time_point now) noexcept {
   return first;
 }
 
-void timer_queue::place(std::size_t position, entry e) noexcept {
+void timer_queue::put(std::size_t position, entry e) noexcept {
   heap_[position] = e;
   e.node->position = position;
 }
@@ -85,10 +85,10 @@ void timer_queue::sift_up(std::size_t position, entry e) noexcept {
   while (position > 0) {
     const auto parent = (position - 1) / arity;
     if (heap_[parent].deadline <= e.deadline) break;
-    place(position, heap_[parent]);
+    put(position, heap_[parent]);
     position = parent;
   }
-  place(position, e);
+  put(position, e);
 }
 
 void timer_queue::sift_down(std::size_t position, entry e) noexcept {
@@ -100,14 +100,15 @@ void timer_queue::sift_down(std::size_t position, entry e) noexcept {
     for (auto child = first + 1; child < last; ++child)
       if (heap_[child].deadline < heap_[least].deadline) least = child;
     if (heap_[least].deadline >= e.deadline) break;
-    place(position, heap_[least]);
+    put(position, heap_[least]);
     position = least;
   }
-  place(position, e);
+  put(position, e);
 }
 
 void timer_queue::remove_at(std::size_t position) noexcept {
-  SLUICE_ASSERT(heap_[position].node->position == position, "a timer in the queue knows its place");
+  SLUICE_ASSERT(heap_[position].node->position == position,
+                "a timer in the queue knows its position");
   heap_[position].node->position = timer_node::not_queued;
   const entry last = heap_.back();
   heap_.pop_back();

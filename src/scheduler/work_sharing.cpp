@@ -149,7 +149,7 @@ void work_sharing::begin_watch() noexcept {
 // it repays.
 void work_sharing::on_watch() {
   note_thread();
-  worker w(scheduler_, worker::place::whole_handler);
+  worker w(scheduler_, worker::extent::whole_handler);
   bool took = false;
   {
     const std::lock_guard guard(lock_);

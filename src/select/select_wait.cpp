@@ -1,5 +1,5 @@
 // The wait for one of several cases. One claim decides, once, between all that can complete one;
-// no case can be claimed before all are in their places, and when the select goes on none is left
+// no case can be claimed before all are in their queues, and when the select goes on none is left
 // there.
 
 #include <sluice/detail/select/select_wait.hpp>
@@ -72,13 +72,13 @@ void select_wait::forget_claimed(selection& claim) noexcept {
 void select_wait::leave() noexcept {
   static_cast<void>(withdraw_losers());
   for (const auto& e : entries_) {
-    SLUICE_ASSERT(!e.w->linked(), "a select ends when all its cases have left their places");
+    SLUICE_ASSERT(!e.w->linked(), "a select ends when all its cases have left their queues");
     e.w->who = nullptr;
   }
   who_ = nullptr;
 }
 
-// Those that were enlisted, and no others: a place is not asked for what it never had.
+// Those that were enlisted, and no others: a queue is not asked for what it never had.
 bool select_wait::withdraw_losers() noexcept {
   const auto winner = selection::winner();
   bool all_withdrawn = true;
@@ -147,7 +147,7 @@ bool select_wait::attempt_one(wake_list& woken) noexcept {
   return false;
 }
 
-// Under all locks, so no case is claimed before all are in their places, and a handler with its
+// Under all locks, so no case is claimed before all are in their queues, and a handler with its
 // context; if one cannot be put there, the select is decided before it is seen.
 begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h,
                                      std::size_t asio_cases) noexcept {
@@ -172,7 +172,7 @@ begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h,
   return !h || who_->home->try_add(*h) ? begun::waits : begun::refused;
 }
 
-// Of several cases in one place, which are neighbours here, the first to be enlisted is the first
+// Of several cases in one queue, which are neighbours here, the first to be enlisted is the first
 // to happen.
 void select_wait::shuffle_places() noexcept {
   for (std::size_t first = 0; first + 1 < entries_.size(); ++first) {
@@ -263,7 +263,7 @@ bool select_wait::cancel_for_handler() noexcept {
   return arrive_second();
 }
 
-// Of all places a scheduler's timers alone are not kept by what waits there. To leave them calls
+// Of all queues a scheduler's timers alone are not kept by what waits there. To leave them calls
 // nothing of the user's, who may not be called under the pin of whoever wakes.
 void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
   woken_ = true;

@@ -35,13 +35,13 @@ bool once_a_second::is_due() noexcept {
 }
 
 // The signals are caught from here on, not from when somebody waits for them.
-serve_state::serve_state(start_place place, serve_options options, bool listening)
-    : place_(std::move(place)),
+serve_state::serve_state(start_point at, serve_options options, bool listening)
+    : at_(std::move(at)),
       options_(std::move(options)),
       cut_(with_cancel(context::background())),
       stopping_(with_cancel(cut_.ctx)),
-      signals_(options_.signals.empty() ? nullptr : new stop_signals(place_.where)) {
-  if (options_.max_connections != 0) slots.emplace(options_.max_connections);
+      signals_(options_.signals.empty() ? nullptr : new stop_signals(at_.where)) {
+  if (options_.max_connections != 0) permits.emplace(options_.max_connections);
   if (!listening) no_begin_ = asio::error::bad_descriptor;
   for (const int signal : options_.signals)
     if (!no_begin_) signals_->set.add(signal, no_begin_);
@@ -56,7 +56,7 @@ void serve_state::call_user(Function f) {
   try {
     f();
   } catch (...) {
-    asio::post(executor(place_.where),
+    asio::post(executor(at_.where),
                [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
   }
 }

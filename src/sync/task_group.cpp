@@ -33,8 +33,8 @@ task_group_error::task_group_error(std::vector<std::exception_ptr> errors)
 
 namespace detail {
 
-group_state::group_state(start_place where, const context& parent, group_errors policy)
-    : place_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {
+group_state::group_state(start_point where, const context& parent, group_errors policy)
+    : at_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {
   errors_.reserve(possible_);
 }
 
@@ -71,12 +71,12 @@ void group_state::set_limit(std::size_t n) {
   if (n == 0) throw std::invalid_argument("sluice::task_group: a limit of 0");
   if (children.count() != 0)
     throw std::logic_error("sluice::task_group: set_limit while goroutines run");
-  slots_.emplace(n);
+  permits_.emplace(n);
 }
 
-semaphore& group_state::slots() {
-  if (!slots_) throw std::logic_error("sluice::task_group: slot without a limit");
-  return *slots_;
+semaphore& group_state::permits() {
+  if (!permits_) throw std::logic_error("sluice::task_group: slot without a limit");
+  return *permits_;
 }
 
 }  // namespace detail

@@ -11,12 +11,12 @@
 
 namespace sluice::detail {
 
-start_place current_place(const char* caller) {
+start_point current_start_point(const char* caller) {
   goroutine& g = current_goroutine(caller);
   return {g.start_dispatcher(), g.counts_as_work()};
 }
 
-new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root,
+new_goroutine::new_goroutine(start_point at, std::coroutine_handle<> frame, promise_base& root,
                              bool serial, std::source_location where_started) {
   struct destroy_unless_taken {
     std::coroutine_handle<> frame;
@@ -24,9 +24,9 @@ new_goroutine::new_goroutine(start_place place, std::coroutine_handle<> frame, p
       if (frame) frame.destroy();
     }
   } guard{frame};
-  if (serial) place.where = serial_dispatcher(std::move(place.where));
-  const bool counts = place.counts_as_work && !place.where->owner().finds_deadlocks();
-  goroutine& g = goroutine::make(std::move(place.where), root, counts, where_started);
+  if (serial) at.where = serial_dispatcher(std::move(at.where));
+  const bool counts = at.counts_as_work && !at.where->owner().finds_deadlocks();
+  goroutine& g = goroutine::make(std::move(at.where), root, counts, where_started);
   guard.frame = nullptr;
   if (scheduler* const s = to_pin(g)) pinned_ = pinned_scheduler(s);
   if (g.enter()) {

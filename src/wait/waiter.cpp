@@ -1,5 +1,5 @@
 // How the wait of a handler begins and ends, and how claimed waiters are woken. A handler is
-// enlisted with its context under the lock of its place, so whoever takes its waiter from there
+// enlisted with its context under the lock of its queue, so whoever takes its waiter from there
 // finds it enlisted.
 
 #include <sluice/detail/wait/waiter.hpp>
@@ -40,7 +40,7 @@ void throw_wait_error(waiter::state outcome, wait_reason reason) {
   throw system_error(outcome_error(outcome), std::string("sluice: ") + text_of(reason));
 }
 
-// Registered under the lock of its place: whoever takes it from there finds it registered.
+// Registered under the lock of its queue: whoever takes it from there finds it registered.
 begun begin_handler_wait(waker& p, parked_handler* h, waiter& w, const waiter_functions& f) {
   w.begin(p);
   byte_lock* const lock = f.lock(w);

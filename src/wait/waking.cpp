@@ -8,7 +8,7 @@
 namespace sluice::detail {
 
 bool claim_pinned(waiter& w, std::uint32_t index, scheduler& s) noexcept {
-  const pin_count::place pinned = s.pin();
+  const pin_count::epoch pinned = s.pin();
   if (!w.shared_claim || w.shared_claim->claim(index)) {
     w.pinned = pinned;
     return true;

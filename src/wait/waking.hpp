@@ -1,4 +1,4 @@
-// How waiters are claimed under the lock of their place, and woken once it is free. A thread
+// How waiters are claimed under the lock of their queue, and woken once it is free. A thread
 // outside the waker's context pins that before it claims: who sees the claim, or sees that the
 // waiter has left its list, sees the pin too.
 
@@ -34,7 +34,7 @@ inline bool claim_as(waiter& w, std::uint32_t index) noexcept {
   return !w.shared_claim || w.shared_claim->claim(index);
 }
 
-/// Whether `w`, found in a waiting place under its lock, is still to be had; if so it now is taken.
+/// Whether `w`, found in a wait queue under its lock, is still to be had; if so it now is taken.
 /** Pinned before it is claimed: who sees the claim sees the pin as well. So the waker is not
  * destroyed by its context's shutdown until this thread has woken it. */
 inline bool claim(waiter& w) noexcept {
@@ -49,11 +49,11 @@ inline bool claim_whole(waiter& w) noexcept {
 /// Gives back the claim of a waiter that is alone.
 inline void unclaim(waiter& w) noexcept {
   SLUICE_ASSERT(!w.shared_claim, "the claim of a select is not given back");
-  SLUICE_ASSERT(w.linked(), "a waiter whose claim is given back has kept its place");
+  SLUICE_ASSERT(w.linked(), "a waiter whose claim is given back has stayed in its queue");
   if (scheduler* const s = to_pin(*w.who)) s->unpin(w.pinned);
 }
 
-/// Whether `w`, found in a waiting place under its lock, is a case of a select that has been
+/// Whether `w`, found in a wait queue under its lock, is a case of a select that has been
 /// decided elsewhere.
 [[nodiscard]] inline bool decided(const waiter& w) noexcept {
   return w.shared_claim && w.shared_claim->winner() != selection::none;

@@ -111,7 +111,7 @@ constexpr breach breaches[] = {
      }},
 
     // A hand-over.
-    {"a waiter that is to be woken has left its waiting place",
+    {"a waiter that is to be woken has left its wait queue",
      [] {
        program p;
        waiter w;
@@ -146,7 +146,7 @@ constexpr breach breaches[] = {
      }},
 
     // The end of an operation.
-    {"an operation ends when its waiter has left its waiting place",
+    {"an operation ends when its waiter has left its wait queue",
      [] {
        waiter_list place;
        waiter w;
@@ -160,7 +160,7 @@ constexpr breach breaches[] = {
      }},
 
     // A list.
-    {"a waiting place is destroyed when nobody waits there",
+    {"a wait queue is destroyed when nobody waits there",
      [] {
        waiter w;
        waiter_list place;
@@ -210,7 +210,7 @@ constexpr breach breaches[] = {
      [] {
        program p;
        const auto queue =
-           std::make_shared<job_queue>(start_place{p.place(), true}, sluice::worker_pool_options{});
+           std::make_shared<job_queue>(start_point{p.place(), true}, sluice::worker_pool_options{});
        const auto j = std::make_shared<nothing_to_do>();
        queue->submit(j, sluice::clock::duration::max(), {}, nullptr);
        p.io.run();

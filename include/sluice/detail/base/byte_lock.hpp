@@ -5,7 +5,7 @@
 
 namespace sluice::detail {
 
-/// The lock of channels, other waiting places, and what else is held for a few dozen instructions:
+/// The lock of channels, other wait queues, and what else is held for a few dozen instructions:
 /// one exchange to lock, one store to unlock.
 /**
  * Never held across user code that could come back. A thread that finds it taken spins shortly,

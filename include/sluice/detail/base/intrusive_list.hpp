@@ -7,7 +7,7 @@ namespace sluice::detail {
 template <class T>
 class intrusive_list;
 
-/// An object's place in an `intrusive_list`; a base class of it.
+/// An object's links in an `intrusive_list`; a base class of it.
 template <class T>
 class list_hook {
   friend class intrusive_list<T>;
@@ -15,7 +15,7 @@ class list_hook {
   T* next_ = nullptr;
 };
 
-/// A list of objects that bring their place with them, the one that was added last first.
+/// A list of objects that bring their links with them, the one that was added last first.
 /** An object is in one list at a time. Nothing here is thread-safe. */
 template <class T>
 class intrusive_list {

@@ -28,19 +28,19 @@ namespace sluice::detail {
 class pin_count {
  public:
   /// Which count a pin is in.
-  using place = std::uint8_t;
+  using epoch = std::uint8_t;
 
   pin_count() noexcept = default;
   pin_count(const pin_count&) = delete;
   pin_count& operator=(const pin_count&) = delete;
 
-  [[nodiscard]] place add() noexcept {
-    const place p = current_.load(std::memory_order_relaxed);
+  [[nodiscard]] epoch add() noexcept {
+    const epoch p = current_.load(std::memory_order_relaxed);
     counts_[p].fetch_add(one, std::memory_order_acq_rel);
     return p;
   }
 
-  void remove(place p) noexcept {
+  void remove(epoch p) noexcept {
     auto* const address = &counts_[p];
     const auto before = address->fetch_sub(one, std::memory_order_acq_rel);
     SLUICE_ASSERT(before >= one, "a pin that is given back was taken");
@@ -65,7 +65,7 @@ class pin_count {
   static void wake(count* address) noexcept;
 
   std::array<count, 2> counts_{};
-  std::atomic<place> current_{0};
+  std::atomic<epoch> current_{0};
   std::mutex waiting_;
 };
 

@@ -52,7 +52,7 @@ extern const waiter_functions receive_functions;
 
 /// The type-erased part of a channel, shared by its handles.
 /**
- * After Go's runtime/chan.go. One lock; a ring of `capacity` slots; two lists of waiters. Values
+ * After Go's runtime/chan.go. One lock; a ring of `capacity` cells; two lists of waiters. Values
  * are buffered only while no receiver waits; senders wait only while the ring is full. What holds
  * whenever the lock is free stands in `check`.
  *
@@ -96,9 +96,9 @@ class channel_core {
 
   enum class result : unsigned char { done, closed, would_block };
 
-  /// Sends from or receives to `slot` now, or changes nothing.
-  [[nodiscard]] result try_send(void* slot) noexcept;
-  [[nodiscard]] result try_receive(void* slot) noexcept;
+  /// Sends from or receives to `element` now, or changes nothing.
+  [[nodiscard]] result try_send(void* element) noexcept;
+  [[nodiscard]] result try_receive(void* element) noexcept;
   /// Sends what `make_box(from)` puts into a box, which is called once it is sure that it will be
   /// sent.
   /** @throws What `make_box` throws. Nothing has been sent then, but a select that had been chosen
@@ -127,9 +127,9 @@ class channel_core {
     return confirmed([this] { return !may_send(); });
   }
 
-  /// Sends a copy of what is at `slot` if that is possible at once; whom it wakes is left to the
+  /// Sends a copy of what is at `element` if that is possible at once; whom it wakes is left to the
   /// caller.
-  void offer(void* slot, wake_list& woken) noexcept;
+  void offer(void* element, wake_list& woken) noexcept;
 
   /// Sends or receives for a goroutine that is suspending.
   /** @return True if it stays suspended; otherwise the waiter has its outcome. */
@@ -267,7 +267,7 @@ class channel_core {
   [[nodiscard]] std::byte* ring(std::size_t alignment) noexcept {
     return reinterpret_cast<std::byte*>(this) + offset_of_ring(alignment);
   }
-  [[nodiscard]] std::byte* slot(std::size_t index) noexcept {
+  [[nodiscard]] std::byte* cell(std::size_t index) noexcept {
     return ring(element_.alignment) + index * element_.size;
   }
   void advance_head() noexcept { head_ = head_ + 1 == capacity_ ? 0 : head_ + 1; }
@@ -304,7 +304,7 @@ class channel_core {
   bool lost_handles_ = false;
   /// How many values there are to receive: those in the ring and those that came back.
   published<std::size_t> count_ = 0;
-  /// The slot of the first value in the ring.
+  /// The cell of the first value in the ring.
   std::size_t head_ = 0;
   waiter_list receivers_;
   waiter_list senders_;

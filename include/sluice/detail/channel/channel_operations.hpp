@@ -131,7 +131,7 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   void prepare() noexcept(!in_box) {
     if constexpr (in_box)
       if (!value_) throw std::logic_error("sluice: send: its value has been sent");
-    this->slot = std::addressof(value_);
+    this->element_address = std::addressof(value_);
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {outcome_error(this->outcome)};
@@ -194,7 +194,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
       return false;
-    else if (!this->core->template take_from_buffer<element>(element_.slot()))
+    else if (!this->core->template take_from_buffer<element>(element_.address()))
       return false;
     this->outcome = waiter::state::done;
     return true;
@@ -203,7 +203,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   // An element that cannot leave its box goes back to the channel, which must still be there.
   void prepare() noexcept {
     if constexpr (in_box) this->own_state();
-    this->slot = element_.slot();
+    this->element_address = element_.address();
   }
   /// Whether a value was there that could not be moved.
   [[nodiscard]] bool move_failed() const noexcept { return this->outcome == waiter::state::failed; }

@@ -40,7 +40,7 @@ template <class From, class E>
 concept gives_element = std::same_as<std::remove_cvref_t<From>, E> ||
                         std::convertible_to<const std::remove_reference_t<From>&, E>;
 
-/// What cannot, and is no place for an error either.
+/// What cannot, and is cannot tell an error either.
 template <class From, class E>
 concept gives_no_element =
     !gives_element<From, E> && !std::same_as<std::remove_cvref_t<From>, error_code>;
@@ -58,7 +58,7 @@ using carried = std::conditional_t<travels_in_box<E>, boxed_ptr, E>;
 template <class Carried>
 class element_memory {
  public:
-  [[nodiscard]] void* slot() noexcept { return &bytes_; }
+  [[nodiscard]] void* address() noexcept { return &bytes_; }
 
   [[nodiscard]] Carried take() noexcept {
     Carried taken(std::move(value()));

@@ -46,7 +46,7 @@ class pinned_dispatcher {
 
   explicit operator bool() const noexcept { return static_cast<bool>(where_); }
   [[nodiscard]] const dispatcher_ptr& operator*() const noexcept { return where_; }
-  /// What may be kept in its place by who may outlive its context: where that stays, or itself, or
+  /// What may be kept instead of it by who may outlive its context: where that stays, or itself, or
   /// neither.
   [[nodiscard]] const lasting_dispatcher* from() const noexcept { return from_; }
   [[nodiscard]] const lasting_dispatcher& kept() const noexcept { return kept_; }

@@ -59,7 +59,7 @@ class handler_operation final : public waker, private parked_handler {
   /// user's is called or destroyed here.
   static void start(pinned_dispatcher& own, Operation&& op, Handler&& handler) {
     const executor fallback(*own);
-    if (!has_place(handler, fallback))
+    if (!has_executor_for(handler, fallback))
       return detail::complete_without_executor<arguments_type>(std::move(handler));
     if constexpr (tries_first)
       if (op.done_for_handler()) {
@@ -89,7 +89,8 @@ class handler_operation final : public waker, private parked_handler {
       asio::associated_allocator_t<Handler>>::template rebind_traits<handler_operation>;
 
   /// Whether there is an executor to run the handler on, or none is needed.
-  [[nodiscard]] static bool has_place(const Handler& handler, const executor& fallback) noexcept {
+  [[nodiscard]] static bool has_executor_for(const Handler& handler,
+                                             const executor& fallback) noexcept {
     if constexpr (!has_execution_context<handler_executor>)
       return static_cast<bool>(fallback.where());
     else if constexpr (std::is_same_v<handler_executor, executor> &&
@@ -205,7 +206,7 @@ class handler_operation final : public waker, private parked_handler {
         slot.template emplace<canceller>(this);
       if constexpr (may_launch)
         state = operation_.begin_for_handler(*this, *this, [this, &own] {
-          dispatcher_ptr where = place();
+          dispatcher_ptr where = handler_dispatcher();
           own = {};
           return where;
         });
@@ -233,7 +234,7 @@ class handler_operation final : public waker, private parked_handler {
   }
 
   /// Where the handler's executor runs what this library gives it.
-  [[nodiscard]] dispatcher_ptr place() const {
+  [[nodiscard]] dispatcher_ptr handler_dispatcher() const {
     if constexpr (has_execution_context<handler_executor>)
       return dispatcher_of(executor_);
     else

@@ -15,23 +15,23 @@ namespace sluice::detail {
 /// The executor of an operation that is given a token.
 /** A token that starts the operation later moves or copies its initiation: what it has then is what
  * may be kept when the context of that executor has ended. */
-class operation_place {
+class operation_executor {
  public:
   using executor_type = executor;
 
   /// @param own Its own executor; without one it takes that of the goroutine around, if any.
-  explicit operation_place(const pinned_dispatcher& own)
+  explicit operation_executor(const pinned_dispatcher& own)
       : from_(own ? own.from() : nullptr),
         kept_(own && !from_ ? own.kept() : lasting_dispatcher()),
         where_(from_ || kept_ ? dispatcher_ptr()
                : own          ? *own
                               : current_dispatcher_or_none()) {}
   /** @throws std::bad_alloc */
-  operation_place(const operation_place& other)
+  operation_executor(const operation_executor& other)
       : kept_(other.from_    ? *other.from_
               : other.where_ ? lasting_dispatcher(other.where_)
                              : other.kept_) {}
-  operation_place& operator=(const operation_place&) = delete;
+  operation_executor& operator=(const operation_executor&) = delete;
 
   /// Asio's default if the operation has none: a token may ask before it knows that its handler
   /// has one.
@@ -52,10 +52,10 @@ class operation_place {
 /// What starts an operation, with the executor of the operation, as Asio's own initiations have it.
 /** Tokens that need one of their own use it: the timer of `asio::cancel_after` waits there. */
 template <class Function>
-class initiation : public operation_place {
+class initiation : public operation_executor {
  public:
   initiation(const pinned_dispatcher& own, Function start)
-      : operation_place(own), start_(std::move(start)) {}
+      : operation_executor(own), start_(std::move(start)) {}
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) const {

@@ -1,5 +1,5 @@
 // Operations of this library: how a task awaits one, and how a completion token starts one. While
-// an operation waits it stays where it is; it leaves its waiting place before it ends.
+// an operation waits it stays where it is; it leaves its wait queue before it ends.
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
@@ -66,10 +66,10 @@ class given_operation {
 
 /// Starts an operation with the handler that a token has made.
 template <bool OnTheSpot, class Start>
-class operation_initiation : public operation_place {
+class operation_initiation : public operation_executor {
  public:
   operation_initiation(const pinned_dispatcher& own, Start start)
-      : operation_place(own), start_(std::move(start)) {}
+      : operation_executor(own), start_(std::move(start)) {}
 
   template <class Handler, class Operation>
   void operator()(Handler handler, given_operation<Operation>&& given) const {
@@ -188,7 +188,7 @@ class operation : public Waiter {
   decltype(auto) await_resume() {
     if (this->who) {
       SLUICE_ASSERT(!this->linked() && this->outcome != waiter::state::waiting,
-                    "a goroutine goes on when its wait has an outcome and has left its place");
+                    "a goroutine goes on when its wait has an outcome and has left its queue");
       end_wait(static_cast<goroutine&>(*this->who));
     }
     return derived().take();

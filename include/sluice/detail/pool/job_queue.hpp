@@ -60,7 +60,7 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   scheduler* home_ = nullptr;
 
  private:
-  pin_count::place pinned_ = 0;  // of whoever has the right to notify the submitter
+  pin_count::epoch pinned_ = 0;  // of whoever has the right to notify the submitter
   friend class job_queue;
   enum class state : unsigned char { idle, waiting, running, overdue, ended };
 
@@ -86,11 +86,11 @@ class job : public std::enable_shared_from_this<job>, private parked_handler, pr
   jobs_by_strand::node_type strand_;
   /// The key of that entry once it is there.
   const dispatcher* own_strand_ = nullptr;
-  /// Its place in the queue's `waiting_`, then in `active_`.
-  std::list<std::shared_ptr<job>>::iterator place_;
+  /// Its position in the queue's `waiting_`, then in `active_`.
+  std::list<std::shared_ptr<job>>::iterator position_;
   /// The job that awaits it, while it has not begun.
   job* lender_ = nullptr;
-  std::list<job*>::iterator place_at_lender_;
+  std::list<job*>::iterator position_at_lender_;
   /// The jobs that it awaits and that have not begun.
   std::list<job*> borrowers_;
   /// The job whose worker it uses, and the one that uses its.
@@ -117,7 +117,7 @@ struct job_awaiter {
 /** Kept by its jobs, so it outlives the pool while they run. Thread safe. */
 class job_queue : public std::enable_shared_from_this<job_queue> {
  public:
-  job_queue(start_place where, const worker_pool_options& options);
+  job_queue(start_point where, const worker_pool_options& options);
 
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
   /// Where its jobs run; nowhere if its context has ended.

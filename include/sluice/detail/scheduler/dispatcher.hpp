@@ -22,7 +22,8 @@ class dispatcher_ptr;
 
 /// Where nodes run: a scheduler's own ready list, a strand over it, or somebody else's executor.
 /**
- * Thread safe. Dispatchers other than schedulers are counted; a scheduler lives as long as its context.
+ * Thread safe. Dispatchers other than schedulers are counted; a scheduler lives as long as its
+ * context.
  */
 class dispatcher {
  public:

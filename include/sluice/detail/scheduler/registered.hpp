@@ -34,7 +34,7 @@ struct parked_handler : registered {
 
   explicit parked_handler(function* f) noexcept : end(f) {}
 
-  /// Takes it out of its waiting place and destroys it. Called when its context ends.
+  /// Takes it out of its wait queue and destroys it. Called when its context ends.
   function* end;
 };
 

@@ -88,7 +88,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// A reference for those who may outlive this.
   [[nodiscard]] const std::shared_ptr<scheduler_link>& link() const noexcept { return link_; }
 
-  /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its place.
+  /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its queue.
   /** @return False if this context is ending: the caller takes it back and destroys it. */
   [[nodiscard]] bool try_add(scheduled_goroutine& g,
                              scheduled_goroutine::end_function* end) noexcept;
@@ -111,8 +111,8 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// One line for each kind of wait: how many, on what, since where.
   [[nodiscard]] std::string describe_goroutines();
 
-  [[nodiscard]] pin_count::place pin() noexcept { return pins_.add(); }
-  void unpin(pin_count::place p) noexcept { pins_.remove(p); }
+  [[nodiscard]] pin_count::epoch pin() noexcept { return pins_.add(); }
+  void unpin(pin_count::epoch p) noexcept { pins_.remove(p); }
   /// Waits until no other thread that has come by now is about to wake something of this scheduler.
   void wait_for_pins() noexcept { pins_.wait_for_none(); }
 

@@ -18,7 +18,7 @@ class scheduler_link {
 
   /// Pins the scheduler, so that its end waits; null if that has begun. What registers with it
   /// meanwhile is not refused.
-  [[nodiscard]] scheduler* pin(pin_count::place& p) noexcept;
+  [[nodiscard]] scheduler* pin(pin_count::epoch& p) noexcept;
   /// The scheduler's end begins: nobody pins it this way any more.
   void clear() noexcept;
 
@@ -33,15 +33,15 @@ class scheduler_link {
 class pinned_scheduler {
  public:
   pinned_scheduler() noexcept = default;
-  explicit pinned_scheduler(scheduler_link& link) noexcept : scheduler_(link.pin(place_)) {}
+  explicit pinned_scheduler(scheduler_link& link) noexcept : scheduler_(link.pin(epoch_)) {}
   /// One that is known to be there, or none.
   explicit pinned_scheduler(scheduler* s) noexcept;
   /// The same, which this thread has pinned.
-  pinned_scheduler(scheduler* s, pin_count::place p) noexcept : place_(p), scheduler_(s) {}
+  pinned_scheduler(scheduler* s, pin_count::epoch p) noexcept : epoch_(p), scheduler_(s) {}
   pinned_scheduler(pinned_scheduler&& other) noexcept
-      : place_(other.place_), scheduler_(std::exchange(other.scheduler_, nullptr)) {}
+      : epoch_(other.epoch_), scheduler_(std::exchange(other.scheduler_, nullptr)) {}
   pinned_scheduler& operator=(pinned_scheduler other) noexcept {
-    std::swap(place_, other.place_);
+    std::swap(epoch_, other.epoch_);
     std::swap(scheduler_, other.scheduler_);
     return *this;
   }
@@ -56,7 +56,7 @@ class pinned_scheduler {
  private:
   void unpin() noexcept;
 
-  pin_count::place place_ = 0;
+  pin_count::epoch epoch_ = 0;
   scheduler* scheduler_ = nullptr;
 };
 

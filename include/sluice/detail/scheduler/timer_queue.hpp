@@ -112,7 +112,7 @@ class timer_queue {
   };
 
   void make_room();
-  void place(std::size_t position, entry e) noexcept;
+  void put(std::size_t position, entry e) noexcept;
   void sift_up(std::size_t position, entry e) noexcept;
   void sift_down(std::size_t position, entry e) noexcept;
   void remove_at(std::size_t position) noexcept;

@@ -33,9 +33,9 @@ class worker {
 
   /// Where the worker stands: in a handler of the scheduler's that ends with it, or in something
   /// that may go on after it.
-  enum class place : std::uint8_t { whole_handler, part_of_handler };
+  enum class extent : std::uint8_t { whole_handler, part_of_handler };
 
-  explicit worker(scheduler& s, place p = place::part_of_handler) noexcept;
+  explicit worker(scheduler& s, extent p = extent::part_of_handler) noexcept;
   ~worker();
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
@@ -85,7 +85,7 @@ class worker {
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
   /// and looked at, together with a change of the list, under the gate.
   relaxed<bool> report_wanted = true;
-  const place where;
+  const extent where;
   /// An operation that the current step has launched may have completed: its completion waits in
   /// the event loop until this worker ends.
   bool launched = false;

@@ -107,14 +107,14 @@ class range_select_cases {
     return wait_.start_for_handler(p, h);
   }
   /** @throws std::bad_alloc; as `select_group::start_launching` */
-  template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+  template <class Where>
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Where where)
     requires may_launch
   {
     if (!bind_or_fail()) return begun::done;
     if (!wait_.has_asio()) return wait_.start_for_handler(p, h);
     if (wait_.done_before_launch(p)) return begun::done;
-    return wait_.start_launching(h, place());
+    return wait_.start_launching(h, where());
   }
   [[nodiscard]] bool abandoned() const noexcept
     requires may_launch
@@ -210,11 +210,11 @@ class range_select_operation : public range_select_cases<Case>,
     return v;
   }
 
-  template <class... Place>
-  [[nodiscard]] auto begin_for_handler(waker& p, parked_handler& h, Place... place)
-      -> decltype(range_select_cases<Case>::begin_for_handler(p, h, place...)) {
+  template <class... Where>
+  [[nodiscard]] auto begin_for_handler(waker& p, parked_handler& h, Where... where)
+      -> decltype(range_select_cases<Case>::begin_for_handler(p, h, where...)) {
     make_room();
-    return range_select_cases<Case>::begin_for_handler(p, h, place...);
+    return range_select_cases<Case>::begin_for_handler(p, h, where...);
   }
   void take_into(value_type& v, std::size_t winner) {
     v.settle(this->cases(), winner, std::move(room_));

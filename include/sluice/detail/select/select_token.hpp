@@ -168,10 +168,10 @@ class select_with_token {
         return detail::complete_without_executor<typename token_signature<Derived>::arguments>(
             std::move(handler));
     }
-    start_place place{detail::dispatcher_of(ex)};
-    boxed_handler<Handler> box(std::move(handler), executor(place.where));
+    start_point at{detail::dispatcher_of(ex)};
+    boxed_handler<Handler> box(std::move(handler), executor(at.where));
     auto slot = box.slot();
-    new_goroutine g(std::move(place),
+    new_goroutine g(std::move(at),
                     run<Handler>(std::move(box), std::optional<Derived>(std::move(op))), false,
                     std::source_location::current());
     if (!g) return;

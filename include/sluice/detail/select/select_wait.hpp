@@ -77,7 +77,7 @@ class select_wait : protected cancellable, public selection {
   /// Ends the wait: the losing waiters leave no trace.
   /**
    * @return The index of the case that happened; `none` for `otherwise`.
-   * @throws system_error if it was cancelled; what putting a case into its place threw.
+   * @throws system_error if it was cancelled; what putting a case into its queue threw.
    */
   std::uint32_t finish() { return end(none); }
 
@@ -111,7 +111,7 @@ class select_wait : protected cancellable, public selection {
                                         std::size_t asio_cases) noexcept;
   /// Sees to it that nobody claims a case from now on, and that nobody who has is on the way here.
   void keep_others_off() noexcept;
-  /// The losing waiters have left their places when it returns.
+  /// The losing waiters have left their queues when it returns.
   void leave() noexcept;
   /// As `finish`, if `rescued` is a case that happened although all were cancelled.
   std::uint32_t end(std::uint32_t rescued);
@@ -139,7 +139,7 @@ class select_wait : protected cancellable, public selection {
                      ready_list& steps) noexcept;
   static void forget_claimed(selection& claim) noexcept;
 
-  /// The losing waiters leave their places. @return False if one of them has been claimed.
+  /// The losing waiters leave their queues. @return False if one of them has been claimed.
   bool withdraw_losers() noexcept;
   [[nodiscard]] bool attempt_one(wake_list& woken) noexcept;
   [[nodiscard]] bool attempt(const select_entry& e, wake_list& woken) noexcept;
@@ -148,9 +148,9 @@ class select_wait : protected cancellable, public selection {
 
   /// The cases, in any order: that of their locks once these have been taken.
   std::span<select_entry> entries_;
-  /// Room for the places in `entries_` of those that look ready.
+  /// Room for the indices in `entries_` of those that look ready.
   std::span<std::uint32_t> candidates_;
-  std::uint32_t enlisted_ = 0;  ///< how many entries are in their waiting places
+  std::uint32_t enlisted_ = 0;  ///< how many entries are in their wait queues
   bool for_handler_ = false;
   bool woken_ = false;  ///< a handler has been: nobody else is on the way to it
 };

@@ -97,14 +97,14 @@ class select_cases {
     return wait_.start_for_handler(p, h, entries_, candidates_);
   }
   /// @throws As `select_group::start_launching`.
-  template <class Place>
-  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Place place)
+  template <class Where>
+  [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Where where)
     requires(asio_count != 0)
   {
     if (done_for_handler() || !bind_or_fail() ||
         wait_.done_before_launch(p, entries_, candidates_, asio_cases_, turn_))
       return begun::done;
-    return wait_.start_launching(h, place());
+    return wait_.start_launching(h, where());
   }
   [[nodiscard]] bool abandoned() const noexcept
     requires(asio_count != 0)

@@ -76,22 +76,22 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
   while (!s.stopping().err()) {
     error_code failed;
     try {
-      semaphore::permit slot;
+      semaphore::permit permit;
       if constexpr (!refuses)
-        if (s.slots) slot = co_await s.slots->acquire();
+        if (s.permits) permit = co_await s.permits->acquire();
       auto [error, socket] = co_await acceptor.async_accept(as_result);
       if (error) {
         failed = error;
-      } else if (refuses && s.slots && !(slot = s.slots->try_acquire())) {
+      } else if (refuses && s.permits && !(permit = s.permits->try_acquire())) {
         ++s.result.refused;
         if constexpr (refuses) std::invoke(refuse, std::move(socket));
       } else {
         auto body = detail::run_connection(serve_member(shared, &serve_state::handlers),
-                                           server_connection(shared, std::move(slot)),
+                                           server_connection(shared, std::move(permit)),
                                            std::move(socket), f);
         if (const std::size_t n = s.descriptors_to_prepare())
           detail::prepare_descriptors(acceptor.get_executor(), n);
-        new_goroutine g(s.place(), std::move(body), false, location);
+        new_goroutine g(s.at(), std::move(body), false, location);
         if (g) {
           detail::bind_to_context(*g, s.cut());
           ++s.result.served;
@@ -101,7 +101,7 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
     } catch (const std::bad_alloc&) {
       failed = asio::error::no_memory;
     } catch (const system_error&) {
-      // The wait for a place ends so when the server stops.
+      // The wait for a permit ends so when the server stops.
       if (!s.stopping().err()) s.connection_failed();
     } catch (...) {
       s.connection_failed();
@@ -135,11 +135,10 @@ task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, H
                            Refuse refuse, std::source_location location) {
   auto body = detail::accept_connections(serve_member(s, &serve_state::accepting), acceptor, f,
                                          refuse, location);
-  detail::start(s->place(), std::move(body), false, location, bound_to(s->stopping()));
+  detail::start(s->at(), std::move(body), false, location, bound_to(s->stopping()));
   if (s->options().give_memory_back)
-    detail::start(s->place(),
-                  serve_state::give_memory_back(serve_member(s, &serve_state::handlers)), false,
-                  location, bound_to(s->stopping()));
+    detail::start(s->at(), serve_state::give_memory_back(serve_member(s, &serve_state::handlers)),
+                  false, location, bound_to(s->stopping()));
   co_await serve_state::supervise(s);
 }
 
@@ -163,21 +162,21 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
                 "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await "
                 "expression and destroys it twice: capture by reference, or name the closure first "
                 "and pass the name");
-  start_place place = detail::place_of(acceptor.get_executor());
-  auto where = place.where;
+  start_point at = detail::start_point_of(acceptor.get_executor());
+  auto where = at.where;
   return asio::async_initiate<const use_task_t, void(error_code, serve_result)>(
       initiation(
           std::move(where),
-          [place = std::move(place), &acceptor, location](auto handler, serve_options o,
-                                                          auto&& serving, auto&& refusing) {
-            auto s = std::make_shared<serve_state>(place, std::move(o), acceptor.is_open());
-            boxed_handler<decltype(handler)> box(std::move(handler), executor(place.where));
+          [at = std::move(at), &acceptor, location](auto handler, serve_options o, auto&& serving,
+                                                    auto&& refusing) {
+            auto s = std::make_shared<serve_state>(at, std::move(o), acceptor.is_open());
+            boxed_handler<decltype(handler)> box(std::move(handler), executor(at.where));
             auto slot = box.slot();
             auto body =
                 detail::serve_until_stopped<Acceptor, std::decay_t<Handler>, std::decay_t<Refuse>>(
                     s, acceptor, std::forward<decltype(serving)>(serving),
                     std::forward<decltype(refusing)>(refusing), location);
-            new_goroutine g(place, detail::run_server(s, std::move(body), std::move(box)), false,
+            new_goroutine g(at, detail::run_server(s, std::move(body), std::move(box)), false,
                             location);
             if (!g) return;
             const auto cancel = (*g).become_cancellable();

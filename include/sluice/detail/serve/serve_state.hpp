@@ -39,10 +39,10 @@ class serve_state {
  public:
   /** @param listening Whether there is an acceptor that could accept anybody.
    * @throws std::bad_alloc, std::invalid_argument */
-  serve_state(start_place place, serve_options options, bool listening);
+  serve_state(start_point at, serve_options options, bool listening);
   ~serve_state();
 
-  [[nodiscard]] const start_place& place() const noexcept { return place_; }
+  [[nodiscard]] const start_point& at() const noexcept { return at_; }
   [[nodiscard]] const serve_options& options() const noexcept { return options_; }
   /// Done when connections are to end by themselves.
   [[nodiscard]] const context& stopping() const noexcept { return stopping_.ctx; }
@@ -71,7 +71,7 @@ class serve_state {
   wait_group accepting;
   wait_group connections;
   wait_group handlers;
-  std::optional<semaphore> slots;
+  std::optional<semaphore> permits;
   // Written by the goroutine that accepts, and by the one that supervises when that has ended.
   serve_result result;
   error_code failure;
@@ -80,7 +80,7 @@ class serve_state {
   template <class Function>
   void call_user(Function f);
 
-  const start_place place_;
+  const start_point at_;
   const serve_options options_;
   const cancellable_context cut_;
   const cancellable_context stopping_;

@@ -93,7 +93,7 @@ class grant_queue {
   /// Grants to the first `most` waiters, whatever the capacity is.
   void grant_first(std::size_t most) noexcept;
 
-  /// A waiter gives back its grant, or its place if it still has one.
+  /// A waiter gives back its grant, or leaves the queue if it still has one.
   void leave(grant_waiter& w) noexcept;
 
   // For waiter_functions; all but the hint and `withdraw` under the lock. Whether somebody waits is

@@ -24,12 +24,12 @@ class new_goroutine {
  public:
   /// Takes over the frame. Empty, and the frame destroyed, if its context is ending.
   /** @throws std::bad_alloc; the frame is destroyed then. */
-  new_goroutine(start_place place, std::coroutine_handle<> frame, promise_base& root, bool serial,
+  new_goroutine(start_point at, std::coroutine_handle<> frame, promise_base& root, bool serial,
                 std::source_location where_started);
   /// @throws std::bad_alloc; std::invalid_argument for a task that was moved from
   template <class T>
-  new_goroutine(start_place place, task<T> what, bool serial, std::source_location where_started)
-      : new_goroutine(std::move(place), what.release(), serial, where_started) {}
+  new_goroutine(start_point at, task<T> what, bool serial, std::source_location where_started)
+      : new_goroutine(std::move(at), what.release(), serial, where_started) {}
   new_goroutine(const new_goroutine&) = delete;
   new_goroutine& operator=(const new_goroutine&) = delete;
   ~new_goroutine() {
@@ -45,9 +45,9 @@ class new_goroutine {
 
  private:
   template <class Promise>
-  new_goroutine(start_place place, std::coroutine_handle<Promise> frame, bool serial,
+  new_goroutine(start_point at, std::coroutine_handle<Promise> frame, bool serial,
                 std::source_location where_started)
-      : new_goroutine(std::move(place), frame, promise_of(frame), serial, where_started) {}
+      : new_goroutine(std::move(at), frame, promise_of(frame), serial, where_started) {}
 
   template <class Promise>
   [[nodiscard]] static Promise& promise_of(std::coroutine_handle<Promise> frame) {
@@ -69,9 +69,9 @@ struct as_it_is {
 /// Starts a goroutine; a context that is ending destroys it instead.
 /** @param prepare Called with it before it is made ready. */
 template <class T, class Prepare = as_it_is>
-void start(start_place place, task<T> what, bool serial, std::source_location where_started,
+void start(start_point at, task<T> what, bool serial, std::source_location where_started,
            const Prepare& prepare = {}) {
-  new_goroutine g(std::move(place), std::move(what), serial, where_started);
+  new_goroutine g(std::move(at), std::move(what), serial, where_started);
   if (!g) return;
   prepare(*g);
   g.start();

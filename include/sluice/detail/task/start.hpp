@@ -89,16 +89,16 @@ concept function_with_and_token =
     takes_first<given<Args...> - 1, F, Args...> &&
     start_token<last_given<Args...>, bound_call_before_token_t<F, Args...>>;
 
-/// An I/O object: no place, but it has one.
+/// An I/O object: no executor, but it has one.
 template <class T>
-concept has_an_executor = !place_to_go<T> && requires(std::remove_cvref_t<T>& object) {
-  { object.get_executor() } -> place_to_start;
+concept has_an_executor = !executor_for_go<T> && requires(std::remove_cvref_t<T>& object) {
+  { object.get_executor() } -> executor_or_context;
 };
 
-/// What `go` without a place or a context first cannot start.
+/// What `go` without an executor or a context first cannot start.
 template <class What, class... Rest>
 concept not_to_be_started =
-    !place_to_go<What> && !std::same_as<std::remove_cvref_t<What>, context> &&
+    !executor_for_go<What> && !std::same_as<std::remove_cvref_t<What>, context> &&
     !function_with<What, Rest...> && !only_with_references<What, Rest...> &&
     !not_to_be_copied<What, Rest...> && !has_an_executor<What> &&
     (sizeof...(Rest) != 0 ? !(std::same_as<std::remove_cvref_t<Rest>, std::source_location> || ...)
@@ -126,7 +126,7 @@ consteval void refuse_unsafe_in_co_await() {
 
 /// @param prepare Called with the goroutine before it is made ready.
 template <class What, class Token, class Prepare = as_it_is>
-auto start_with_token(start_place place, What&& what, Token&& token,
+auto start_with_token(start_point at, What&& what, Token&& token,
                       std::source_location where_started, Prepare prepare = {}) {
   using result = result_of_start_t<What>;
   static_assert(
@@ -134,8 +134,8 @@ auto start_with_token(start_place place, What&& what, Token&& token,
       "the result of a goroutine with a completion token is default-constructible, because "
       "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
-      initiation(place.where,
-                 [where_started, prepare](auto handler, start_place p, auto&& w) {
+      initiation(at.where,
+                 [where_started, prepare](auto handler, start_point p, auto&& w) {
                    boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
                    auto slot = box.slot();
                    auto body = detail::run_for_handler<result>(
@@ -148,25 +148,24 @@ auto start_with_token(start_place place, What&& what, Token&& token,
                    prepare(*g);
                    g.start();
                  }),
-      token, std::move(place), std::forward<What>(what));
+      token, std::move(at), std::forward<What>(what));
 }
 
 /// Starts `f` with the arguments that are given, the last of which may be a completion token.
 template <class Prepare, class F, class... Args>
-auto start_call(start_place place, std::source_location where_started, const Prepare& prepare,
-                F&& f, Args&&... args) {
+auto start_call(start_point at, std::source_location where_started, const Prepare& prepare, F&& f,
+                Args&&... args) {
   if constexpr (function_with<F, Args...>) {
     auto call = detail::bind_given(std::forward<F>(f), std::forward<Args>(args)...);
     constexpr bool serial = starts_serial<decltype(call)>;
-    detail::start(std::move(place), detail::make_task(std::move(call)), serial, where_started,
+    detail::start(std::move(at), detail::make_task(std::move(call)), serial, where_started,
                   prepare);
   } else {
     constexpr auto before = given<Args...> - 1;
     auto& token = std::get<before>(std::tie(args...));
     detail::refuse_unsafe_in_co_await<F, last_given<Args...>>();
     return detail::start_with_token(
-        std::move(place),
-        detail::bind_call<before>(std::forward<F>(f), std::forward<Args>(args)...),
+        std::move(at), detail::bind_call<before>(std::forward<F>(f), std::forward<Args>(args)...),
         std::forward<last_given<Args...>>(token), where_started, prepare);
   }
 }

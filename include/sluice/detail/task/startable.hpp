@@ -17,7 +17,7 @@
 
 namespace sluice {
 
-class untracked_place;
+class untracked_executor;
 
 }  // namespace sluice
 
@@ -77,12 +77,13 @@ concept execution_context_like =
     std::derived_from<T, asio::execution_context> && requires(T& c) { c.get_executor(); };
 
 template <class T>
-concept place_to_start =
+concept executor_or_context =
     execution_context_like<std::remove_cvref_t<T>> || has_execution_context<std::remove_cvref_t<T>>;
 
 /// The same, or `untracked(...)` of one.
 template <class T>
-concept place_to_go = place_to_start<T> || std::same_as<std::remove_cvref_t<T>, untracked_place>;
+concept executor_for_go =
+    executor_or_context<T> || std::same_as<std::remove_cvref_t<T>, untracked_executor>;
 
 /// Calls `f` and awaits what it returns; `f` lives in this coroutine's frame until then.
 template <class F, class T>
@@ -121,14 +122,14 @@ template <class What>
 inline constexpr bool starts_serial = !is_task<started_t<What>>;
 
 /// Where to start, and whether the goroutine counts as work all its life.
-struct start_place {
+struct start_point {
   dispatcher_ptr where;
   bool counts_as_work = true;
 };
 
 template <class Where>
-[[nodiscard]] start_place place_of(Where&& where) {
-  if constexpr (std::same_as<std::remove_cvref_t<Where>, untracked_place>)
+[[nodiscard]] start_point start_point_of(Where&& where) {
+  if constexpr (std::same_as<std::remove_cvref_t<Where>, untracked_executor>)
     return {where.where(), false};
   else if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
     return {detail::dispatcher_of(where.get_executor())};
@@ -136,7 +137,7 @@ template <class Where>
     return {detail::dispatcher_of(where)};
 }
 
-/// The place of the goroutine that is running.
-[[nodiscard]] start_place current_place(const char* caller);
+/// Where the goroutine that is running starts others.
+[[nodiscard]] start_point current_start_point(const char* caller);
 
 }  // namespace sluice::detail

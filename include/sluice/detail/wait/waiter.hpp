@@ -1,6 +1,6 @@
-// One wait of one waker in one place, the lists of those who wait, and the five functions by which
-// every kind of operation is waited for. All that changes a waiter between its enlisting and its
-// waking happens under the lock of its place.
+// One wait of one waker in one wait queue, the lists of those who wait, and the five functions by
+// which every kind of operation is waited for. All that changes a waiter between its enlisting and
+// its waking happens under the lock of its queue.
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
@@ -33,7 +33,7 @@ class selection {
 
   function* const forget;
 
-  /// Wins the claim for a case, once. Called under the lock of that case's waiting place.
+  /// Wins the claim for a case, once. Called under the lock of that case's wait queue.
   bool claim(std::uint32_t index) noexcept {
     SLUICE_ASSERT(index != none, "whoever claims a select says for which of its cases");
     auto expected = none;
@@ -78,13 +78,13 @@ enum class readiness : std::uint8_t {
   unknown,  ///< to be asked under its lock
 };
 
-/// A place in a list of waiters.
+/// The links of a waiter in its queue.
 struct waiter_link {
   published<waiter_link*> next = nullptr;
   waiter_link* previous;  // set with `next`
 };
 
-/// One wait of one waker in one waiting place. It lives in the operation that waits.
+/// One wait of one waker in one wait queue. It lives in the operation that waits.
 struct waiter : waiter_link {
   enum class state : std::uint8_t {
     idle,       ///< not started, or withdrawn
@@ -97,7 +97,7 @@ struct waiter : waiter_link {
   };
 
   ~waiter() {
-    SLUICE_ASSERT(!linked(), "an operation ends when its waiter has left its waiting place");
+    SLUICE_ASSERT(!linked(), "an operation ends when its waiter has left its wait queue");
   }
 
   [[nodiscard]] bool linked() const noexcept { return next != nullptr; }
@@ -113,10 +113,10 @@ struct waiter : waiter_link {
   waker* who = nullptr;
   // Set where a wait begins, and not before: many operations need no wait.
   selection* shared_claim;
-  void* slot;
+  void* element_address;  ///< of a channel: what is sent, or where it is received
   std::uint32_t index;
   state outcome = state::idle;
-  pin_count::place pinned;  ///< of whoever has claimed it, if he needs a pin
+  pin_count::epoch pinned;  ///< of whoever has claimed it, if he needs a pin
 };
 
 /// The error of a wait that has ended; none if it is done.
@@ -130,7 +130,7 @@ class waiter_list {
   waiter_list() noexcept { root_.next = root_.previous = &root_; }
   waiter_list(const waiter_list&) = delete;
   waiter_list& operator=(const waiter_list&) = delete;
-  ~waiter_list() { SLUICE_ASSERT(empty(), "a waiting place is destroyed when nobody waits there"); }
+  ~waiter_list() { SLUICE_ASSERT(empty(), "a wait queue is destroyed when nobody waits there"); }
 
   /// May be asked without the lock, for a hint.
   [[nodiscard]] bool empty() const noexcept { return root_.next == &root_; }
@@ -193,7 +193,7 @@ class wake_list {
   ~wake_list() { wake_all(); }
 
   void add(waiter& w) noexcept {
-    SLUICE_ASSERT(!w.linked(), "a waiter that is to be woken has left its waiting place");
+    SLUICE_ASSERT(!w.linked(), "a waiter that is to be woken has left its wait queue");
     SLUICE_ASSERT(w.who, "a waiter that is to be woken belongs to a waker");
     SLUICE_ASSERT(w.shared_claim || w.outcome != waiter::state::waiting,
                   "a waiter that is to be woken alone has its outcome");
@@ -222,10 +222,10 @@ class wake_list {
 struct waiter_functions {
   /// What it waits on, for reports.
   wait_reason reason;
-  /// The lock of its waiting place; null if it can never happen, as with a nil channel.
+  /// The lock of its wait queue; null if it can never happen, as with a nil channel.
   byte_lock* (*lock)(waiter&) noexcept;
   /// Whether an attempt may succeed: without the lock a hint; a no under it is an answer.
-  /** A yes is none, because others of its place may have been decided elsewhere. */
+  /** A yes is none, because others of its queue may have been decided elsewhere. */
   bool (*ready)(const waiter&) noexcept;
   /// Under the lock: completes the waiter if it can, claiming and completing a partner that is to
   /// be woken after unlocking.
