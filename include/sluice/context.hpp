@@ -330,10 +330,10 @@ class bound_to {
 /// A function that runs in a goroutine of its own when a context is done: what `after_func`
 /// returns.
 /** Destroying this does not stop it. */
-class context_after_func {
+class context_function {
  public:
   /// Used by `after_func`.
-  explicit context_after_func(std::shared_ptr<detail::context_registration> r) noexcept
+  explicit context_function(std::shared_ptr<detail::context_registration> r) noexcept
       : registration_(std::move(r)) {}
 
   /// Sees to it that the function does not run.
@@ -348,8 +348,8 @@ class context_after_func {
 namespace detail {
 
 template <startable F>
-context_after_func after_func_at(start_point at, context ctx, F&& f) {
-  if (!detail::access::state_of(ctx)) return context_after_func(nullptr);
+context_function after_func_at(start_point at, context ctx, F&& f) {
+  if (!detail::access::state_of(ctx)) return context_function(nullptr);
   struct shared {
     explicit shared(const dispatcher_ptr& t) : where(t) {}
     std::shared_ptr<context_registration> self;
@@ -367,7 +367,7 @@ context_after_func after_func_at(start_point at, context ctx, F&& f) {
   auto registration = std::make_shared<context_registration>(ctx, start);
   keep->self = registration;
   if (!registration->start()) start();
-  return context_after_func(std::move(registration));
+  return context_function(std::move(registration));
 }
 
 }  // namespace detail
@@ -382,19 +382,19 @@ context_after_func after_func_at(start_point at, context ctx, F&& f) {
  * when the context is done the process ends.
  */
 template <detail::startable F>
-context_after_func after_func(context ctx, F&& f) {
+context_function after_func(context ctx, F&& f) {
   return detail::after_func_at(detail::current_start_point("sluice::after_func"), std::move(ctx),
                                std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::executor_or_context Where, detail::startable F>
-context_after_func after_func(Where&& where, context ctx, F&& f) {
+context_function after_func(Where&& where, context ctx, F&& f) {
   return detail::after_func_at(detail::start_point_of(where), std::move(ctx), std::forward<F>(f));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
 /// their deadlines, and values of the first.
-[[nodiscard]] cancellable_context merge(const std::vector<context>& parents);
+[[nodiscard]] cancellable_context merge_contexts(const std::vector<context>& parents);
 
 /// A context that is cancelled when `slot` is emitted to, with any type.
 /** Takes the slot for itself until it is destroyed or cancelled. */

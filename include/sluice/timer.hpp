@@ -166,10 +166,10 @@ template <detail::executor_or_context Where, class Rep, class Period>
 
 /// A function that runs in a goroutine of its own when a timer goes off: what `after_func` returns.
 /** Destroying this does not stop it. Thread safe. */
-class func_timer {
+class timed_function {
  public:
   /// Used by `after_func`.
-  explicit func_timer(std::shared_ptr<detail::timer_state> s) noexcept : state_(std::move(s)) {}
+  explicit timed_function(std::shared_ptr<detail::timer_state> s) noexcept : state_(std::move(s)) {}
 
   /// Sees to it that the function does not start. @return Whether this call has.
   bool stop() noexcept { return state_->stop(); }
@@ -188,7 +188,7 @@ namespace detail {
 [[nodiscard]] receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d);
 
 template <class F>
-func_timer after_func(start_point at, clock::duration d, F&& f) {
+timed_function after_func(start_point at, clock::duration d, F&& f) {
   auto what = std::make_shared<std::decay_t<F>>(std::forward<F>(f));
   auto state = std::make_shared<goroutine_timer>(
       at.where, [counts = at.counts_as_work, where = lasting_dispatcher(at.where), what] {
@@ -198,7 +198,7 @@ func_timer after_func(start_point at, clock::duration d, F&& f) {
                       std::source_location::current());
       });
   state->set(d, clock::duration::zero());
-  return func_timer(std::move(state));
+  return timed_function(std::move(state));
 }
 
 }  // namespace detail
@@ -220,14 +220,14 @@ receiver<clock::time_point> after(Where&& where, std::chrono::duration<Rep, Peri
  */
 template <class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
-func_timer after_func(std::chrono::duration<Rep, Period> d, F&& f) {
+timed_function after_func(std::chrono::duration<Rep, Period> d, F&& f) {
   return detail::after_func(detail::current_start_point("sluice::after_func"), detail::saturate(d),
                             std::forward<F>(f));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::executor_or_context Where, class Rep, class Period, class F>
   requires std::invocable<std::decay_t<F>&>
-func_timer after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
+timed_function after_func(Where&& where, std::chrono::duration<Rep, Period> d, F&& f) {
   return detail::after_func(detail::start_point_of(where), detail::saturate(d), std::forward<F>(f));
 }
 

@@ -61,7 +61,7 @@ cancellable_context with_deadline(context parent, clock::time_point t, std::exce
   return result;
 }
 
-cancellable_context merge(const std::vector<context>& parents) {
+cancellable_context merge_contexts(const std::vector<context>& parents) {
   auto result = with_cancel(parents.empty() ? context::background() : parents.front());
   for (std::size_t i = 1; i < parents.size(); ++i)
     if (const auto& other = detail::access::state_of(parents[i]))

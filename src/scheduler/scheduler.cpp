@@ -67,7 +67,7 @@ worker::worker(scheduler& s, extent p) noexcept
 worker::~worker() {
   if (watched) [[unlikely]]
     watchdog::leave(*this);
-  if (listed) owner.sharing_.leave(*this);
+  if (listed) owner.sharing_.remove_worker(*this);
   SLUICE_ASSERT(current_worker == this,
                 "the workers of a thread end in the opposite order of their making");
   current_worker = outer;
@@ -79,8 +79,8 @@ worker::~worker() {
 void worker::let_others_see(const ready_node& pushed_last) noexcept {
   const bool goes_on_next =
       current == &pushed_last && local.size() == 1 && where == extent::whole_handler;
-  if (report_wanted && !goes_on_next) owner.report(*this);
-  if (pushed >= most_pushed) owner.share(*this);
+  if (must_expose && !goes_on_next) owner.expose_local_work(*this);
+  if (pushed >= most_pushed) owner.move_local_to_shared(*this);
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -189,7 +189,7 @@ void scheduler::schedule(ready_node& node) noexcept {
 void scheduler::post_counted(bool needed, bool kept) {
   if (kept) {
     if (needed) native().post_drain_after_handler(*this, true);
-    sharing_.follow();
+    sharing_.watch_shared_list();
   } else if (needed) {
     native().post_drain(*this);
   }
@@ -269,7 +269,7 @@ bool scheduler::count_drain(bool kept) noexcept {
 // longer as leaves the turns of the event loop a small share of the time, however little they have
 // to do, and never longer than `worker::longest`.
 void scheduler::run_posted_drain(bool kept) {
-  sharing_.note_thread();
+  sharing_.detect_second_thread();
   worker w(*this, worker::extent::whole_handler);
   steady_clock::time_point left_over_since;
   {
@@ -311,8 +311,8 @@ void scheduler::drain(worker& w) {
       timed = true;
       if (!w.has_started()) w.started = w.checked = steady_clock::now();
     }
-    if ((w.report_wanted && w.local.size() != 0) || w.deadline_set) [[unlikely]]
-      report(w);
+    if ((w.must_expose && w.local.size() != 0) || w.deadline_set) [[unlikely]]
+      expose_local_work(w);
     w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     ++resumed;
     --w.ticks;
@@ -340,7 +340,7 @@ bool scheduler::take_shared(worker& w) noexcept {
   for (worker* outer = w.outer; outer; outer = outer->outer) {
     if (&outer->owner != this) continue;
     outer->nested = true;
-    outer->report_wanted = true;
+    outer->must_expose = true;
     w.gate.lock_as_owner();
     outer->gate.lock_as_owner();
     w.local.append(outer->local);
@@ -389,19 +389,19 @@ bool scheduler::time_is_up(worker& w) {
 }
 
 // Something waits behind the step that is about to run, or that runs.
-void scheduler::report(worker& w) noexcept {
+void scheduler::expose_local_work(worker& w) noexcept {
   if (std::exchange(w.deadline_set, false)) timers_changed();
-  if (!w.report_wanted || w.local.size() == 0) return;
+  if (!w.must_expose || w.local.size() == 0) return;
   if (w.nested)
-    share(w);
+    move_local_to_shared(w);
   else
-    sharing_.report(w);
+    sharing_.watch_worker(w);
 }
 
 // One step makes ever more ready, as a loop of `go` or the close of a channel does: they need not
 // wait for its end. As in Go's runqputslow a whole batch goes to where all threads look. So does
 // what waits behind a step that runs the event loop, which serves it then.
-void scheduler::share(worker& w) noexcept {
+void scheduler::move_local_to_shared(worker& w) noexcept {
   w.pushed = 0;
   if (!sharing_.several_threads() && !w.nested) return;
   bool needed = false;
@@ -457,13 +457,13 @@ bool scheduler::fire_some_timers(steady_clock::time_point now) noexcept {
 // its executor. So the Asio timer is set again, and what is ready reported, before any of that.
 void scheduler::on_wakeup_timer() {
   if (!has_native_executor()) return fire_without_worker();
-  sharing_.note_thread();
+  sharing_.detect_second_thread();
   worker w(*this, worker::extent::whole_handler);
-  w.report_wanted = false;  // nothing runs yet
+  w.must_expose = false;  // nothing runs yet
   w.started = w.checked = now();
   while (fire_some_timers(w.checked) && w.running_for(w.checked) < worker::longest / 2)
     w.checked = now();
-  w.report_wanted = true;
+  w.must_expose = true;
   w.deadline_set = true;
   drain(w);
 }

@@ -132,7 +132,7 @@ struct watched {
 class watching {
  public:
   explicit watching(std::chrono::milliseconds limit) : limit_(limit) {
-    std::thread([this] { watch(); }).detach();
+    std::thread([this] { run(); }).detach();
   }
 
   void enter(worker& w) {
@@ -146,7 +146,7 @@ class watching {
   }
 
  private:
-  [[noreturn]] void watch() {
+  [[noreturn]] void run() {
     const auto pause =
         std::max<std::chrono::milliseconds>(limit_ / 4, std::chrono::milliseconds(1));
     for (;;) {

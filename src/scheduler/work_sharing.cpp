@@ -43,7 +43,7 @@ work_sharing::work_sharing(scheduler& s)
 
 work_sharing::~work_sharing() = default;
 
-void work_sharing::note_thread() noexcept {
+void work_sharing::detect_second_thread() noexcept {
   if (several_threads()) return;
   const auto self = this_thread_id();
   std::size_t nobody = 0;
@@ -52,27 +52,27 @@ void work_sharing::note_thread() noexcept {
     several_threads_.store(true, std::memory_order_relaxed);
 }
 
-void work_sharing::report(worker& w) noexcept {
-  w.report_wanted = false;
+void work_sharing::watch_worker(worker& w) noexcept {
+  w.must_expose = false;
   const std::lock_guard guard(lock_);
-  if (!w.listed) list(w);
+  if (!w.listed) add_worker(w);
   begin_watch();
 }
 
-void work_sharing::follow() noexcept {
+void work_sharing::watch_shared_list() noexcept {
   if (watching_.load(std::memory_order_relaxed)) return;
   const std::lock_guard guard(lock_);
   begin_watch();
 }
 
-void work_sharing::list(worker& w) noexcept {
+void work_sharing::add_worker(worker& w) noexcept {
   w.listed = true;
   w.next_listed = listed_;
   if (w.next_listed) w.next_listed->previous_listed = &w;
   listed_ = &w;
 }
 
-void work_sharing::leave(worker& w) noexcept {
+void work_sharing::remove_worker(worker& w) noexcept {
   const std::lock_guard guard(lock_);
   if (w.previous_listed)
     w.previous_listed->next_listed = w.next_listed;
@@ -122,7 +122,7 @@ bool work_sharing::take_half(worker& from, worker& to) noexcept {
   to.gate.lock_as_owner();
   to.local.append(taken);
   to.gate.unlock_as_owner();
-  if (!to.listed) list(to);
+  if (!to.listed) add_worker(to);
   return to.local.size() != 0;
 }
 
@@ -148,7 +148,7 @@ void work_sharing::begin_watch() noexcept {
 // Takes what waits behind goroutines that do not suspend, and a part of lists so long that moving
 // it repays.
 void work_sharing::on_watch() {
-  note_thread();
+  detect_second_thread();
   worker w(scheduler_, worker::extent::whole_handler);
   bool took = false;
   {
@@ -197,14 +197,14 @@ bool work_sharing::nothing_is_hidden(const worker& w) noexcept {
   bool waits = false;
   for (worker* other = listed_; other; other = other->next_listed) {
     if (other->thread == w.thread) {
-      other->report_wanted = true;
+      other->must_expose = true;
       continue;
     }
     if (!other->gate.lock_as_other()) {
       waits = true;
       continue;
     }
-    other->report_wanted = true;
+    other->must_expose = true;
     waits |= other->local.size() != 0;
     other->gate.unlock_as_other();
   }

@@ -29,18 +29,18 @@ select_group::turn_of select_group::choose_turn() noexcept {
 // on: there is a second turn on that way, also by chance, for those whose turn never comes because
 // the goroutine's selects follow each other at that very distance.
 bool select_group::asio_goes_first(const goroutine& g) noexcept {
-  const std::uint32_t left = turn - 1 - g.passes % turn;
-  return left == 0 || (g.passes >= turn && scheduler::choose(left + 1) == 0);
+  const std::uint32_t left = turn - 1 - g.asio_passed_over % turn;
+  return left == 0 || (g.asio_passed_over >= turn && scheduler::choose(left + 1) == 0);
 }
 
 void select_group::count_pass(goroutine& g, bool asio_went_first) noexcept {
   constexpr std::uint32_t seldom = 32;
-  std::uint32_t next = g.passes + 1U;
+  std::uint32_t next = g.asio_passed_over + 1U;
   if (next % turn == 0)
     next = scheduler::choose(seldom) == 0 ? turn : 0;
   else if (asio_went_first)
     next = next % turn;
-  g.passes = next & 0x7f;
+  g.asio_passed_over = next & 0x7f;
 }
 
 void select_group::bind_to_strand() noexcept {

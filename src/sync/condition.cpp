@@ -46,7 +46,7 @@ class relock : public operation<relock, grant_waiter> {
 
   bool start(goroutine& g) { return await_waiter_to_its_end(g, *this, functions); }
   [[nodiscard]] grant take() noexcept {
-    tied = tie::none;
+    joined_as = role::none;
     return grant(*queue, weight);
   }
 };

@@ -16,7 +16,7 @@ namespace sluice::detail {
 
 namespace {
 
-using tie = grant_waiter::tie;
+using role = grant_waiter::role;
 
 // The waiters that a change has let in, woken at the end of its scope. Waking a handler whose
 // context is shutting down destroys it, and with it the grant that it was given, which lets the
@@ -60,7 +60,9 @@ constexpr waiter_functions functions_of(wait_reason reason) noexcept {
       [](waiter& w, wake_list&) noexcept { return of(w).queue->attempt(of(w)); },
       [](waiter& w) { of(w).queue->enlist(of(w)); },
       // The queue may be gone if the waiter has never been in it.
-      [](waiter& w) noexcept { return of(w).tied != tie::none && of(w).queue->withdraw(of(w)); },
+      [](waiter& w) noexcept {
+        return of(w).joined_as != role::none && of(w).queue->withdraw(of(w));
+      },
   };
 }
 
@@ -71,8 +73,8 @@ constinit const waiter_functions shared_mutex_functions = functions_of(wait_reas
 constinit const waiter_functions semaphore_functions = functions_of(wait_reason::semaphore);
 constinit const waiter_functions condition_functions = functions_of(wait_reason::condition);
 
-// The first waiter that is not a losing case of a select. Losers leave the list here and their tie
-// when their select goes on.
+// The first waiter that is not a losing case of a select. Losers leave the list here and their
+// membership when their select goes on.
 grant_waiter* grant_queue::first_undecided() noexcept {
   while (waiter* const w = waiters_.pop_front()) {
     if (decided(*w)) continue;
@@ -90,10 +92,10 @@ grant_waiter* grant_queue::first_candidate() noexcept {
   return nullptr;
 }
 
-// Those who come or go without a lock of their own: a tie, and units, are given up once.
+// Those who come or go without a lock of their own: a membership, and units, are given up once.
 void grant_queue::untie() noexcept {
-  SLUICE_ASSERT(ties_ != 0, "a queue has as many ties as are given up");
-  --ties_;
+  SLUICE_ASSERT(members_ != 0, "a queue has as many members as leave it");
+  --members_;
 }
 
 void grant_queue::take_back(std::size_t weight) noexcept {
@@ -104,7 +106,7 @@ void grant_queue::take_back(std::size_t weight) noexcept {
 
 void grant_queue::give(grant_waiter& w) noexcept {
   held_ = held_ + w.weight;
-  w.tied = tie::granted;
+  w.joined_as = role::granted;
   w.outcome = waiter::state::done;
 }
 
@@ -132,21 +134,21 @@ void grant_queue::change(Change c) noexcept {
     const std::lock_guard guard(lock_);
     c();
     admit(woken.list());
-    last = orphaned_ && ties_ == 0;
+    last = orphaned_ && members_ == 0;
   }
   if (last) delete this;
 }
 
 bool grant_queue::attempt(grant_waiter& w) noexcept {
   if (first_candidate() || !fits(w.weight)) return false;
-  ++ties_;
+  ++members_;
   give(w);
   return true;
 }
 
 void grant_queue::enlist(grant_waiter& w) noexcept {
-  ++ties_;
-  w.tied = tie::queued;
+  ++members_;
+  w.joined_as = role::queued;
   waiters_.push_back(w);
 }
 
@@ -156,12 +158,12 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
   bool last = false;
   {
     const std::lock_guard guard(lock_);
-    if (w.tied == tie::granted) return false;
+    if (w.joined_as == role::granted) return false;
     withdrawn = waiter_list::remove_if_linked(w);
-    w.tied = tie::none;
+    w.joined_as = role::none;
     untie();
     admit(woken.list());
-    last = orphaned_ && ties_ == 0;
+    last = orphaned_ && members_ == 0;
   }
   if (last) delete this;
   return withdrawn;
@@ -170,7 +172,7 @@ bool grant_queue::withdraw(grant_waiter& w) noexcept {
 void grant_queue::leave(grant_waiter& w) noexcept {
   change([&] {
     SLUICE_ASSERT(!w.linked(), "a waiter leaves its queue when its wait has ended");
-    if (w.tied == tie::granted) take_back(w.weight);
+    if (w.joined_as == role::granted) take_back(w.weight);
     untie();
   });
 }
@@ -179,7 +181,7 @@ bool grant_queue::try_acquire(std::size_t weight) noexcept {
   if (confirmed([&] { return !fits(weight); })) return false;
   const std::lock_guard guard(lock_);
   if (first_undecided() || !fits(weight)) return false;
-  ++ties_;
+  ++members_;
   held_ = held_ + weight;
   return true;
 }
@@ -193,7 +195,7 @@ void grant_queue::release(std::size_t weight) noexcept {
 
 grant grant_queue::keep() noexcept {
   const std::lock_guard guard(lock_);
-  ++ties_;
+  ++members_;
   return {*this, 0};
 }
 

@@ -28,7 +28,7 @@ namespace {
 using namespace sluice_test;
 using namespace std::chrono_literals;
 using sluice::context;
-using sluice::merge;
+using sluice::merge_contexts;
 using sluice::with_cancel;
 using sluice::with_slot;
 using sluice::with_stop_token;
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(is_done_when_any_parent_is_with_its_error_and_cause) {
     const auto b = with_cancel(with_value(context::background(), number, 2));
     const auto c = with_cancel(context::background());
     const sluice::cancellable_context* const parents[] = {&a, &b, &c};
-    const auto m = merge({a.ctx, context::background(), b.ctx, c.ctx});
+    const auto m = merge_contexts({a.ctx, context::background(), b.ctx, c.ctx});
     const auto below = with_cancel(m.ctx);
     BOOST_TEST(!m.ctx.err());
     BOOST_TEST(*m.ctx.value(number) == 1);
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(with_one_that_is_done_is_born_done) {
   asio::io_context io;
   const auto a = with_cancel(context::background());
   const auto b = with_timeout(io, context::background(), 0s);
-  const auto m = merge({a.ctx, b.ctx});
+  const auto m = merge_contexts({a.ctx, b.ctx});
   BOOST_TEST(m.ctx.err() == deadline_exceeded);
   BOOST_TEST(!a.ctx.err());
   BOOST_TEST(a.ctx.child_count() == 0u);
@@ -74,9 +74,9 @@ BOOST_AUTO_TEST_CASE(with_one_that_is_done_is_born_done) {
 
 BOOST_AUTO_TEST_CASE(of_one_parent_or_none_is_a_plain_context) {
   const auto a = with_cancel(context::background());
-  const auto one = merge({a.ctx});
-  const auto none = merge({});
-  const auto nothing = merge({context::background(), context()});
+  const auto one = merge_contexts({a.ctx});
+  const auto none = merge_contexts({});
+  const auto nothing = merge_contexts({context::background(), context()});
   a.cancel();
   BOOST_TEST(one.ctx.err() == aborted);
   BOOST_TEST(!none.ctx.err());
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(ends_at_the_deadline_of_any_parent) {
   asio::io_context io;
   const auto a = with_timeout(io, context::background(), 24h);
   const auto b = with_timeout(io, context::background(), 1ms);
-  const auto m = merge({a.ctx, b.ctx});
+  const auto m = merge_contexts({a.ctx, b.ctx});
   sluice::go(io, [&]() -> task<> {
     co_await m.ctx.done();
     a.cancel();
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(leaves_nothing_with_its_parents_once_it_is_cancelled_or_dro
   const auto a = with_cancel(context::background());
   const auto b = with_cancel(context::background());
   for (int i = 0; i < 3; ++i) {
-    auto m = merge({with_value(a.ctx, key, kept), b.ctx});
+    auto m = merge_contexts({with_value(a.ctx, key, kept), b.ctx});
     BOOST_TEST(a.ctx.child_count() == 1u);
     BOOST_TEST(kept.use_count() == 2);
     if (i == 0) m.cancel();
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(leaves_nothing_with_its_parents_once_it_is_cancelled_or_dro
 BOOST_AUTO_TEST_CASE(may_have_the_same_parent_twice_and_parents_of_one_family) {
   const auto root = with_cancel(context::background());
   const auto child = with_cancel(root.ctx);
-  const auto m = merge({child.ctx, root.ctx, child.ctx});
+  const auto m = merge_contexts({child.ctx, root.ctx, child.ctx});
   root.cancel(std::make_exception_ptr(std::runtime_error("of the root")));
   BOOST_TEST(m.ctx.err() == aborted);
   BOOST_TEST(text_of(m.ctx.cause()) == "of the root");

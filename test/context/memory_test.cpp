@@ -90,7 +90,8 @@ BOOST_AUTO_TEST_CASE(of_children_is_not_kept_by_a_parent_that_lives_on) {
                static_cast<void>(with_timeout(io, root.ctx, 1h));
                poll(io);
              }) <= 0);
-  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::merge({root.ctx, root.ctx})); }) <= 0);
+  BOOST_TEST(growth_of([&] { static_cast<void>(sluice::merge_contexts({root.ctx, root.ctx})); }) <=
+             0);
   BOOST_TEST(growth_of([&] {
                auto registered = sluice::after_func(io, root.ctx, [] {});
                registered.stop();

@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(is_seen_by_err_although_no_thread_runs_its_timer) {
   const auto why = std::make_exception_ptr(std::runtime_error("too slow"));
   const auto tree = with_timeout(io, context::background(), 1ms, why);
   const auto other = with_cancel(context::background());
-  const auto merged = sluice::merge({other.ctx, tree.ctx});
+  const auto merged = sluice::merge_contexts({other.ctx, tree.ctx});
   const auto child = with_timeout(io, merged.ctx, a_day);
   const watchdog dog;
   while (!child.ctx.err()) continue;
@@ -189,13 +189,14 @@ BOOST_AUTO_TEST_CASE(of_a_merged_context_is_the_earliest_of_its_parents) {
   const auto late = with_timeout(io, context::background(), 2 * a_day);
   const auto early = with_timeout(io, context::background(), a_day);
   const auto expected = early.ctx.deadline().value();
-  BOOST_TEST((sluice::merge({late.ctx, early.ctx}).ctx.deadline().value() == expected));
-  BOOST_TEST((sluice::merge({early.ctx, late.ctx}).ctx.deadline().value() == expected));
-  BOOST_TEST(
-      (sluice::merge({context::background(), early.ctx}).ctx.deadline().value() == expected));
+  BOOST_TEST((sluice::merge_contexts({late.ctx, early.ctx}).ctx.deadline().value() == expected));
+  BOOST_TEST((sluice::merge_contexts({early.ctx, late.ctx}).ctx.deadline().value() == expected));
+  BOOST_TEST((sluice::merge_contexts({context::background(), early.ctx}).ctx.deadline().value() ==
+              expected));
   const auto none = with_cancel(context::background());
-  BOOST_TEST((sluice::merge({none.ctx, late.ctx, early.ctx}).ctx.deadline().value() == expected));
-  BOOST_TEST(!sluice::merge({none.ctx, context::background()}).ctx.deadline().has_value());
+  BOOST_TEST(
+      (sluice::merge_contexts({none.ctx, late.ctx, early.ctx}).ctx.deadline().value() == expected));
+  BOOST_TEST(!sluice::merge_contexts({none.ctx, context::background()}).ctx.deadline().has_value());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -206,9 +207,9 @@ BOOST_AUTO_TEST_CASE(a_long_chain_of_merged_contexts_takes_constant_stack) {
   const auto other = with_cancel(context::background());
   const auto root = with_cancel(context::background());
   std::vector<sluice::cancellable_context> chain;
-  chain.push_back(sluice::merge({other.ctx, root.ctx}));
+  chain.push_back(sluice::merge_contexts({other.ctx, root.ctx}));
   for (std::size_t i = 1; i < rounds(200'000); ++i)
-    chain.push_back(sluice::merge({other.ctx, chain.back().ctx}));
+    chain.push_back(sluice::merge_contexts({other.ctx, chain.back().ctx}));
   root.cancel(std::make_exception_ptr(std::runtime_error("why")));
   BOOST_TEST(chain.back().ctx.err() == aborted);
   BOOST_TEST(text_of(chain.back().ctx.cause()) == "why");
@@ -221,8 +222,9 @@ BOOST_AUTO_TEST_CASE(from_two_threads_makes_merged_contexts_done_once) {
     const auto a = with_cancel(context::background());
     const auto b = with_cancel(context::background());
     std::vector<sluice::cancellable_context> merged;
-    for (int k = 0; k < 4; ++k) merged.push_back(sluice::merge({a.ctx, b.ctx}));
-    const auto bottom = sluice::merge({merged[0].ctx, merged[1].ctx, merged[2].ctx, merged[3].ctx});
+    for (int k = 0; k < 4; ++k) merged.push_back(sluice::merge_contexts({a.ctx, b.ctx}));
+    const auto bottom =
+        sluice::merge_contexts({merged[0].ctx, merged[1].ctx, merged[2].ctx, merged[3].ctx});
     std::atomic<int> calls{0};
     const auto token = sluice::stop_token_of(bottom.ctx);
     const std::stop_callback told(token, [&] { ++calls; });

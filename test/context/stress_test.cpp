@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_CASE(runs_or_is_stopped_and_never_both) {
   std::atomic<std::size_t> calls{0};
   std::size_t stopped = 0;
   std::optional<sluice::cancellable_context> tree;
-  std::optional<sluice::context_after_func> registered;
+  std::optional<sluice::context_function> registered;
   const std::size_t n = duel::fight(
       rounds(5000, 1000),
       [&] {
@@ -289,7 +289,7 @@ BOOST_AUTO_TEST_CASE(is_told_even_if_it_is_bound_while_the_context_is_cancelled)
       [&] { tree->cancel(); },
       [&] {
         token = sluice::stop_token_of(tree->ctx);
-        merged.emplace(sluice::merge({other->ctx, tree->ctx}));
+        merged.emplace(sluice::merge_contexts({other->ctx, tree->ctx}));
         after_func(where.io, tree->ctx, [&calls] { ++calls; });
         sluice::go(tree->ctx, where.io, [&ended]() -> task<> {
           static_cast<void>(co_await error_of(sluice::sleep_for(24h)));

@@ -631,7 +631,7 @@ BOOST_AUTO_TEST_CASE(of_the_users_own_making_that_refuse_handlers_let_others_run
 BOOST_AUTO_TEST_CASE(that_end_leave_timers_that_do_nothing) {
   std::optional<sluice::timer> timer;
   std::optional<sluice::ticker> ticker;
-  std::optional<sluice::func_timer> function;
+  std::optional<sluice::timed_function> function;
   std::optional<sluice::cancellable_context> deadline;
   bool called = false;
   auto io = std::make_unique<asio::io_context>();

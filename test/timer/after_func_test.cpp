@@ -24,9 +24,9 @@ namespace {
 using namespace sluice_test;
 using namespace std::chrono_literals;
 using sluice::after_func;
-using sluice::func_timer;
 using sluice::make_channel;
 using sluice::sleep_for;
+using sluice::timed_function;
 
 }  // namespace
 
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(runs_also_if_nobody_keeps_the_handle) {
 BOOST_AUTO_TEST_CASE(may_set_itself_again_from_within) {
   asio::io_context io;
   int left = 20;
-  std::optional<func_timer> f;
+  std::optional<timed_function> f;
   f.emplace(after_func(io, 0s, [&] {
     if (--left > 0) f->reset(100us);
   }));
@@ -127,7 +127,7 @@ BOOST_AUTO_TEST_CASE(and_what_it_captured_end_with_the_timer_or_the_context) {
   const auto held = std::make_shared<int>(1);
   {
     asio::io_context io;
-    std::optional<func_timer> f(after_func(io, long_time, [held] { return *held; }));
+    std::optional<timed_function> f(after_func(io, long_time, [held] { return *held; }));
     BOOST_TEST(held.use_count() == 2);
     f->stop();
     f.reset();
@@ -143,14 +143,14 @@ BOOST_AUTO_TEST_CASE(and_what_it_captured_end_with_the_timer_or_the_context) {
 
 BOOST_AUTO_TEST_CASE(whose_handle_outlives_the_context_is_inert) {
   int calls = 0;
-  std::vector<func_timer> handles;
+  std::vector<timed_function> handles;
   {
     asio::io_context io;
     handles.push_back(after_func(io, 1ms, [&] { ++calls; }));
     // Of the strand, which needs its context when it is destroyed, nothing is left either.
     handles.push_back(after_func(asio::make_strand(io), 1ms, [&] { ++calls; }));
   }
-  for (func_timer& f : handles) static_cast<void>(f.stop());
+  for (timed_function& f : handles) static_cast<void>(f.stop());
   handles.clear();
   BOOST_TEST(calls == 0);
 }
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_SUITE(from_inside_its_own_function_a_timer)
 BOOST_AUTO_TEST_CASE(is_set_again_a_thousand_times) {
   asio::io_context io;
   std::size_t calls = 0;
-  std::optional<func_timer> f;
+  std::optional<timed_function> f;
   f.emplace(after_func(io, 0s, [&] {
     if (++calls < rounds(1'000)) f->reset(0s);
   }));
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(is_set_again_a_thousand_times) {
 BOOST_AUTO_TEST_CASE(is_stopped_which_comes_too_late) {
   asio::io_context io;
   std::optional<bool> stopped;
-  std::optional<func_timer> f;
+  std::optional<timed_function> f;
   f.emplace(after_func(io, 0s, [&] { stopped = f->stop(); }));
   run(io);
   BOOST_TEST(stopped.value() == false);
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(is_stopped_which_comes_too_late) {
 BOOST_AUTO_TEST_CASE(is_set_and_stopped_which_undoes_it) {
   asio::io_context io;
   int calls = 0;
-  std::optional<func_timer> f;
+  std::optional<timed_function> f;
   f.emplace(after_func(io, 0s, [&] {
     ++calls;
     BOOST_TEST(!f->reset(1ms));
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(is_dropped_with_its_last_handle) {
   asio::io_context io;
   const auto held = std::make_shared<int>(1);
   bool called = false;
-  std::optional<func_timer> f;
+  std::optional<timed_function> f;
   f.emplace(after_func(io, 0s, [&, held] {
     f.reset();
     called = held != nullptr;
@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(is_set_again_while_another_thread_destroys_it) {
   for (std::size_t i = 0; i < rounds(500); ++i) {
     struct shared {
       std::mutex mutex;
-      std::optional<func_timer> f;
+      std::optional<timed_function> f;
       std::atomic<bool> started = false;
     };
     const auto s = std::make_shared<shared>();
@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(is_set_again_while_another_thread_destroys_it) {
       s->f.emplace(after_func(running.io, 0s, [s, &calls] {
         const auto first = ++calls;
         s->started = true;
-        std::optional<func_timer> mine;
+        std::optional<timed_function> mine;
         {
           const std::lock_guard inner(s->mutex);
           mine = s->f;

@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(together_with_one_that_stops_it_is_told_the_truth) {
   for (const bool stopper_first : {true, false}) {
     asio::io_context io;
     const auto due = clock::now() + 1ms;
-    std::optional<sluice::func_timer> victim;
+    std::optional<sluice::timed_function> victim;
     std::optional<bool> stopped;
     bool called = false;
     const auto stop = [&] { stopped = victim->stop(); };

@@ -48,7 +48,7 @@ class goroutine final : public scheduled_goroutine {
   // These come first, because they fit behind the flags of the base.
 
   /// How often its selects have passed over their Asio cases; see `select_wait`.
-  std::uint8_t passes = 0;
+  std::uint8_t asio_passed_over = 0;
 
  private:
   /// How many steps its strand has queued in a row for which it was not needed.

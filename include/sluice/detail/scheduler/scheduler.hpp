@@ -162,8 +162,8 @@ class scheduler final : public asio::execution_context::service, public dispatch
   [[nodiscard]] bool anything_shared() noexcept;
   [[nodiscard]] bool time_is_up(worker& w);
   void end_drain(worker& w) noexcept;
-  void report(worker& w) noexcept;
-  void share(worker& w) noexcept;
+  void expose_local_work(worker& w) noexcept;
+  void move_local_to_shared(worker& w) noexcept;
   [[nodiscard]] bool work_goes_on() const noexcept;
 
   bool fire_some_timers(std::chrono::steady_clock::time_point now) noexcept;

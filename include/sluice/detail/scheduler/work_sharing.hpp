@@ -17,8 +17,8 @@ class scheduler;
 /// How work moves between the threads of one context.
 /**
  * Whatever is ready and not about to run on its thread is followed by a watch. It may be hidden in
- * two places: in the list of a worker, behind the step that this runs (`report`), and in the shared
- * list, if the drain for it is kept by a thread whose handler goes on (`follow`).
+ * two places: in the list of a worker, behind the step that this runs (`watch_worker`), and in the
+ * shared list, if the drain for it is kept by a thread whose handler goes on (`watch_shared_list`).
  *
  * A watch is a handler that is in the event loop's queue, where a free thread takes it at once, or
  * an Asio timer of a few milliseconds. It begins when something is said to be hidden. When it finds
@@ -35,19 +35,19 @@ class work_sharing {
   ~work_sharing();
 
   /// This thread runs the context.
-  void note_thread() noexcept;
+  void detect_second_thread() noexcept;
   /// Whether it is known that more than one does.
   [[nodiscard]] bool several_threads() const noexcept {
     return several_threads_.load(std::memory_order_relaxed);
   }
 
   /// Something waits in the list of `w` behind a step, or is about to.
-  void report(worker& w) noexcept;
+  void watch_worker(worker& w) noexcept;
   /// Something waits in the shared list, and the drain for it behind a handler.
-  void follow() noexcept;
+  void watch_shared_list() noexcept;
   /// A worker that has reported ends.
-  void leave(worker& w) noexcept;
-  /// The drain that `follow` was called for has run.
+  void remove_worker(worker& w) noexcept;
+  /// The drain that `watch_shared_list` was called for has run.
   void kept_drain_has_run(worker& w) noexcept;
   /// Whether there may be something to steal.
   [[nodiscard]] bool may_steal() const noexcept { return listed_ && several_threads(); }
@@ -67,7 +67,7 @@ class work_sharing {
   void begin_watch() noexcept;
   void end_idle_watch(worker& w) noexcept;
   void arm(clock::time_point at) noexcept;
-  void list(worker& w) noexcept;
+  void add_worker(worker& w) noexcept;
   [[nodiscard]] bool take_from_others(worker& w, bool& waits) noexcept;
   [[nodiscard]] bool try_end_watch(const worker& w) noexcept;
   [[nodiscard]] bool nothing_is_hidden(const worker& w) noexcept;
@@ -81,9 +81,10 @@ class work_sharing {
   /// The workers in whose lists something has waited. Read without the lock as a hint: a thread
   /// that is about to go idle and misses one leaves it to the watch.
   relaxed<worker*> listed_ = nullptr;
-  /// Whether there is a watch: stored under the lock, and read without it by `follow`, which has
-  /// put something into the shared list before, under that list's lock. A watch that ends says so
-  /// here before it looks at that list, under the same lock: so one of the two finds the other.
+  /// Whether there is a watch: stored under the lock, and read without it by `watch_shared_list`,
+  /// which has put something into the shared list before, under that list's lock. A watch that ends
+  /// says so here before it looks at that list, under the same lock: so one of the two finds the
+  /// other.
   std::atomic<bool> watching_{false};
   /// The last watch has seen a list so long that moving half of it would repay.
   bool saw_long_list_ = false;

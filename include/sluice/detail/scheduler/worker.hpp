@@ -46,7 +46,7 @@ class worker {
                   "only its own thread puts something into a worker's list without the lock");
     gate.lock_as_owner();
     local.push_back(node);
-    const bool wanted = report_wanted;
+    const bool wanted = must_expose;
     gate.unlock_as_owner();
     ++pushed;
     if (wanted || pushed >= most_pushed) [[unlikely]]
@@ -84,7 +84,7 @@ class worker {
   step after = step::parked;
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
   /// and looked at, together with a change of the list, under the gate.
-  relaxed<bool> report_wanted = true;
+  relaxed<bool> must_expose = true;
   const extent where;
   /// An operation that the current step has launched may have completed: its completion waits in
   /// the event loop until this worker ends.

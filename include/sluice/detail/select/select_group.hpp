@@ -51,7 +51,9 @@ class select_group : public select_wait {
 
   /// Whether ready cases of ours pass over the Asio cases of the goroutine's next select that has
   /// some, for certain.
-  [[nodiscard]] static bool passes_over(const goroutine& g) noexcept { return g.passes < turn - 1; }
+  [[nodiscard]] static bool passes_over(const goroutine& g) noexcept {
+    return g.asio_passed_over < turn - 1;
+  }
   /// Chooses by chance which cases are tried first in the select of a handler: there is no
   /// goroutine that could count how often its selects have passed over their Asio cases.
   [[nodiscard]] static turn_of choose_turn() noexcept;

@@ -262,7 +262,7 @@ class select_cases {
   }
 
   static bool count_pass([[maybe_unused]] goroutine& g) noexcept {
-    if constexpr (asio_count != 0) ++g.passes;
+    if constexpr (asio_count != 0) ++g.asio_passed_over;
     return true;
   }
 

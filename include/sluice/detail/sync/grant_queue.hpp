@@ -23,21 +23,21 @@ class grant_queue;
 /// A wait for a grant; the queue is null if the grant can never be given.
 struct grant_waiter : waiter {
   /// How it is bound to its queue, which it keeps alive.
-  enum class tie : std::uint8_t { none, queued, granted };
+  enum class role : std::uint8_t { none, queued, granted };
 
   grant_waiter() noexcept = default;
   grant_waiter(const grant_waiter&) = delete;
   grant_waiter& operator=(const grant_waiter&) = delete;
   /// Gives back a grant that nobody has taken.
   ~grant_waiter() {
-    if (tied != tie::none) leave();
+    if (joined_as != role::none) leave();
   }
 
   void leave() noexcept;
 
   grant_queue* queue = nullptr;
   std::size_t weight = 0;
-  relaxed<tie> tied = tie::none;
+  relaxed<role> joined_as = role::none;
   /// It had the lock and gave it up to wait for a condition.
   bool comes_back = false;
 };
@@ -127,7 +127,7 @@ class grant_queue {
   const std::size_t capacity_;
   relaxed<std::size_t> held_ = 0;
   std::size_t detached_ = 0;
-  std::size_t ties_ = 0;
+  std::size_t members_ = 0;
   waiter_list waiters_;
 };
 
@@ -196,8 +196,8 @@ class grant_wait : public operation<grant_wait<Grant, Functions>, grant_waiter> 
   }
 
   Grant take_grant() noexcept {
-    if (this->tied != grant_waiter::tie::granted) return Grant();
-    this->tied = grant_waiter::tie::none;
+    if (this->joined_as != grant_waiter::role::granted) return Grant();
+    this->joined_as = grant_waiter::role::none;
     return Grant(*this->queue, this->weight);
   }
 };
