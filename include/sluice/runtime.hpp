@@ -97,7 +97,7 @@ class work_guard {
  * were have ended.
  */
 void run_threads(asio::io_context& context, std::size_t threads,
-                 std::function<void(std::exception_ptr)> escaped = {});
+                 const std::function<void(std::exception_ptr)>& escaped = {});
 
 template <detail::startable Main>
 detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0,

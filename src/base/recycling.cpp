@@ -83,7 +83,7 @@ struct flush_at_thread_exit {
 // Whether this thread keeps blocks, from now on or already.
 bool is_open() noexcept {
   if (local == &closed && !has_ended) [[unlikely]] {
-    cache* const opened = new (std::nothrow) cache{};
+    auto* const opened = new (std::nothrow) cache{};
     if (!opened) return false;
     for (std::size_t c = 0; c < classes; ++c) opened->of[c].room = most_in_a_list(c);
     local = opened;

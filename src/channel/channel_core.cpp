@@ -322,9 +322,9 @@ channel_core::result result_of(const waiter& w) noexcept {
 
 }  // namespace
 
-channel_core::result channel_core::try_send(void* value) noexcept {
+channel_core::result channel_core::try_send(void* element) noexcept {
   waiter w;
-  w.element_address = value;
+  w.element_address = element;
   wake_list woken;
   const checked_lock guard(*this);
   return attempt_send(w, woken) ? result_of(w) : result::would_block;
@@ -340,16 +340,16 @@ channel_core::result channel_core::try_send_new(boxed_ptr (*make_box)(void*), vo
                                                                      : result::would_block;
 }
 
-void channel_core::offer(void* value, wake_list& woken) noexcept {
+void channel_core::offer(void* element, wake_list& woken) noexcept {
   waiter w;
-  w.element_address = value;
+  w.element_address = element;
   const checked_lock guard(*this);
   static_cast<void>(attempt_send(w, woken));
 }
 
-channel_core::result channel_core::try_receive(void* to) noexcept {
+channel_core::result channel_core::try_receive(void* element) noexcept {
   waiter w;
-  w.element_address = to;
+  w.element_address = element;
   wake_list woken;
   const checked_lock guard(*this);
   return attempt_receive(w, woken) ? result_of(w) : result::would_block;

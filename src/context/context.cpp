@@ -48,6 +48,7 @@ void bind_to_context(goroutine& g, const context& ctx) {
 
 }  // namespace detail
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a context is handed on by a move.
 cancellable_context with_cancel(context parent) {
   const auto state = detail::context_ref::adopt(
       detail::context_state::make(detail::access::state_of(parent).get()));

@@ -76,7 +76,7 @@ class job_queue::run_of_job {
   std::shared_ptr<job> job_;
 };
 
-job_queue::job_queue(start_point where, const worker_pool_options& options)
+job_queue::job_queue(const start_point& where, const worker_pool_options& options)
     : where_(where.where),
       counts_as_work_(where.counts_as_work),
       on_a_strand_(where.where->is_serial()),

@@ -509,7 +509,7 @@ void scheduler::timers_changed() noexcept {
 }
 
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
-  thread_local constinit std::uint64_t state = 0;
+  static thread_local constinit std::uint64_t state = 0;
   if (state == 0) [[unlikely]]
     state = reinterpret_cast<std::uintptr_t>(&state) ^
             static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());

@@ -198,6 +198,7 @@ class watching {
 };
 
 std::optional<std::chrono::milliseconds> limit_from_environment() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe while nobody changes the environment
   const char* const text = std::getenv("SLUICE_WATCHDOG");
   if (!text || !*text) return {};
   long long n = 0;

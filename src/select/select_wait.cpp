@@ -94,7 +94,8 @@ std::uint32_t select_wait::ready_case() const noexcept {
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     const auto& e = entries_[i];
     if (!e.lock || !e.functions->ready(*e.w)) continue;
-    if (++ready == 1 || scheduler::choose(ready) == 0) found = i;
+    ++ready;
+    if (ready == 1 || scheduler::choose(ready) == 0) found = i;
     if (order_ == order::written) break;
   }
   return found;
@@ -189,7 +190,7 @@ void select_wait::shuffle_places() noexcept {
 // comes later sees it, under the same lock. What never can happen, as of a nil channel, is no hope,
 // and does not end a select either; nor is the limit of a timeout one.
 bool select_wait::is_hopeless(std::size_t asio_cases) noexcept {
-  std::uint32_t hopes = static_cast<std::uint32_t>(asio_cases);
+  auto hopes = static_cast<std::uint32_t>(asio_cases);
   bool forsaken = false;
   for (const auto& e : entries_) {
     if (!e.lock || (purpose_ == purpose::timeout && e.functions == &sleep_functions)) continue;

@@ -35,7 +35,7 @@ class offload_service final : public asio::execution_context::service {
 
   [[nodiscard]] offload_pool& pool() {
     const std::lock_guard guard(mutex_);
-    if (!pool_) pool_.emplace(std::max(1u, std::thread::hardware_concurrency()));
+    if (!pool_) pool_.emplace(std::max(1U, std::thread::hardware_concurrency()));
     return *pool_;
   }
 

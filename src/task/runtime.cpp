@@ -29,6 +29,7 @@ namespace sluice {
 namespace {
 
 std::size_t default_threads() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe while nobody changes the environment
   const char* const text = std::getenv("SLUICE_THREADS");
   if (!text || !*text) return std::max(1U, std::thread::hardware_concurrency());
   std::size_t n = 0;
@@ -176,7 +177,7 @@ void run_on(running_threads& threads, asio::io_context& context,
 }  // namespace
 
 void run_threads(asio::io_context& context, std::size_t threads,
-                 std::function<void(std::exception_ptr)> escaped) {
+                 const std::function<void(std::exception_ptr)>& escaped) {
   running_threads running(std::max<std::size_t>(threads, 1));
   run_on(running, context, escaped);
 }

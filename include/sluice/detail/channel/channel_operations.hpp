@@ -120,7 +120,7 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   using base::try_now;
   [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
-      return false;
+      return false;  // NOLINT(bugprone-branch-clone): the type decides
     else if (!this->core->put_into_buffer(value_))
       return false;
     this->outcome = waiter::state::done;
@@ -193,7 +193,7 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   using base::try_now;
   [[nodiscard]] bool try_now() noexcept {
     if constexpr (!copies_bytes)
-      return false;
+      return false;  // NOLINT(bugprone-branch-clone): the type decides
     else if (!this->core->template take_from_buffer<element>(element_.address()))
       return false;
     this->outcome = waiter::state::done;

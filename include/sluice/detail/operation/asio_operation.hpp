@@ -225,7 +225,7 @@ class handler_wait : private cancellable {
   [[nodiscard]] bool begin();
   [[nodiscard]] bool may_launch(waiter::state asked) noexcept;
   [[nodiscard]] bool meets_launch() noexcept;
-  static bool emit(cancellable& self, asio::cancellation_type type, waiter::state outcome,
+  static bool emit(cancellable& wait, asio::cancellation_type type, waiter::state outcome,
                    ready_list& steps) noexcept;
 
   goroutine* g_ = nullptr;

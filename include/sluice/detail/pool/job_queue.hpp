@@ -117,7 +117,7 @@ struct job_awaiter {
 /** Kept by its jobs, so it outlives the pool while they run. Thread safe. */
 class job_queue : public std::enable_shared_from_this<job_queue> {
  public:
-  job_queue(start_point where, const worker_pool_options& options);
+  job_queue(const start_point& where, const worker_pool_options& options);
 
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
   /// Where its jobs run; nowhere if its context has ended.

@@ -38,7 +38,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   static asio::execution_context::id id;
 
   explicit scheduler(asio::execution_context& context);
-  ~scheduler();
+  ~scheduler() override;
 
   /// The scheduler of a context, made at the first call. For use by `scheduler_of`.
   static scheduler& of(asio::execution_context& context);
@@ -151,7 +151,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   }
 
   void shutdown() noexcept override;
-  void end_registered(ready_list& ready) noexcept;
+  void end_registered(ready_list& left) noexcept;
   [[nodiscard]] registered* take_youngest(registered_list& list) noexcept;
 
   void run_posted_drain(bool kept);

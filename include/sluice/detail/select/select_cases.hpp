@@ -106,6 +106,7 @@ concept awaited_result = requires(task_promise_base& p, T&& t) {
 /// Whether a handler can be called with this, or with nothing.
 template <class Handler, class... Value>
 inline constexpr bool takes_or_ignores =
+    // NOLINTNEXTLINE(misc-redundant-expression): they are the same without a Value only
     std::is_invocable_v<Handler&, Value...> || std::is_invocable_v<Handler&>;
 
 /// Calls a case's handler with the completion arguments if it takes them, error first; otherwise
