@@ -136,7 +136,7 @@ class context_initiation {
       return launch(std::forward<Handler>(handler), std::forward<Args>(args)...);
     g->become_serial();
     detail::queue(
-        executor(g->where),
+        detail::executor_on(g->where),
         [self = std::move(*this), h = std::decay_t<Handler>(std::forward<Handler>(handler)),
          all = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
           std::apply([&](auto&... a) { self.launch(std::move(h), std::move(a)...); }, all);

@@ -7,7 +7,7 @@
 #include <sluice/detail/channel/element.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/rebound.hpp>
-#include <sluice/detail/operation/access.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/received.hpp>

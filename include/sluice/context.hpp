@@ -3,8 +3,8 @@
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/context/context_state.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
-#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/timer.hpp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/access.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 
@@ -133,12 +134,6 @@ concept executor_property = std::same_as<T, asio::execution::blocking_t::possibl
                             std::same_as<T, asio::execution::outstanding_work_t::tracked_t> ||
                             std::same_as<T, asio::execution::outstanding_work_t::untracked_t>;
 
-/// An executor of this library.
-template <class T>
-concept own_executor = requires(const T& ex) {
-  { ex.where() } -> std::same_as<const dispatcher_ptr&>;
-};
-
 }  // namespace detail
 
 /// The executor that goroutines run on: the user's executor, with a ready list in front of it.
@@ -163,9 +158,6 @@ concept own_executor = requires(const T& ex) {
  */
 class executor {
  public:
-  /// Makes an executor that runs functions on `where`. Used by this library's own functions.
-  explicit executor(detail::dispatcher_ptr where) noexcept : dispatcher_(std::move(where)) {}
-
   /// The copy of one that is outstanding work is work too.
   executor(const executor& other) noexcept
       : dispatcher_(other.dispatcher_),
@@ -300,10 +292,11 @@ class executor {
   /// The opposite.
   friend bool operator!=(const executor& a, const executor& b) noexcept { return !(a == b); }
 
-  /// The dispatcher, for this library's own functions.
-  [[nodiscard]] const detail::dispatcher_ptr& where() const noexcept { return dispatcher_; }
-
  private:
+  friend struct detail::access;
+
+  explicit executor(detail::dispatcher_ptr where) noexcept : dispatcher_(std::move(where)) {}
+
   void set(asio::execution::blocking_t::possibly_t) noexcept { never_blocking_ = false; }
   void set(asio::execution::blocking_t::never_t) noexcept { never_blocking_ = true; }
   void set(asio::execution::relationship_t::fork_t) noexcept { continuation_ = false; }
@@ -323,6 +316,15 @@ class executor {
 
 namespace detail {
 
+/// The executor that runs functions on `where`.
+[[nodiscard]] inline executor executor_on(dispatcher_ptr where) noexcept {
+  return access::make<executor>(std::move(where));
+}
+/// Where it runs them.
+[[nodiscard]] inline const dispatcher_ptr& where_of(const executor& ex) noexcept {
+  return access::dispatcher_of(ex);
+}
+
 /// An `executor` that queues functions in memory of an allocator.
 template <class Allocator>
 class allocating_executor {
@@ -334,13 +336,15 @@ class allocating_executor {
   [[nodiscard]] bool running_in_this_thread() const noexcept {
     return executor_.running_in_this_thread();
   }
-  [[nodiscard]] const dispatcher_ptr& where() const noexcept { return executor_.where(); }
+  [[nodiscard]] friend const dispatcher_ptr& where_of(const allocating_executor& ex) noexcept {
+    return where_of(ex.executor_);
+  }
 
   template <class F>
   void execute(F&& f) const {
     const bool may_run_here =
         executor_.query(asio::execution::blocking) == asio::execution::blocking.possibly;
-    detail::run_or_queue(*where(), may_run_here, std::forward<F>(f), allocator_);
+    detail::run_or_queue(*where_of(executor_), may_run_here, std::forward<F>(f), allocator_);
   }
 
   void on_work_started() const noexcept { executor_.on_work_started(); }
@@ -377,6 +381,10 @@ class allocating_executor {
   executor executor_;
   [[no_unique_address]] Allocator allocator_;
 };
+
+/// An executor of this library.
+template <class T>
+concept own_executor = requires(const T& ex) { where_of(ex); };
 
 }  // namespace detail
 

@@ -23,7 +23,7 @@ namespace sluice {
 /** @param where An executor or an execution context. Thread safe. */
 template <detail::executor_or_context Where>
 [[nodiscard]] executor get_executor(Where&& where) {
-  return executor(detail::start_point_of(where).where);
+  return detail::executor_on(detail::start_point_of(where).where);
 }
 
 /// How many goroutines of `where`'s context have not ended. Go's `runtime.NumGoroutine`. Thread

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/wait/sleep_waiter.hpp>
 #include <sluice/error.hpp>
 

@@ -3,7 +3,7 @@
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
-#include <sluice/detail/operation/access.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/task/awaited_at.hpp>
 #include <sluice/use_task.hpp>
 

@@ -244,7 +244,7 @@ class worker_pool {
                                  asio::any_io_executor>) {
       auto ex = asio::get_associated_executor(token, fallback);
       const auto* const known = ex.template target<executor>();
-      if (!by.waiting && known && known->where()->is_serial()) by.strand = known->where();
+      if (!by.waiting && known && where_of(*known)->is_serial()) by.strand = where_of(*known);
     }
     return by;
   }

@@ -42,7 +42,7 @@ executor channel_handle::get_executor() const {
   if (!ref_.get()) throw_error(error::nil_channel, "sluice: get_executor");
   dispatcher_ptr where = *ref_->where();
   if (!where) throw_error(error::no_executor, "sluice: get_executor");
-  return executor(std::move(where));
+  return detail::executor_on(std::move(where));
 }
 
 }  // namespace sluice::detail

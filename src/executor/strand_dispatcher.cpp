@@ -191,7 +191,7 @@ dispatcher_ptr strand_dispatcher::left_by_the_last() noexcept {
 }
 
 asio::any_io_executor strand_dispatcher::to_any_executor() const {
-  return executor(dispatcher_ptr(const_cast<strand_dispatcher&>(*this)));
+  return detail::executor_on(dispatcher_ptr(const_cast<strand_dispatcher&>(*this)));
 }
 
 }  // namespace sluice::detail

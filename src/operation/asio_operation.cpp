@@ -41,7 +41,7 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
     return true;
   }
   g.become_serial();
-  detail::queue(executor(g.where), [this, launch, arg, held = goroutine_ref(g)] {
+  detail::queue(detail::executor_on(g.where), [this, launch, arg, held = goroutine_ref(g)] {
     if (held->ended()) return;
     try {
       if (!begin()) return held->make_ready();
@@ -99,7 +99,7 @@ bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) 
   moving_ = true;
   if (g.cancel && !may_launch(g.cancel->outcome())) return g.must_yield();
   if (!g.where->is_serial()) g.become_serial();
-  detail::queue(executor(g.where), [launch, arg, held = goroutine_ref(g)] {
+  detail::queue(detail::executor_on(g.where), [launch, arg, held = goroutine_ref(g)] {
     if (held->ended()) return;
     const on_behalf_of current(*held.get());
     launch(arg);

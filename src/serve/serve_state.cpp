@@ -23,7 +23,7 @@
 namespace sluice::detail {
 
 struct stop_signals {
-  explicit stop_signals(const dispatcher_ptr& where) : set(executor(where)) {}
+  explicit stop_signals(const dispatcher_ptr& where) : set(detail::executor_on(where)) {}
   asio::basic_signal_set<executor> set;
 };
 
@@ -56,7 +56,7 @@ void serve_state::call_user(Function f) {
   try {
     f();
   } catch (...) {
-    asio::post(executor(at_.where),
+    asio::post(detail::executor_on(at_.where),
                [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
   }
 }

@@ -175,7 +175,7 @@ template <class Executor>
 template <class Executor>
 [[nodiscard]] scheduler& scheduler_of(const Executor& ex) {
   if constexpr (own_executor<Executor>) {
-    return ex.where()->owner();
+    return where_of(ex)->owner();
   } else if constexpr (is_strand<Executor>) {
     return scheduler_of(ex.get_inner_executor());
   } else if constexpr (is_native_executor<Executor>) {
@@ -228,7 +228,7 @@ template <class Executor>
   static_assert(has_execution_context<Executor>,
                 "sluice needs an executor that has an execution context");
   if constexpr (own_executor<Executor>) {
-    return ex.where();
+    return where_of(ex);
   } else if constexpr (is_native_executor<Executor>) {
     return dispatcher_ptr(scheduler_of(ex));
   } else {

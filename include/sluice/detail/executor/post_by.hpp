@@ -36,9 +36,9 @@ template <class Function>
 void queue(const executor& ex, Function function) {
   const auto allocator = asio::get_associated_allocator(function);
   if constexpr (is_default_allocator<std::remove_const_t<decltype(allocator)>>)
-    detail::run_or_queue(*ex.where(), false, std::move(function), recycling_allocator<void>());
+    detail::run_or_queue(*where_of(ex), false, std::move(function), recycling_allocator<void>());
   else
-    detail::run_or_queue(*ex.where(), false, std::move(function), allocator);
+    detail::run_or_queue(*where_of(ex), false, std::move(function), allocator);
 }
 
 /// Calls `function`, which has completed at once: through the immediate executor of its handler,

@@ -261,7 +261,7 @@ class resume_handler {
   [[nodiscard]] executor_type get_executor() const noexcept {
     if constexpr (requires { operation_->executor_wanted(); })
       if (!goroutine_->ended()) operation_->executor_wanted();
-    return executor(goroutine_->where);
+    return detail::executor_on(goroutine_->where);
   }
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 

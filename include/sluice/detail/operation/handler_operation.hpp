@@ -92,10 +92,10 @@ class handler_operation final : public waker, private parked_handler {
   [[nodiscard]] static bool has_executor_for(const Handler& handler,
                                              const executor& fallback) noexcept {
     if constexpr (!has_execution_context<handler_executor>)
-      return static_cast<bool>(fallback.where());
+      return static_cast<bool>(where_of(fallback));
     else if constexpr (std::is_same_v<handler_executor, executor> &&
                        (!OnTheSpot || requires { Operation::needs_executor; }))
-      return static_cast<bool>(executor_for(handler, fallback).where());
+      return static_cast<bool>(where_of(executor_for(handler, fallback)));
     else
       return true;
   }
@@ -187,14 +187,14 @@ class handler_operation final : public waker, private parked_handler {
       fallback_ = fallback;
     }
     work_.emplace(executor_);
-    if (fallback.where() &&
-        (!has_execution_context<handler_executor> || &fallback.where()->owner() != home))
-      own_work_.emplace(fallback.where());
+    if (where_of(fallback) &&
+        (!has_execution_context<handler_executor> || &where_of(fallback)->owner() != home))
+      own_work_.emplace(where_of(fallback));
   }
 
   [[nodiscard]] bool has_executor() const noexcept {
     if constexpr (std::is_same_v<handler_executor, executor>)
-      return static_cast<bool>(executor_.where());
+      return static_cast<bool>(where_of(executor_));
     else
       return true;
   }
@@ -238,13 +238,13 @@ class handler_operation final : public waker, private parked_handler {
     if constexpr (has_execution_context<handler_executor>)
       return dispatcher_of(executor_);
     else
-      return fallback_.where();
+      return where_of(fallback_);
   }
 
   /// It may be gone when this returns.
   void post() {
     keep_while_waking(executor_);
-    const executor by(std::exchange(fallback_, executor(dispatcher_ptr())));
+    const executor by(std::exchange(fallback_, detail::executor_on(dispatcher_ptr())));
     detail::post_by(by, executor_, delivery(*this));
   }
 

@@ -37,7 +37,7 @@ class operation_executor {
   /// has one.
   [[nodiscard]] executor_type get_executor() const noexcept {
     const pinned_dispatcher own = handler_dispatcher();
-    return executor(own ? *own : system_dispatcher());
+    return detail::executor_on(own ? *own : system_dispatcher());
   }
   /// The operation's executor, or none: it had none, or its context has ended.
   [[nodiscard]] pinned_dispatcher handler_dispatcher() const noexcept;

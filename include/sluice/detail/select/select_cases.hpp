@@ -5,9 +5,9 @@
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
-#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/operation/several_signatures.hpp>
 #include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_wait.hpp>

@@ -164,12 +164,12 @@ class select_with_token {
         return asio::get_associated_executor(handler, fallback);
     }();
     if constexpr (std::is_same_v<std::remove_const_t<decltype(ex)>, executor>) {
-      if (!ex.where())
+      if (!where_of(ex))
         return detail::complete_without_executor<typename token_signature<Derived>::arguments>(
             std::move(handler));
     }
     start_point at{detail::dispatcher_of(ex)};
-    boxed_handler<Handler> box(std::move(handler), executor(at.where));
+    boxed_handler<Handler> box(std::move(handler), detail::executor_on(at.where));
     auto slot = box.slot();
     new_goroutine g(std::move(at),
                     run<Handler>(std::move(box), std::optional<Derived>(std::move(op))), false,

@@ -170,7 +170,7 @@ auto serve(Acceptor& acceptor, serve_options options, Handler&& f, Refuse&& refu
           [at = std::move(at), &acceptor, location](auto handler, serve_options o, auto&& serving,
                                                     auto&& refusing) {
             auto s = std::make_shared<serve_state>(at, std::move(o), acceptor.is_open());
-            boxed_handler<decltype(handler)> box(std::move(handler), executor(at.where));
+            boxed_handler<decltype(handler)> box(std::move(handler), detail::executor_on(at.where));
             auto slot = box.slot();
             auto body =
                 detail::serve_until_stopped<Acceptor, std::decay_t<Handler>, std::decay_t<Refuse>>(

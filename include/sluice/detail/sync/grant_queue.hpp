@@ -5,8 +5,8 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
-#include <sluice/detail/operation/access.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 

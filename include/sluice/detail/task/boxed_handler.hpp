@@ -96,7 +96,7 @@ class boxed_handler {
     /// Whether the goroutine that works for it is of the same context, and that finds deadlocks:
     /// what waits for a goroutine that waits is no work.
     [[nodiscard]] bool is_found_in_deadlock() const noexcept {
-      return home && home->finds_deadlocks() && &by.where()->owner() == home;
+      return home && home->finds_deadlocks() && &where_of(by)->owner() == home;
     }
 
     static scheduler* home_of([[maybe_unused]] const handler_executor& ex) {

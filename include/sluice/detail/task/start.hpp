@@ -134,20 +134,20 @@ auto start_with_token(start_point at, What&& what, Token&& token,
       "the result of a goroutine with a completion token is default-constructible, because "
       "void(exception_ptr, T) carries one beside an exception");
   return asio::async_initiate<Token, typename start_signature<result>::type>(
-      initiation(at.where,
-                 [where_started, prepare](auto handler, start_point p, auto&& w) {
-                   boxed_handler<decltype(handler)> box(std::move(handler), executor(p.where));
-                   auto slot = box.slot();
-                   auto body = detail::run_for_handler<result>(
-                       detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
-                   new_goroutine g(std::move(p), std::move(body), starts_serial<What>,
-                                   where_started);
-                   if (!g) return;
-                   if (slot.is_connected())
-                     slot.template emplace<goroutine_canceller>((*g).become_cancellable());
-                   prepare(*g);
-                   g.start();
-                 }),
+      initiation(
+          at.where,
+          [where_started, prepare](auto handler, start_point p, auto&& w) {
+            boxed_handler<decltype(handler)> box(std::move(handler), detail::executor_on(p.where));
+            auto slot = box.slot();
+            auto body = detail::run_for_handler<result>(
+                detail::make_task(std::forward<decltype(w)>(w)), std::move(box));
+            new_goroutine g(std::move(p), std::move(body), starts_serial<What>, where_started);
+            if (!g) return;
+            if (slot.is_connected())
+              slot.template emplace<goroutine_canceller>((*g).become_cancellable());
+            prepare(*g);
+            g.start();
+          }),
       token, std::move(at), std::forward<What>(what));
 }
 

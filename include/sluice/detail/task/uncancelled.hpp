@@ -3,7 +3,7 @@
 
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
-#include <sluice/detail/operation/access.hpp>
+#include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 #include <coroutine>

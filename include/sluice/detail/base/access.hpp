@@ -17,6 +17,18 @@ struct access {
       return op;
   }
 
+  /// An object by a constructor that is for the library alone.
+  template <class T, class... Arguments>
+  [[nodiscard]] static T make(Arguments&&... arguments) {
+    return T(std::forward<Arguments>(arguments)...);
+  }
+
+  /// Where an executor has functions run.
+  template <class Executor>
+  [[nodiscard]] static const auto& dispatcher_of(const Executor& ex) noexcept {
+    return ex.dispatcher_;
+  }
+
   /// What a context, a wait group and their like share with their copies.
   template <class T>
   [[nodiscard]] static const auto& state_of(const T& object) noexcept {
@@ -43,39 +55,6 @@ struct access {
     else
       return static_cast<std::conditional_t<std::is_const_v<Operation>, const wait, wait>&>(op);
   }
-};
-
-/// What stands behind an operation of a public class.
-template <class Operation>
-using wait_of_t = std::remove_reference_t<decltype(access::wait_of(
-    std::declval<std::remove_reference_t<Operation>&>()))>;
-
-/// An operation as it was given, as what stands behind it.
-template <class Operation>
-[[nodiscard]] auto&& forward_wait(std::remove_reference_t<Operation>& op) noexcept {
-  if constexpr (std::is_lvalue_reference_v<Operation>)
-    return access::wait_of(op);
-  else
-    return std::move(access::wait_of(op));
-}
-
-/// The public side of an operation: it is awaited, given a completion token, or offered to
-/// `select`.
-/** `Wait` does it, and is for the library alone. */
-template <class Wait>
-class public_operation : private Wait {
-  friend struct access;
-
- public:
-  /// Used by the library: that it is an operation of it, and of what kind.
-  using sluice_operation = Wait;
-  /// What a completion handler takes.
-  using signature = typename Wait::signature;
-  /// Starts it with a completion token.
-  using Wait::operator();
-
-  /// Used by the library.
-  using Wait::Wait;
 };
 
 }  // namespace sluice::detail
