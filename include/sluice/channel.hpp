@@ -432,9 +432,6 @@ class channel : public detail::channel_handle,
 
   /// A nil channel.
   channel() noexcept = default;
-  /// Used by `make_channel`.
-  explicit channel(detail::channel_ref ref) noexcept : channel_handle(std::move(ref)) {}
-
   /// Cancels all waits to send to this channel and to receive from it, through whatever handle.
   /**
    * They end with `asio::error::operation_aborted`, in goroutines, handlers and selects; the
@@ -454,6 +451,11 @@ class channel : public detail::channel_handle,
   friend bool operator==(const channel& a, const channel& b) noexcept {
     return detail::access::ref_of(a) == detail::access::ref_of(b);
   }
+
+ private:
+  friend struct detail::access;
+
+  explicit channel(detail::channel_ref ref) noexcept : channel_handle(std::move(ref)) {}
 };
 
 /// The sending end of a channel. Go's `chan<- T`.
@@ -524,7 +526,7 @@ class receiver : public detail::channel_handle, public detail::receiving<receive
 template <class T>
 [[nodiscard]] channel<T> make_channel(std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {
-  return channel<T>(detail::channel_ref::adopt(
+  return detail::access::make<channel<T>>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
                                  capacity, detail::current_dispatcher_or_none(), here)));
 }
@@ -537,7 +539,7 @@ template <class T>
 template <class T, detail::executor_or_context Where>
 [[nodiscard]] channel<T> make_channel(Where&& where, std::size_t capacity = 0,
                                       std::source_location here = std::source_location::current()) {
-  return channel<T>(detail::channel_ref::adopt(
+  return detail::access::make<channel<T>>(detail::channel_ref::adopt(
       detail::channel_core::make(detail::element_type_of<detail::carried<detail::element_of<T>>>,
                                  capacity, detail::start_point_of(where).where, here)));
 }

@@ -48,18 +48,20 @@ class condition {
    * A cancelled wait has taken no notification. It holds the lock again, and waiting for that is
    * not cancelled.
    */
-  [[nodiscard]] task<> wait(detail::grant& guard,
-                            std::source_location here = std::source_location::current());
+  template <detail::lock_guard Guard>
+  [[nodiscard]] task<> wait(Guard& guard,
+                            std::source_location here = std::source_location::current()) {
+    return wait_with(guard, here);
+  }
 
   /// Waits until `predicate()` is true. It is called with the lock held.
-  template <std::predicate Predicate>
-  [[nodiscard]] task<> wait(detail::grant& guard, Predicate&& predicate,
+  template <detail::lock_guard Guard, std::predicate Predicate>
+  [[nodiscard]] task<> wait(Guard& guard, Predicate&& predicate,
                             std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<Predicate>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
-        "and "
-        "destroys it twice: capture by reference, or name the closure first and pass the name");
+        "and destroys it twice: capture by reference, or name the closure first and pass the name");
     return wait_until_true<std::decay_t<Predicate>>(guard, std::forward<Predicate>(predicate),
                                                     here);
   }
@@ -71,9 +73,11 @@ class condition {
   void notify_all() noexcept { queue_->grant_first(std::numeric_limits<std::size_t>::max()); }
 
  private:
+  [[nodiscard]] task<> wait_with(detail::grant& guard, std::source_location here);
+
   template <class Predicate>
   task<> wait_until_true(detail::grant& guard, Predicate predicate, std::source_location here) {
-    while (!predicate()) co_await wait(guard, here);
+    while (!predicate()) co_await wait_with(guard, here);
   }
 
   // It has nothing to give: a notification is a grant beyond its capacity.

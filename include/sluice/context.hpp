@@ -158,12 +158,11 @@ class context {
     return state_ ? state_->child_count() : 0;
   }
 
-  /// Used by the functions that derive contexts.
-  context(detail::context_ref s, detail::context_value::pointer v) noexcept
-      : state_(std::move(s)), values_(std::move(v)) {}
-
  private:
   friend struct detail::access;
+
+  context(detail::context_ref s, detail::context_value::pointer v) noexcept
+      : state_(std::move(s)), values_(std::move(v)) {}
 
   detail::context_ref state_;
   detail::context_value::pointer values_;
@@ -174,8 +173,6 @@ class context {
 /** Go's CancelFunc and CancelCauseFunc. Calling it again does nothing. Thread safe. */
 class [[nodiscard]] cancel_function {
  public:
-  /// Used by the functions that derive contexts.
-  explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
   /// The context is now for this one to cancel.
   cancel_function(cancel_function&& other) noexcept = default;
   /// Cancels the context that was its own, and takes over that of `other`.
@@ -196,6 +193,9 @@ class [[nodiscard]] cancel_function {
 
  private:
   friend struct cancellable_context;
+  friend struct detail::access;
+
+  explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
 
   detail::context_ref state_;
 };
@@ -282,14 +282,15 @@ template <class T, class U>
   requires std::constructible_from<T, U>
 [[nodiscard]] context with_value(context parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
-  return context(
+  return detail::access::make<context>(
       detail::access::state_of(parent),
-      new detail::context_value(&key, std::move(held), detail::access::values_of(parent)));
+      detail::context_value::pointer(
+          new detail::context_value(&key, std::move(held), detail::access::values_of(parent))));
 }
 
 /// A context with the parent's values that is not done when the parent is.
 [[nodiscard]] inline context without_cancel(const context& parent) noexcept {
-  return context({}, detail::access::values_of(parent));
+  return detail::access::make<context>(detail::context_ref(), detail::access::values_of(parent));
 }
 
 namespace detail {
@@ -332,16 +333,17 @@ class bound_to {
 /** Destroying this does not stop it. */
 class context_function {
  public:
-  /// Used by `after_func`.
-  explicit context_function(std::shared_ptr<detail::context_registration> r) noexcept
-      : registration_(std::move(r)) {}
-
   /// Sees to it that the function does not run.
   /** @return True if this call has; false if it has been started or stopped before. Does not wait.
    */
   bool stop() noexcept { return registration_ && registration_->stop(); }
 
  private:
+  friend struct detail::access;
+
+  explicit context_function(std::shared_ptr<detail::context_registration> r) noexcept
+      : registration_(std::move(r)) {}
+
   std::shared_ptr<detail::context_registration> registration_;
 };
 
@@ -349,7 +351,7 @@ namespace detail {
 
 template <startable F>
 context_function after_func_at(start_point at, context ctx, F&& f) {
-  if (!detail::access::state_of(ctx)) return context_function(nullptr);
+  if (!detail::access::state_of(ctx)) return access::make<context_function>(nullptr);
   struct shared {
     explicit shared(const dispatcher_ptr& t) : where(t) {}
     std::shared_ptr<context_registration> self;
@@ -367,7 +369,7 @@ context_function after_func_at(start_point at, context ctx, F&& f) {
   auto registration = std::make_shared<context_registration>(ctx, start);
   keep->self = registration;
   if (!registration->start()) start();
-  return context_function(std::move(registration));
+  return access::make<context_function>(std::move(registration));
 }
 
 }  // namespace detail

@@ -18,14 +18,12 @@ namespace sluice {
 /// An executor whose goroutines are outstanding work only while they can run by themselves.
 /** Made by `untracked(where)`. */
 class untracked_executor {
- public:
-  /// Used by `untracked`.
-  explicit untracked_executor(detail::dispatcher_ptr where) noexcept : where_(std::move(where)) {}
-  /// Used by `go`.
-  [[nodiscard]] const detail::dispatcher_ptr& where() const noexcept { return where_; }
+  friend struct detail::access;
 
- private:
-  detail::dispatcher_ptr where_;
+  explicit untracked_executor(detail::dispatcher_ptr where) noexcept
+      : dispatcher_(std::move(where)) {}
+
+  detail::dispatcher_ptr dispatcher_;
 };
 
 /// Lets goroutines started at `where` be outstanding work only while they are ready, running,
@@ -38,7 +36,7 @@ class untracked_executor {
  */
 template <detail::executor_or_context Where>
 [[nodiscard]] untracked_executor untracked(Where&& where) {
-  return untracked_executor(detail::start_point_of(where).where);
+  return detail::access::make<untracked_executor>(detail::start_point_of(where).where);
 }
 
 /// Starts a goroutine.

@@ -32,7 +32,7 @@ class semaphore {
     using grant::grant;
 
     /// How many units it holds.
-    [[nodiscard]] std::size_t count() const noexcept { return *this ? weight() : 0; }
+    [[nodiscard]] std::size_t count() const noexcept { return units(); }
 
     /// Gives them back early. @throws std::logic_error if it holds no permission.
     void release() { give_back("sluice: release of a semaphore that was not acquired"); }

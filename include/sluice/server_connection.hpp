@@ -19,16 +19,17 @@ namespace sluice {
  */
 class server_connection {
  public:
-  /// Used by `serve`.
-  server_connection(std::shared_ptr<detail::serve_state> s, semaphore::permit permit)
-      : member_(std::move(s), &detail::serve_state::connections), permit_(std::move(permit)) {}
-
   /// Done when the connection is cut off. The handler's goroutine is bound to it.
   [[nodiscard]] const context& ctx() const noexcept { return member_.state()->cut(); }
   /// Done when the server begins to stop: the connection should end when it can.
   [[nodiscard]] const context& stopping() const noexcept { return member_.state()->stopping(); }
 
  private:
+  friend struct detail::access;
+
+  server_connection(std::shared_ptr<detail::serve_state> s, semaphore::permit permit)
+      : member_(std::move(s), &detail::serve_state::connections), permit_(std::move(permit)) {}
+
   // Destroyed in the opposite order: the server may end as soon as the member is gone.
   detail::serve_member member_;
   semaphore::permit permit_;

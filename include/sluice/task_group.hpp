@@ -123,8 +123,6 @@ task<> run_in_group(task<T> what, group_member group, semaphore::permit permit) 
  */
 class task_group {
  public:
-  /// Used by `with_task_group`.
-  explicit task_group(std::shared_ptr<detail::group_state> s) noexcept : state_(std::move(s)) {}
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
   ~task_group() { state_->cancel(); }
@@ -193,6 +191,10 @@ class task_group {
   }
 
  private:
+  friend struct detail::access;
+
+  explicit task_group(std::shared_ptr<detail::group_state> s) noexcept : state_(std::move(s)) {}
+
   template <class What>
   void start(semaphore::permit permit, What&& what, std::source_location location) {
     auto work = detail::make_task(std::forward<What>(what));
@@ -217,7 +219,7 @@ task<T> run_group(start_point at, context parent, Body body, group_errors policy
                   std::source_location here) {
   if (!at.where) at = current_start_point("sluice::with_task_group");
   const auto state = std::make_shared<group_state>(std::move(at), parent, policy);
-  task_group group(state);
+  auto group = access::make<task_group>(state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
   try {
     if constexpr (std::is_void_v<T>)

@@ -168,9 +168,6 @@ template <detail::executor_or_context Where, class Rep, class Period>
 /** Destroying this does not stop it. Thread safe. */
 class timed_function {
  public:
-  /// Used by `after_func`.
-  explicit timed_function(std::shared_ptr<detail::timer_state> s) noexcept : state_(std::move(s)) {}
-
   /// Sees to it that the function does not start. @return Whether this call has.
   bool stop() noexcept { return state_->stop(); }
   /// Lets the function run again `d` from now. @return Whether it was set.
@@ -180,6 +177,10 @@ class timed_function {
   }
 
  private:
+  friend struct detail::access;
+
+  explicit timed_function(std::shared_ptr<detail::timer_state> s) noexcept : state_(std::move(s)) {}
+
   std::shared_ptr<detail::timer_state> state_;
 };
 
@@ -198,7 +199,7 @@ timed_function after_func(start_point at, clock::duration d, F&& f) {
                       std::source_location::current());
       });
   state->set(d, clock::duration::zero());
-  return timed_function(std::move(state));
+  return access::make<timed_function>(std::move(state));
 }
 
 }  // namespace detail

@@ -258,7 +258,7 @@ class worker_pool {
     detail::pinned_dispatcher where = jobs.where();
     if (!where)
       return detail::complete_without_executor<arguments>(std::move(token), error::closed);
-    const executor fallback(*where);
+    const executor fallback = detail::executor_on(*where);
     const auto by = awaiter_of(token, fallback);
     const auto s = std::make_shared<work>(run, std::move(token), fallback);
     where = {};

@@ -52,7 +52,8 @@ void bind_to_context(goroutine& g, const context& ctx) {
 cancellable_context with_cancel(context parent) {
   const auto state = detail::context_ref::adopt(
       detail::context_state::make(detail::access::state_of(parent).get()));
-  return {context(state, detail::access::values_of(parent)), cancel_function(state)};
+  return {detail::access::make<context>(state, detail::access::values_of(parent)),
+          detail::access::make<cancel_function>(state)};
 }
 
 cancellable_context with_deadline(context parent, clock::time_point t, std::exception_ptr cause) {

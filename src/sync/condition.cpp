@@ -55,11 +55,11 @@ class relock : public operation<relock, grant_waiter> {
 
 }  // namespace detail
 
-task<> condition::wait(detail::grant& guard, std::source_location here) {
+task<> condition::wait_with(detail::grant& guard, std::source_location here) {
   if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
-  detail::grant_queue& mutex = *guard.queue();
+  detail::grant_queue& mutex = *guard.queue_;
   const detail::grant kept = mutex.keep();
-  const std::size_t weight = guard.weight();
+  const std::size_t weight = guard.weight_;
   detail::notification notified(*queue_, guard);
   const error_code e = co_await detail::awaited_at(notified, here);
   detail::relock locked(mutex, weight);

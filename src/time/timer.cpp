@@ -119,7 +119,7 @@ channel<clock::time_point> channel_timer::make(const dispatcher_ptr& where, cloc
   auto state = std::make_shared<channel_timer>(where);
   auto& core =
       channel_core::make(element_type_of<clock::time_point>, 1, where, std::source_location());
-  channel<clock::time_point> values{channel_ref::adopt(core)};
+  auto values = access::make<channel<clock::time_point>>(channel_ref::adopt(core));
   auto owned = std::make_shared<owner>();
   owned->state = state;
   core.own(std::move(owned));

@@ -58,7 +58,7 @@ class handler_operation final : public waker, private parked_handler {
   /// @param own The operation's own executor; none if it has none. Given up before anything of the
   /// user's is called or destroyed here.
   static void start(pinned_dispatcher& own, Operation&& op, Handler&& handler) {
-    const executor fallback(*own);
+    const executor fallback = detail::executor_on(*own);
     if (!has_executor_for(handler, fallback))
       return detail::complete_without_executor<arguments_type>(std::move(handler));
     if constexpr (tries_first)
@@ -327,7 +327,7 @@ class handler_operation final : public waker, private parked_handler {
   Operation operation_;
   std::optional<outstanding_work<handler_executor>> work_;
   /// By which a handler is run whose executor has no context.
-  executor fallback_{dispatcher_ptr()};
+  executor fallback_ = detail::executor_on(dispatcher_ptr());
   std::optional<lasting_work> own_work_;
 };
 

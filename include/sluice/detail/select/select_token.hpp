@@ -155,7 +155,7 @@ class select_with_token {
   template <bool OnTheSpot, class Handler>
   static void launch(const dispatcher_ptr& where, Handler handler, Derived&& op) {
     op.keep();
-    const executor fallback(where);
+    const executor fallback = detail::executor_on(where);
     using handler_executor = asio::associated_executor_t<Handler, executor>;
     const auto ex = [&] {
       if constexpr (OnTheSpot || !has_execution_context<handler_executor>)

@@ -10,10 +10,17 @@
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
 #include <utility>
+
+namespace sluice {
+
+class condition;
+
+}  // namespace sluice
 
 namespace sluice::detail {
 
@@ -155,20 +162,24 @@ class grant {
   /// Whether it holds anything.
   [[nodiscard]] explicit operator bool() const noexcept { return queue_ != nullptr; }
 
-  /// Used by this library's own functions.
-  [[nodiscard]] grant_queue* queue() const noexcept { return queue_; }
-  [[nodiscard]] std::size_t weight() const noexcept { return weight_; }
-
  protected:
+  /// How many units it holds.
+  [[nodiscard]] std::size_t units() const noexcept { return queue_ ? weight_ : 0; }
   /// Gives it back now. @throws std::logic_error with that text if it holds nothing.
   void give_back(const char* otherwise);
   /// Forgets the units; they stay out.
   void detach(const char* otherwise);
 
  private:
+  friend class sluice::condition;
+
   grant_queue* queue_ = nullptr;
   std::size_t weight_ = 0;
 };
+
+/// A guard of a `mutex` or a `shared_mutex`.
+template <class T>
+concept lock_guard = std::derived_from<T, grant> && requires(const T& guard) { guard.owns_lock(); };
 
 /// Waiting for a grant. It is not kept longer than what it was made from.
 template <class Grant, const waiter_functions& Functions>

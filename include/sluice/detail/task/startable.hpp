@@ -130,7 +130,7 @@ struct start_point {
 template <class Where>
 [[nodiscard]] start_point start_point_of(Where&& where) {
   if constexpr (std::same_as<std::remove_cvref_t<Where>, untracked_executor>)
-    return {where.where(), false};
+    return {access::dispatcher_of(where), false};
   else if constexpr (execution_context_like<std::remove_cvref_t<Where>>)
     return {detail::dispatcher_of(where.get_executor())};
   else
