@@ -32,13 +32,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::abandon;
-using sluice::make_channel;
-using sluice::select;
-using sluice::timeout;
 
-using types = asio::cancellation_type;
+using sluice::abandon;
 
 }  // namespace
 

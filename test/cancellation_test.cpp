@@ -43,11 +43,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
-using sluice::sleep_for;
-using types = asio::cancellation_type;
 
 error_code error_of(const std::exception_ptr& failure) {
   if (!failure) return no_error;
@@ -57,7 +52,6 @@ error_code error_of(const std::exception_ptr& failure) {
     return e.code();
   }
 }
-using sluice_test::error_of;
 
 /// Passes what any completion signature tells about errors on.
 struct teller {

@@ -23,11 +23,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
 
 task<> send_all(sender<int> out, std::vector<int> values) {
   for (const int v : values) co_await out.send(v);

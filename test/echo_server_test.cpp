@@ -1,4 +1,5 @@
 // The echo server of the examples under real load: real sockets, a real signal.
+#include "names.hpp"
 #include "child_process.hpp"
 
 #include <boost/test/unit_test.hpp>

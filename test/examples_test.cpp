@@ -1,4 +1,5 @@
 // What the founding programs print, and when they have ended.
+#include "names.hpp"
 #include "child_process.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -14,9 +15,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using lines = std::vector<std::string>;
 
 /// Runs an example to its end, checks that it succeeds, and gives the lines that it printed.
 lines lines_of(const std::string& example) {

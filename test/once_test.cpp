@@ -22,7 +22,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
+
 using sluice::once;
 using sluice::once_value;
 

@@ -25,16 +25,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::receiver;
-using sluice::select;
-using sluice::select_in_order;
-using sluice::sender;
 
 /// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
 template <class Main>

@@ -38,11 +38,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::clock;
-using sluice::make_channel;
-using sluice::sleep_for;
+
 using sluice::sleep_until;
 
 /// Longer than any test takes, shorter than the clock's range.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "names.hpp"
+
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
@@ -25,10 +27,6 @@
 
 /// What the test programs share.
 namespace sluice_test {
-
-namespace asio = boost::asio;
-using sluice::error_code;
-using sluice::task;
 
 #if SLUICE_TEST_SANITIZED
 inline constexpr bool sanitized = true;

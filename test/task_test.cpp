@@ -24,12 +24,9 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using sluice_test::run_goroutine;
-using sluice_test::sanitized;
-using sluice_test::witness;
-
 namespace {
+
+using namespace sluice_test;
 
 struct no_default {
   explicit no_default(int n) : value(n) {}

@@ -36,10 +36,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
+
 using sluice::this_goroutine::set_name;
-using sluice::this_goroutine::yield;
 
 /// For `BOOST_CHECK_EXCEPTION`: whether an error says that `function` needs a goroutine.
 auto needs_goroutine(std::string function) {

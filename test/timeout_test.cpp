@@ -43,11 +43,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::timeout;
 
 /// An Asio operation that completes when the test says so, and tells what is asked of it.
 class controlled {

@@ -30,13 +30,9 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-using sluice_test::run_goroutine;
-using sluice_test::witness;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 /// An operation that completes with `values...` through a post.
 template <class Signature, class Token, class... Values>

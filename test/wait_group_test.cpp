@@ -34,10 +34,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::wait_group;
-using sluice::this_goroutine::yield;
 
 static_assert(!std::is_copy_constructible_v<wait_group> &&
               !std::is_move_constructible_v<wait_group>);

@@ -18,6 +18,7 @@
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/worker_pool.hpp>
 
+#include "../names.hpp"
 #include "../child_process.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -38,8 +39,9 @@
 
 namespace {
 
+using namespace sluice_test;
+
 using namespace sluice::detail;
-namespace asio = boost::asio;
 
 /// A program with a context, in which something is done wrong.
 struct program {

@@ -42,10 +42,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::make_channel;
-using sluice::with_cancel;
 
 /// An executor that calls a function whenever it is given something.
 struct noting_executor {

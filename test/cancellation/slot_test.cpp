@@ -30,8 +30,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using types = asio::cancellation_type;
 
 // As Asio's own type of that name.
 template <class State>

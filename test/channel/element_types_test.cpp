@@ -25,7 +25,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::make_channel;
 
 /// How to make a `T` from a number, and to get the number back.
 template <class T>
@@ -155,9 +154,6 @@ struct census {
     BOOST_TEST(counted::corrupt == 0);
   }
 };
-
-using boost::test_tools::per_element;
-using ints = std::vector<int>;
 
 }  // namespace
 

@@ -18,12 +18,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
-using ints = std::vector<int>;
 
 task<> send_one(sender<int> out, int value, std::vector<error_code>& results) {
   const auto e = co_await error_of(out.send(value));

@@ -24,11 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
 
 constexpr int threads = 4;
 

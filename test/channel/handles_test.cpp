@@ -21,10 +21,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
 
 struct base {
   virtual ~base() = default;

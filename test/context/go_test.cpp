@@ -50,10 +50,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
 
 /// A wait that does not end by itself, by its name.
 struct endless {

@@ -32,11 +32,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::clock;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
 
 constexpr auto a_day = clock::duration(24h);
 

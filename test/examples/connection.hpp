@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../names.hpp"
 #include "../child_process.hpp"
 
 #include <boost/test/unit_test.hpp>

@@ -28,7 +28,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// An operation of a user's own.
 struct doubled {

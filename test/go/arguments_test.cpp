@@ -26,9 +26,7 @@
 
 namespace {
 
-namespace asio = boost::asio;
-using sluice::make_channel;
-using sluice::task;
+using namespace sluice_test;
 
 task<> greet(std::string name, sluice::sender<std::string> out) {
   co_await out.send("hello, " + name);

@@ -33,11 +33,9 @@
 // go with a completion token, and exceptions that leave a goroutine: erigontech/silkworm#1530,
 // chriskohlhoff/asio#1110, #1111, #809, #1204.
 
-namespace asio = boost::asio;
-using sluice_test::witness;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 sluice::task<int> give(int n) {
   co_await sluice::this_goroutine::yield();

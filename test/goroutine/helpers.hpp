@@ -20,8 +20,6 @@
 // context on several threads gather their results and assert after the join.
 namespace sluice_test {
 
-using steady = std::chrono::steady_clock;
-
 /// How many rounds of a stress test to do; as `rounds(n)`, with a number for the sanitizers.
 inline std::size_t rounds(std::size_t plain, std::size_t under_sanitizers) {
   return rounds(sanitized ? under_sanitizers * 10 : plain);

@@ -26,15 +26,9 @@
 
 // Who runs when: nobody that can run waits for ever for one that does not let go.
 
-namespace asio = boost::asio;
-using sluice_test::rounds;
-using sluice_test::running_context;
-using sluice_test::sanitized;
-using sluice_test::shortest;
-using sluice_test::steady;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 /// Sends to and fro for ever.
 sluice::task<> hammer(sluice::sender<int> out) {

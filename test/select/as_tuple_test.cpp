@@ -18,9 +18,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::select;
-using sluice::timeout;
 
 constexpr auto as_value = asio::as_tuple(sluice::use_task);
 

@@ -22,13 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
-
-using types = asio::cancellation_type;
 
 /// Whether nobody waits on a channel any more, and it holds what it held.
 bool is_left(const channel<int>& ch, std::size_t size = 0) {

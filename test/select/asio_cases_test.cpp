@@ -33,16 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using asio::ip::tcp;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-
-using types = asio::cancellation_type;
 
 /// What a losing or winning read has read.
 std::string text(const char* data, std::size_t n) {

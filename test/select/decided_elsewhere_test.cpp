@@ -17,11 +17,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
 
 const auto ignore = [](auto&&...) {};
 

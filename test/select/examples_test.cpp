@@ -1,4 +1,5 @@
 // What the founding programs with a select print, and when they have ended.
+#include "../names.hpp"
 #include "../child_process.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -9,8 +10,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 /// Runs an example to its end, checks that it succeeds, and gives what it printed.
 std::string output_of(const std::string& example) {

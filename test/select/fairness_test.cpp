@@ -15,11 +15,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
-using sluice::select_case;
 
 /// A channel that is always ready to be received from.
 channel<int> endless() {

@@ -26,15 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-
-using types = asio::cancellation_type;
 
 asio::awaitable<int> throw_at_once() {
   throw std::runtime_error("at once");

@@ -16,11 +16,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
 
 /// A payload that is not zero and tells its own number.
 struct message {

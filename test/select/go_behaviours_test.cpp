@@ -19,15 +19,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::receiver;
-using sluice::select;
-using sluice::sender;
 
 /// Sends one value to each of two channels, whose handle it gives up then; then nothing is left.
 class two_offers {

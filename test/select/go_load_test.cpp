@@ -18,13 +18,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::receiver;
-using sluice::select;
-using sluice::sender;
 
 /// Sends for ever.
 task<> hammer(sender<int> out) {

@@ -22,13 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::receiver;
-using sluice::select;
-using sluice::sender;
 
 constexpr std::size_t threads = 4;
 

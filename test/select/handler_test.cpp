@@ -33,11 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
-using sluice::timeout;
 
 struct throws_when_moved {
   throws_when_moved() = default;

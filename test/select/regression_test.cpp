@@ -24,9 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::select;
 
 /// An allocator that is read when memory is given back.
 template <class T>

@@ -22,11 +22,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after_func;
+
 using sluice::func_timer;
-using sluice::make_channel;
-using sluice::sleep_for;
 
 }  // namespace
 

@@ -28,14 +28,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after;
-using sluice::after_func;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::ticker;
-using sluice::timer;
 
 /// By how much a tick came after the instant that is its own on the phase of its ticker.
 clock::duration lateness(clock::time_point tick, clock::time_point start, clock::duration period) {

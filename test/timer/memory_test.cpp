@@ -26,8 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
 
 /// Does something `n` times in a goroutine and looks at what is allocated meanwhile.
 /** No timer may be left after any round, and the context must run out after the last. */

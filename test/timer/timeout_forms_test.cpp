@@ -35,11 +35,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::timeout;
 
 }  // namespace
 

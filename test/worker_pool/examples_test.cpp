@@ -14,8 +14,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
 
 const std::string programs[] = {"worker_pool", "worker_pool_short"};
 /// One that ends at once.

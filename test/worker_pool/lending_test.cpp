@@ -29,7 +29,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
+
 using int_pool = sluice::worker_pool<int, int>;
 
 /// Counts those who are inside at the same time.
