@@ -1,7 +1,7 @@
 // What the classic programs among the examples print: pipeline, prime_sieve, publish_subscribe,
 // rate_limited.
-#include "../names.hpp"
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 

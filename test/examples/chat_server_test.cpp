@@ -1,6 +1,6 @@
 // The chat server of the examples with real guests, who are polite, hasty, silent, deaf or rude.
-#include "names.hpp"
-#include "child_process.hpp"
+#include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 
