@@ -385,4 +385,35 @@ BOOST_AUTO_TEST_CASE(are_destroyed_when_their_handler_cannot_be_moved_to_the_cal
   BOOST_TEST(false, "it has more moves than this");
 }
 
+BOOST_AUTO_TEST_CASE(may_destroy_the_operations_that_they_were_given) {
+  asio::io_context io;
+  auto ready = make_channel<int>(io, 1);
+  auto quiet = make_channel<int>(io);
+  ready.try_send(1);
+  auto op = std::make_unique<sluice::send_operation<int>>(quiet.send(2));
+  auto& operation = *op;
+  std::size_t index = 9;
+  select(operation, ready.receive())([&, op = std::move(op)](error_code, auto result) mutable {
+    index = result.index();
+    op.reset();
+  });
+  run(io);
+  BOOST_TEST(index == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(own_the_operations_of_a_parked_select_when_the_context_ends) {
+  auto quiet = make_channel<int>();
+  {
+    asio::io_context io;
+    auto op = std::make_unique<sluice::send_operation<int>>(quiet.send(2));
+    auto& operation = *op;
+    select(operation, quiet.receive())(asio::bind_executor(
+        io.get_executor(), [op = std::move(op)](error_code, auto) { static_cast<void>(op); }));
+    poll(io);
+  }
+  error_code e;
+  BOOST_TEST(!quiet.try_receive(e));
+  BOOST_TEST(e == would_block);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

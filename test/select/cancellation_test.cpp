@@ -359,3 +359,129 @@ BOOST_AUTO_TEST_CASE(a_send_and_a_cancellation_agree_also_beside_asio_operations
     co_return r.get<1>().value();
   });
 }
+
+BOOST_AUTO_TEST_SUITE(weak_cancellation)  // Source: boostorg/asio#458
+
+BOOST_AUTO_TEST_CASE(of_the_whole_ends_also_what_reacts_only_to_terminal) {
+  for (const types first : {types::total, types::partial, types::terminal}) {
+    asio::io_context io;
+    controlled_operation to_partial(types::partial);
+    controlled_operation to_terminal(types::terminal);
+    const auto quiet = make_channel<int>();
+    slotted_goroutine g(io, [&]() -> task<> {
+      co_await asio::this_coro::reset_cancellation_state(
+          [](types t) { return t & (types::partial | types::total | types::terminal); });
+      co_await select(quiet.receive(), to_partial.async_wait(asio::deferred),
+                      to_terminal.async_wait(asio::deferred));
+    });
+    poll(io);
+    BOOST_TEST(to_partial.is_pending());
+    BOOST_TEST(to_terminal.is_pending());
+    g.emit(first);
+    if (first == types::total) g.emit(types::partial);
+    run(io);
+    BOOST_TEST(g.ends == 1);
+    BOOST_TEST(g.error == aborted);
+    BOOST_TEST(to_partial.was_cancelled(types::terminal));
+    BOOST_TEST(to_terminal.was_cancelled(types::terminal));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(that_is_not_listened_to_does_not_keep_losers_from_being_cancelled) {
+  asio::io_context io;
+  controlled_operation to_partial(types::partial);
+  controlled_operation to_terminal(types::terminal);
+  const auto ch = make_channel<int>();
+  std::optional<std::size_t> index;
+  slotted_goroutine g(io, [&]() -> task<> {
+    auto r = co_await select(to_partial.async_wait(asio::deferred), ch.receive(),
+                             to_terminal.async_wait(asio::deferred));
+    index = r.index();
+  });
+  poll(io);
+  g.emit(types::total);
+  g.emit(types::partial);
+  poll(io);
+  BOOST_TEST(to_partial.is_pending());
+  ch.try_send(1);
+  run(io);
+  BOOST_TEST(index.value() == 1u);
+  BOOST_TEST(g.error == no_error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// Source: golang runtime TestSelectStackAdjust: where a value goes stays valid until the operation
+// is over, also when it is cancelled at the same time.
+BOOST_AUTO_TEST_CASE(a_value_never_goes_to_a_select_that_was_cancelled) {
+  const watchdog dog;
+  counted::corrupt = 0;
+  std::size_t sent = 0;
+  std::size_t delivered = 0;
+  std::size_t wrong = 0;
+  {
+    running_context running(1);
+    const auto a = make_channel<counted>();
+    const auto b = make_channel<counted>();
+    std::optional<sluice::cancellable_context> c;
+    std::atomic<int> got = 0;
+    std::atomic<bool> ended = false;
+    bool taken = false;
+    const auto prepare = [&] {
+      c.emplace(sluice::with_cancel(sluice::context::background()));
+      got = 0;
+      ended = false;
+      taken = false;
+      sluice::go(c->ctx, running.io, [&]() -> task<> {
+        try {
+          auto r = co_await select(b.receive(), a.receive(), b.receive());
+          got = r.get<1>()->value;
+        } catch (const sluice::system_error& e) {
+          got = e.code() == aborted ? 0 : -1;
+        }
+        ended = true;
+      });
+    };
+    const auto send = [&] {
+      error_code e;
+      for (int tries = 0; !taken && tries < 20; ++tries) taken = a.try_send(counted(7), e);
+    };
+    const auto check = [&] {
+      while (!ended) std::this_thread::yield();
+      sent += taken;
+      delivered += got == 7;
+      wrong += got != (taken ? 7 : 0);
+    };
+    duel::fight(rounds(20'000), prepare, send, [&] { c->cancel(); }, check);
+  }
+  BOOST_TEST(wrong == 0u);
+  BOOST_TEST(sent == delivered);
+  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(counted::corrupt == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_select_and_a_cancellation_before_its_launch_agree) {
+  running_context running(2);
+  const watchdog dog;
+  const auto quiet = make_channel<int>();
+  std::atomic<bool> begun = false;
+  std::atomic<std::size_t> ended = 0;
+  std::atomic<std::size_t> wrong = 0;
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
+    begun = false;
+    auto limited = sluice::with_cancel(sluice::context::background());
+    sluice::go(limited.ctx, running.io, [&]() -> task<> {
+      asio::steady_timer t(running.io, 1h);
+      begun = true;
+      const auto e = co_await error_of(select(quiet.receive(), t.async_wait(sluice::use_task)));
+      if (e != aborted) ++wrong;
+      ++ended;
+    });
+    while (!begun) std::this_thread::yield();
+    for (std::size_t k = i % 200; k != 0; --k) static_cast<void>(begun.load());
+    limited.cancel();
+    while (ended <= i) std::this_thread::yield();
+  }
+  running.join();
+  BOOST_TEST(wrong == 0u);
+}

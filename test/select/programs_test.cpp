@@ -1,4 +1,4 @@
-// The programs among Go's own tests whose selects switch cases off and on, written anew.
+// Programs whose selects switch cases off and on; all of them are among Go's own tests.
 #include "helpers.hpp"
 
 #include <sluice/runtime.hpp>
