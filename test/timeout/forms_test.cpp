@@ -6,7 +6,7 @@
 #include <sluice/select.hpp>
 #include <sluice/use_task.hpp>
 
-#include "helpers.hpp"
+#include "../timer/helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
