@@ -19,8 +19,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::condition;
-
 struct mutex_and_condition {
   mutex m;
   condition c;

@@ -32,8 +32,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::without_cancel;
-
 static_assert(std::is_copy_constructible_v<context> &&
               std::is_nothrow_move_constructible_v<context>);
 static_assert(!std::is_copy_constructible_v<sluice::cancel_function>);

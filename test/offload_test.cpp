@@ -43,9 +43,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::offload;
-using sluice::offload_pool;
-
 template <class T>
 concept can_be_offloaded = requires(T f, offload_pool& pool) {
   offload(f);

@@ -23,9 +23,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::once;
-using sluice::once_value;
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(a_once)

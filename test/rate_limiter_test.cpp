@@ -34,8 +34,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::rate_limiter;
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(a_limiter)

@@ -36,8 +36,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::semaphore;
-
 static_assert(!std::is_copy_constructible_v<semaphore> && !std::is_move_constructible_v<semaphore>);
 static_assert(!std::is_copy_constructible_v<semaphore::permit>);
 static_assert(std::is_nothrow_move_constructible_v<semaphore::permit> &&

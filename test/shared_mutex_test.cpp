@@ -30,8 +30,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::shared_mutex;
-
 static_assert(!std::is_copy_constructible_v<shared_mutex>);
 static_assert(!std::is_convertible_v<shared_mutex::guard, shared_mutex::shared_guard>);
 

@@ -33,8 +33,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::group_errors;
-
 const context background;
 
 /// Runs a group with that body, and gives the text of what left it.

@@ -51,7 +51,7 @@ task<> wait_and_count(wait_group& wg, int& ended) {
 /// Whether nobody would have to wait, found out without waiting.
 bool is_zero(wait_group& wg) {
   bool zero = false;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     const auto i = co_await sluice::select(sluice::on(wg.wait(), [&] { zero = true; }),
                                            sluice::otherwise([] {}));
     static_cast<void>(i);
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_SUITE(counter)
 BOOST_AUTO_TEST_CASE(at_zero_lets_everybody_pass) {
   wait_group wg;
   int ended = 0;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     co_await wg.wait();
     co_await wg.wait();
     ++ended;
@@ -283,7 +283,7 @@ BOOST_AUTO_TEST_CASE(is_counted_from_the_call_on_until_its_locals_and_its_closur
   std::atomic<int> alive = 0;
   int seen = -1;
   bool counted_at_once = false;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     wait_group wg;
     wg.go([&alive, closure = witness(alive)]() -> task<> {
       const witness local(alive);

@@ -40,7 +40,6 @@ namespace {
 
 using namespace sluice_test;
 
-using int_pool = sluice::worker_pool<int, int>;
 using fates = std::vector<fate>;
 
 static_assert(!std::is_copy_constructible_v<int_pool> && !std::is_move_constructible_v<int_pool>);

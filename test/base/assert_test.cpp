@@ -18,8 +18,8 @@
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/worker_pool.hpp>
 
-#include "../names.hpp"
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>

@@ -45,9 +45,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::bind_context;
-using sluice::use_task;
-
 /// An operation on a context's executor that ends when it is cancelled, and says whether that came
 /// from there.
 class probe {

@@ -27,10 +27,6 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::merge;
-using sluice::with_slot;
-using sluice::with_stop_token;
-
 const sluice::context_key<int> number;
 
 }  // namespace

@@ -85,14 +85,14 @@ BOOST_AUTO_TEST_CASE(is_unlike_a_request_of_a_slot_which_a_reset_forgets) {
   asio::io_context io;
   error_code after;
   const auto asked = sluice::make_channel<void>();
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await asked.receive();
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     after = co_await error_of(sluice::sleep_for(1ms));
   });
   poll(io);
-  g.emit();
+  g.cancel();
   asked.close();
   run(io);
   BOOST_TEST(after == no_error);

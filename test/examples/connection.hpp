@@ -1,7 +1,7 @@
 #pragma once
 
-#include "../names.hpp"
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 

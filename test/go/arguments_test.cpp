@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(that_is_converted_stays_until_the_goroutine_ends) {
                           {"a literal that is long enough to be on the heap a view of "
                            "this, which is long enough to be on the heap",
                            "a member function's, long enough to be on the heap"}),
-             boost::test_tools::per_element());
+             per_element());
 }
 
 struct called_once {

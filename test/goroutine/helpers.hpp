@@ -25,14 +25,6 @@ inline std::size_t rounds(std::size_t plain, std::size_t under_sanitizers) {
   return rounds(sanitized ? under_sanitizers * 10 : plain);
 }
 
-/// Runs `main` as the only goroutine of a context of its own; what leaves it leaves here.
-template <class Main>
-void run_goroutine(Main&& main) {
-  asio::io_context io;
-  sluice::go(io, std::forward<Main>(main));
-  io.run();
-}
-
 /// Calls `f` on a thread with a stack of so many bytes.
 template <class F>
 void on_stack_of(std::size_t bytes, F f) {

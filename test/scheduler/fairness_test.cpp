@@ -463,7 +463,7 @@ BOOST_AUTO_TEST_CASE(ready_receives_take_constant_stack) {
     auto ch = sluice::make_channel<int>(1);
     ch.try_send(1);
     ch.close();
-    sluice_test::run_goroutine([&]() -> sluice::task<> {
+    sluice_test::run_task([&]() -> sluice::task<> {
       for (; got < n; ++got) static_cast<void>(co_await ch.receive());
     });
   });

@@ -29,15 +29,6 @@ task<int> long_sum() {
   co_return 7;
 }
 
-error_code code_of(const std::exception_ptr& failure) {
-  if (!failure) return {};
-  try {
-    std::rethrow_exception(failure);
-  } catch (const sluice::system_error& x) {
-    return x.code();
-  }
-}
-
 /// What `body` gives in a goroutine whose context is cancelled while it waits, or before.
 template <class Body>
 error_code when_cancelled(Body body) {

@@ -52,20 +52,20 @@ BOOST_AUTO_TEST_CASE(has_done_nothing_to_any_channel) {
     const auto full = make_channel<int>(1);
     full.try_send(7);
     const auto unused = make_channel<int>();
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       co_await listen_to(type);
       co_await select(quiet.receive(), quiet.send(1), full.send(8), unused.send(9),
                       sluice::sleep_for(24h));
     });
     poll(io);
-    BOOST_TEST(g.ends == 0);
-    g.emit(type);
+    BOOST_TEST(g.ends() == 0);
+    g.cancel(type);
     BOOST_TEST(is_left(quiet));  // at once, before the goroutine has gone on
     BOOST_TEST(is_left(unused));
     BOOST_TEST(is_left(full, 1));
     run(io);
-    BOOST_TEST(g.ends == 1);
-    BOOST_TEST(g.error == aborted);
+    BOOST_TEST(g.ends() == 1);
+    BOOST_TEST(g.error() == aborted);
     BOOST_TEST(full.try_receive().value() == 7);
     BOOST_TEST(is_left(full));
   }
@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(keeps_the_values_of_its_sends) {
   const auto a = make_channel<std::unique_ptr<int>>();
   const auto b = make_channel<std::unique_ptr<int>>(1);
   int sent = 0;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     auto op = a.send(std::make_unique<int>(9));
     BOOST_TEST((co_await error_of(select(op, a.receive()))) == aborted);
     BOOST_REQUIRE(op.value());
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE(keeps_the_values_of_its_sends) {
     sent = **b.try_receive();
   });
   poll(io);
-  g.emit();
+  g.cancel();
   run(io);
   BOOST_TEST(sent == 9);
 }
@@ -97,22 +97,22 @@ BOOST_AUTO_TEST_CASE(has_cancelled_and_awaited_its_asio_operations) {
     const auto quiet = make_channel<int>();
     controlled_operation obedient(types::terminal);
     controlled_operation deaf;
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       co_await listen_to(type);
       co_await select(obedient.async_wait(asio::deferred), quiet.receive(),
                       deaf.async_wait(asio::deferred));
     });
     poll(io);
-    g.emit(type);
+    g.cancel(type);
     BOOST_TEST(is_left(quiet));
     poll(io);
     BOOST_TEST(!obedient.is_pending());
     BOOST_TEST(deaf.was_cancelled(types::terminal));
-    BOOST_TEST(g.ends == 0);  // delayed by the operation that ignores it
+    BOOST_TEST(g.ends() == 0);  // delayed by the operation that ignores it
     deaf.complete(aborted, 0);
     run(io);
-    BOOST_TEST(g.ends == 1);
-    BOOST_TEST(g.error == aborted);
+    BOOST_TEST(g.ends() == 1);
+    BOOST_TEST(g.error() == aborted);
   }
 }
 
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(gives_the_first_asio_operation_that_succeeded_all_the_same)
   controlled_operation first;
   controlled_operation second;
   bool done = false;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     auto r = co_await select(failing.async_wait(asio::deferred), quiet.send(4),
                              first.async_wait(asio::deferred), second.async_wait(asio::deferred));
     BOOST_TEST(r.index() == 2u);
@@ -134,14 +134,14 @@ BOOST_AUTO_TEST_CASE(gives_the_first_asio_operation_that_succeeded_all_the_same)
     done = true;
   });
   poll(io);
-  g.emit();
+  g.cancel();
   poll(io);
   failing.complete(closed, 10);
   first.complete({}, 20);
   second.complete({}, 30);
   run(io);
   BOOST_TEST(done);
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_CASE(launches_nothing_if_it_is_cancelled_before_it_begins) {
@@ -150,11 +150,11 @@ BOOST_AUTO_TEST_CASE(launches_nothing_if_it_is_cancelled_before_it_begins) {
   controlled_operation op;
   error_code plain;
   error_code with_asio;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     plain = co_await error_of(select(ready.receive()));
     with_asio = co_await error_of(select(op.async_wait(asio::deferred), ready.receive()));
   });
-  g.emit();
+  g.cancel();
   run(io);
   BOOST_TEST(plain == aborted);
   BOOST_TEST(with_asio == aborted);
@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(a_type_that_the_goroutine_does_not_listen_to_does_nothing) 
   const auto ch = make_channel<int>();
   controlled_operation op(types::terminal);
   std::vector<int> got;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     auto r = co_await select(ch.receive(), op.async_wait(asio::deferred));
     got.push_back(r.get<0>().value());
     auto s = co_await select(ch.receive(), ch.receive());
@@ -194,15 +194,15 @@ BOOST_AUTO_TEST_CASE(a_type_that_the_goroutine_does_not_listen_to_does_nothing) 
   });
   for (const int value : {1, 2}) {
     poll(io);
-    g.emit(types::partial);
-    g.emit(types::total);
+    g.cancel(types::partial);
+    g.cancel(types::total);
     poll(io);
     BOOST_TEST(op.is_pending() == (value == 1));
     ch.try_send(value);
   }
   run(io);
-  BOOST_TEST(got == std::vector<int>({1, 2}), boost::test_tools::per_element());
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(got == std::vector<int>({1, 2}), per_element());
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_SUITE(a_select_with_a_claimed_case_that_is_cancelled_a_moment_later)
@@ -213,17 +213,17 @@ BOOST_AUTO_TEST_CASE(completes_with_its_value) {
     const auto ch = make_channel<int>();
     const auto quiet = make_channel<int>();
     int got = 0;
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       co_await listen_to(type);
       auto r = co_await select(quiet.receive(), ch.receive(), sluice::sleep_for(24h));
       got = r.get<1>().value();
     });
     poll(io);
     BOOST_TEST(try_send(ch, 5));
-    g.emit(type);
+    g.cancel(type);
     run(io);
     BOOST_TEST(got == 5);
-    BOOST_TEST(g.error == no_error);
+    BOOST_TEST(g.error() == no_error);
   }
 }
 
@@ -231,15 +231,15 @@ BOOST_AUTO_TEST_CASE(has_sent_its_value) {
   asio::io_context io;
   const auto ch = make_channel<int>();
   std::size_t index = 99;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     index = co_await select(on(ch.receive(), [] {}), on(ch.send(6), [] {}));
   });
   poll(io);
   BOOST_TEST(ch.try_receive().value() == 6);
-  g.emit();
+  g.cancel();
   run(io);
   BOOST_TEST(index == 1u);
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_CASE(completes_with_its_value_also_beside_asio_operations) {
@@ -248,19 +248,19 @@ BOOST_AUTO_TEST_CASE(completes_with_its_value_also_beside_asio_operations) {
     const auto ch = make_channel<int>();
     controlled_operation deaf;
     int got = 0;
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       auto r = co_await select(deaf.async_wait(asio::deferred), ch.receive());
       got = r.get<1>().value();
     });
     poll(io);
     BOOST_TEST(try_send(ch, 5));
     if (emitted_while_a_loser_is_awaited) poll(io);
-    g.emit();
+    g.cancel();
     poll(io);
     deaf.complete({}, 1);
     run(io);
     BOOST_TEST(got == 5);
-    BOOST_TEST(g.error == no_error);
+    BOOST_TEST(g.error() == no_error);
   }
 }
 
@@ -270,7 +270,7 @@ BOOST_AUTO_TEST_CASE(completes_with_the_value_of_the_asio_operation_that_was_fir
   controlled_operation first;
   controlled_operation deaf;
   int got = 0;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     auto r = co_await select(deaf.async_wait(asio::deferred), first.async_wait(asio::deferred),
                              quiet.receive());
     got = r.get<1>();
@@ -278,12 +278,12 @@ BOOST_AUTO_TEST_CASE(completes_with_the_value_of_the_asio_operation_that_was_fir
   poll(io);
   first.complete({}, 8);
   poll(io);
-  g.emit();
+  g.cancel();
   poll(io);
   deaf.complete({}, 9);
   run(io);
   BOOST_TEST(got == 8);
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(g.error() == no_error);
   BOOST_TEST(is_left(quiet));
 }
 
@@ -368,7 +368,7 @@ BOOST_AUTO_TEST_CASE(of_the_whole_ends_also_what_reacts_only_to_terminal) {
     controlled_operation to_partial(types::partial);
     controlled_operation to_terminal(types::terminal);
     const auto quiet = make_channel<int>();
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       co_await asio::this_coro::reset_cancellation_state(
           [](types t) { return t & (types::partial | types::total | types::terminal); });
       co_await select(quiet.receive(), to_partial.async_wait(asio::deferred),
@@ -377,11 +377,11 @@ BOOST_AUTO_TEST_CASE(of_the_whole_ends_also_what_reacts_only_to_terminal) {
     poll(io);
     BOOST_TEST(to_partial.is_pending());
     BOOST_TEST(to_terminal.is_pending());
-    g.emit(first);
-    if (first == types::total) g.emit(types::partial);
+    g.cancel(first);
+    if (first == types::total) g.cancel(types::partial);
     run(io);
-    BOOST_TEST(g.ends == 1);
-    BOOST_TEST(g.error == aborted);
+    BOOST_TEST(g.ends() == 1);
+    BOOST_TEST(g.error() == aborted);
     BOOST_TEST(to_partial.was_cancelled(types::terminal));
     BOOST_TEST(to_terminal.was_cancelled(types::terminal));
   }
@@ -393,20 +393,20 @@ BOOST_AUTO_TEST_CASE(that_is_not_listened_to_does_not_keep_losers_from_being_can
   controlled_operation to_terminal(types::terminal);
   const auto ch = make_channel<int>();
   std::optional<std::size_t> index;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     auto r = co_await select(to_partial.async_wait(asio::deferred), ch.receive(),
                              to_terminal.async_wait(asio::deferred));
     index = r.index();
   });
   poll(io);
-  g.emit(types::total);
-  g.emit(types::partial);
+  g.cancel(types::total);
+  g.cancel(types::partial);
   poll(io);
   BOOST_TEST(to_partial.is_pending());
   ch.try_send(1);
   run(io);
   BOOST_TEST(index.value() == 1u);
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -28,7 +28,6 @@ namespace {
 
 using namespace sluice_test;
 
-using int_pool = sluice::worker_pool<int, int>;
 using work = std::function<task<int>()>;
 /// A pool that does whatever it is given.
 using any_pool = sluice::worker_pool<work, int>;

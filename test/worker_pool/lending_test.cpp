@@ -30,8 +30,6 @@ namespace {
 
 using namespace sluice_test;
 
-using int_pool = sluice::worker_pool<int, int>;
-
 /// Counts those who are inside at the same time.
 class crowd {
  public:

@@ -36,8 +36,6 @@ namespace {
 
 using namespace sluice_test;
 
-using int_pool = sluice::worker_pool<int, int>;
-
 /// How many submissions ended in what way.
 class tally {
  public:
