@@ -1,5 +1,5 @@
 // What a channel does: sending, receiving, nil, directions, and how it is made.
-#include "support.hpp"
+#include "channel/helpers.hpp"
 
 #include <sluice/channel.hpp>
 
@@ -10,7 +10,6 @@
 #include <limits>
 #include <memory>
 #include <new>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,27 +21,6 @@ using namespace sluice_test;
 
 task<> send_all(sender<int> out, std::vector<int> values) {
   for (const int v : values) co_await out.send(v);
-}
-
-task<> receive_all(receiver<int> in, std::vector<int>& got) {
-  while (auto v = co_await in.receive()) got.push_back(*v);
-}
-
-/// Receives one value and notes who got what: `1000 * name + value`, or `1000 * name` if closed.
-task<> receive_one(receiver<int> in, int name, std::vector<int>& log) {
-  const auto v = co_await in.receive();
-  log.push_back(1000 * name + v.value_or(0));
-}
-
-task<> send_one(sender<int> out, int value, std::vector<error_code>& results) {
-  const auto e = co_await error_of(out.send(value));
-  results.push_back(e);
-}
-
-std::vector<int> numbers(int first, int last) {
-  std::vector<int> result(static_cast<std::size_t>(last - first + 1));
-  std::iota(result.begin(), result.end(), first);
-  return result;
 }
 
 }  // namespace

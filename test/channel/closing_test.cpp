@@ -1,5 +1,5 @@
 // What closing does to those who wait, to what is buffered, and to those who come later.
-#include "../support.hpp"
+#include "helpers.hpp"
 
 #include <sluice/channel.hpp>
 
@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
-#include <numeric>
 #include <source_location>
 #include <string>
 #include <thread>
@@ -17,27 +16,6 @@
 namespace {
 
 using namespace sluice_test;
-
-task<> receive_all(receiver<int> in, ints& got) {
-  while (auto v = co_await in.receive()) got.push_back(*v);
-}
-
-/// Receives one value and notes who got what: `1000 * name + value`, or `1000 * name` if closed.
-task<> receive_one(receiver<int> in, int name, ints& log) {
-  const auto v = co_await in.receive();
-  log.push_back(1000 * name + v.value_or(0));
-}
-
-task<> send_one(sender<int> out, int value, std::vector<error_code>& results) {
-  const auto e = co_await error_of(out.send(value));
-  results.push_back(e);
-}
-
-ints numbers(int first, int last) {
-  ints result(static_cast<std::size_t>(last - first + 1));
-  std::iota(result.begin(), result.end(), first);
-  return result;
-}
 
 }  // namespace
 

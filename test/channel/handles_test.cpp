@@ -1,6 +1,6 @@
 // Handles as values: what they are made for, handles as keys, and handles that are moved, assigned
 // and dropped while somebody waits.
-#include "../support.hpp"
+#include "helpers.hpp"
 
 #include <sluice/channel.hpp>
 
@@ -34,16 +34,6 @@ static_assert(!can_be_carried<int&> && !can_be_carried<int&&>);
 static_assert(!can_be_carried<const int> && !can_be_carried<volatile int>);
 static_assert(!can_be_carried<int[3]> && !can_be_carried<void()>);
 static_assert(!can_be_carried<abstract> && !can_be_carried<pinned>);
-
-task<> send_one(sender<int> out, int value, std::vector<error_code>& results) {
-  const auto e = co_await error_of(out.send(value));
-  results.push_back(e);
-}
-
-task<> receive_one(receiver<int> in, ints& got) {
-  const auto v = co_await in.receive();
-  got.push_back(v.value_or(-1));
-}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // `try_send` and `try_receive`: what they take, when they succeed, and whom they wake.
-#include "../support.hpp"
+#include "helpers.hpp"
 
 #include <sluice/channel.hpp>
 
@@ -50,11 +50,6 @@ T value_of_kind() {
     return true;
   else
     return static_cast<T>(0x1234567890);
-}
-
-task<> receive_one(receiver<int> in, ints& got) {
-  const auto v = co_await in.receive();
-  got.push_back(v.value_or(-1));
 }
 
 }  // namespace
