@@ -7,8 +7,6 @@
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>

@@ -1,25 +1,12 @@
 #pragma once
 
-#include <sluice/context.hpp>
-#include <sluice/go.hpp>
-#include <sluice/this_goroutine.hpp>
-
 #include "support.hpp"
 #include "time_helpers.hpp"
-
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/io_context.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <optional>
 #include <thread>
-#include <utility>
 
 // What the tests of locks, semaphores and conditions share.
 namespace sluice_test {

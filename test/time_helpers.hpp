@@ -1,14 +1,9 @@
 #pragma once
 
-#include <sluice/channel.hpp>
-#include <sluice/go.hpp>
 #include <sluice/timer.hpp>
 
 #include "support.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -17,10 +12,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <functional>
 #include <thread>
-#include <utility>
 #include <vector>
 
 // What the tests of time, contexts and cancellation share.

@@ -1,16 +1,10 @@
 #pragma once
 
-#include <sluice/go.hpp>
-#include <sluice/task.hpp>
-
 #include "support.hpp"
-
-#include <boost/asio/io_context.hpp>
 
 #include <pthread.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <exception>
