@@ -32,13 +32,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::abandon;
-using sluice::make_channel;
-using sluice::select;
-using sluice::timeout;
-
-using types = asio::cancellation_type;
 
 }  // namespace
 
@@ -123,16 +116,17 @@ BOOST_AUTO_TEST_CASE(a_tuple_says_that_it_was_abandoned) {
 BOOST_AUTO_TEST_CASE(cancelling_the_goroutine_ends_its_wait) {
   asio::io_context io;
   controlled_operation deaf;
-  slotted_goroutine g(io, [&]() -> task<> { co_await abandon(deaf.async_wait(asio::deferred)); });
+  cancellable_goroutine g(io,
+                          [&]() -> task<> { co_await abandon(deaf.async_wait(asio::deferred)); });
   poll(io);
-  g.emit();
-  g.emit();
+  g.cancel();
+  g.cancel();
   poll(io);
-  BOOST_TEST(g.ends == 1);
-  BOOST_TEST(g.error == aborted);
+  BOOST_TEST(g.ends() == 1);
+  BOOST_TEST(g.error() == aborted);
   deaf.complete({}, 1);
   run(io);
-  BOOST_TEST(g.ends == 1);
+  BOOST_TEST(g.ends() == 1);
 }
 
 // Only terminal cancellation leaves an operation in a state that nobody may rely on.

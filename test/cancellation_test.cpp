@@ -30,6 +30,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -43,21 +44,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
-using sluice::sleep_for;
-using types = asio::cancellation_type;
-
-error_code error_of(const std::exception_ptr& failure) {
-  if (!failure) return no_error;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const sluice::system_error& e) {
-    return e.code();
-  }
-}
-using sluice_test::error_of;
 
 /// Passes what any completion signature tells about errors on.
 struct teller {
@@ -67,7 +53,7 @@ struct teller {
   }
   template <class... Rest>
   void operator()(const std::exception_ptr& e, Rest&&...) const {
-    tell(error_of(e));
+    tell(code_of(e));
   }
   std::function<void(error_code)> tell;
 };
@@ -315,17 +301,17 @@ BOOST_AUTO_TEST_CASE(that_was_cancelled_between_two_waits_begins_none) {
   for (const auto& w : waits) {
     asio::io_context io;
     bool ready = false, go_on = false;
-    slotted_goroutine g(io, [&]() -> task<> {
+    cancellable_goroutine g(io, [&]() -> task<> {
       ready = true;
       while (!go_on) co_await sluice::this_goroutine::yield();
       co_await w();
     });
     while (!ready) io.run_one();
-    g.emit();
+    g.cancel();
     go_on = true;
     run(io);
-    BOOST_TEST(g.ends == 1);
-    BOOST_TEST(g.error == aborted);
+    BOOST_TEST(g.ends() == 1);
+    BOOST_TEST(g.error() == aborted);
   }
 }
 
@@ -333,46 +319,32 @@ BOOST_AUTO_TEST_CASE(that_was_cancelled_between_two_waits_begins_none) {
 BOOST_AUTO_TEST_CASE(cancelled_before_its_first_step_is_entered_and_begins_no_wait) {
   asio::io_context io;
   bool entered = false, passed = false;
-  int ends = 0;
-  error_code told;
-  asio::cancellation_signal signal;
-  sluice::go(
-      io,
-      [&]() -> task<> {
-        entered = true;
-        co_await sleep_for(0s);
-        passed = true;
-      },
-      asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& e) {
-        ++ends;
-        told = error_of(e);
-      }));
-  signal.emit(types::all);
+  cancellable_goroutine g(io, [&]() -> task<> {
+    entered = true;
+    co_await sleep_for(0s);
+    passed = true;
+  });
+  g.cancel(types::all);
   run(io);
   BOOST_TEST(entered);
   BOOST_TEST(!passed);
-  BOOST_TEST(ends == 1);
-  BOOST_TEST(told == aborted);
+  BOOST_TEST(g.ends() == 1);
+  BOOST_TEST(g.error() == aborted);
 }
 
 // Source: chriskohlhoff/asio#1452: many, cancelled in the handler that started them
 BOOST_AUTO_TEST_CASE(can_be_cancelled_by_the_handler_that_started_it) {
   asio::io_context io;
   constexpr std::size_t n = 1000;
-  std::size_t cancelled = 0;
-  std::vector<std::unique_ptr<asio::cancellation_signal>> signals;
+  std::deque<cancellable_goroutine> all;
   asio::post(io, [&] {
-    for (std::size_t i = 0; i < n; ++i) {
-      signals.push_back(std::make_unique<asio::cancellation_signal>());
-      sluice::go(
-          io, []() -> task<> { co_await sleep_for(1h); },
-          asio::bind_cancellation_slot(signals.back()->slot(), [&](const std::exception_ptr& e) {
-            if (error_of(e) == aborted) ++cancelled;
-          }));
-    }
-    for (const auto& s : signals) s->emit(types::terminal);
+    for (std::size_t i = 0; i < n; ++i)
+      all.emplace_back(io, []() -> task<> { co_await sleep_for(1h); });
+    for (auto& g : all) g.cancel();
   });
   run(io);
+  std::size_t cancelled = 0;
+  for (const auto& g : all) cancelled += g.error() == aborted;
   BOOST_TEST(cancelled == n);
 }
 
@@ -380,26 +352,26 @@ BOOST_AUTO_TEST_CASE(can_be_cancelled_by_the_handler_that_started_it) {
 BOOST_AUTO_TEST_CASE(chooses_which_types_it_listens_to) {
   asio::io_context io;
   std::vector<error_code> errors;
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_partial_cancellation());
     errors.push_back(co_await error_of(sleep_for(1h)));
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     errors.push_back(co_await error_of(sleep_for(1h)));
   });
   poll(io);
-  g.emit(types::total);
+  g.cancel(types::total);
   poll(io);
   BOOST_TEST(errors.empty());
-  g.emit(types::partial);
+  g.cancel(types::partial);
   poll(io);
   BOOST_TEST(errors.size() == 1u);
-  g.emit(types::partial);
+  g.cancel(types::partial);
   poll(io);
   BOOST_TEST(errors.size() == 1u);
-  g.emit(types::terminal);
+  g.cancel(types::terminal);
   run(io);
   BOOST_TEST(errors == std::vector<error_code>(2, aborted), per_element());
-  BOOST_TEST(g.error == no_error);
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

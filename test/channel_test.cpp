@@ -1,8 +1,7 @@
-// What a channel does: sending, receiving, closing, nil, directions, never-blocking forms.
-#include "support.hpp"
+// What a channel does: sending, receiving, nil, directions, and how it is made.
+#include "channel/helpers.hpp"
 
 #include <sluice/channel.hpp>
-#include <sluice/runtime.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -11,47 +10,17 @@
 #include <limits>
 #include <memory>
 #include <new>
-#include <numeric>
-#include <optional>
-#include <source_location>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
 
 task<> send_all(sender<int> out, std::vector<int> values) {
   for (const int v : values) co_await out.send(v);
-}
-
-task<> receive_all(receiver<int> in, std::vector<int>& got) {
-  while (auto v = co_await in.receive()) got.push_back(*v);
-}
-
-/// Receives one value and notes who got what: `1000 * name + value`, or `1000 * name` if closed.
-task<> receive_one(receiver<int> in, int name, std::vector<int>& log) {
-  const auto v = co_await in.receive();
-  log.push_back(1000 * name + v.value_or(0));
-}
-
-task<> send_one(sender<int> out, int value, std::vector<error_code>& results) {
-  const auto e = co_await error_of(out.send(value));
-  results.push_back(e);
-}
-
-std::vector<int> numbers(int first, int last) {
-  std::vector<int> result(static_cast<std::size_t>(last - first + 1));
-  std::iota(result.begin(), result.end(), first);
-  return result;
 }
 
 }  // namespace
@@ -271,135 +240,6 @@ BOOST_AUTO_TEST_CASE(goroutines_that_stay_parked_are_destroyed_with_their_contex
 
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(closing)
-
-BOOST_AUTO_TEST_CASE(a_closed_channel_gives_what_is_buffered_and_then_nothing_for_ever) {
-  asio::io_context io;
-  auto ch = make_channel<int>(3);
-  for (int i = 1; i <= 3; ++i) ch.try_send(i);
-  ch.close();
-  std::vector<int> got;
-  int closed_receives = 0;
-  sluice::go(io, [&]() -> task<> {
-    co_await receive_all(ch, got);
-    for (; closed_receives < 1000; ++closed_receives)
-      if (co_await ch.receive()) co_return;
-  });
-  run(io);
-  BOOST_TEST(got == numbers(1, 3), per_element());
-  BOOST_TEST(closed_receives == 1000);
-  error_code e = would_block;
-  BOOST_TEST(!ch.try_receive(e));
-  BOOST_TEST(e == no_error);
-  BOOST_TEST(!ch.try_receive());
-}
-
-BOOST_AUTO_TEST_CASE(closing_wakes_every_parked_receiver_in_order) {
-  asio::io_context io;
-  auto ch = make_channel<int>(1);
-  std::vector<int> log;
-  for (int i = 1; i <= 4; ++i) sluice::go(io, receive_one(ch, i, log));
-  poll(io);
-  ch.close();
-  run(io);
-  BOOST_TEST(log == std::vector<int>({1000, 2000, 3000, 4000}), per_element());
-}
-
-BOOST_AUTO_TEST_CASE(closing_fails_every_parked_sender) {
-  for (const std::size_t capacity : {0u, 2u}) {
-    asio::io_context io;
-    auto ch = make_channel<int>(capacity);
-    std::vector<error_code> results;
-    for (int i = 1; i <= 5; ++i) sluice::go(io, send_one(ch, i, results));
-    poll(io);
-    ch.close();
-    run(io);
-    std::vector<error_code> expected(capacity);
-    expected.resize(5, closed);
-    BOOST_TEST(results == expected, per_element());
-    BOOST_TEST(ch.size() == capacity);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(sending_on_a_closed_channel_fails_at_once) {
-  asio::io_context io;
-  auto ch = make_channel<int>(1);
-  ch.close();
-  std::vector<error_code> results;
-  sluice::go(io, send_one(ch, 1, results));
-  run(io);
-  BOOST_TEST(results == std::vector<error_code>({closed}), per_element());
-  error_code e;
-  BOOST_TEST(!ch.try_send(1, e));
-  BOOST_TEST(e == closed);
-  BOOST_CHECK_EXCEPTION(ch.try_send(1), sluice::system_error, has_code(closed));
-  BOOST_TEST(ch.size() == 0u);
-}
-
-BOOST_AUTO_TEST_CASE(a_send_that_failed_still_has_its_value) {
-  asio::io_context io;
-  auto ch = make_channel<std::unique_ptr<int>>();
-  int kept = 0;
-  sluice::go(io, [&]() -> task<> {
-    auto parked = ch.send(std::make_unique<int>(3));
-    try {
-      co_await parked;
-    } catch (const sluice::system_error&) {
-      kept += *parked.value();
-    }
-    auto on_entry = ch.send(std::make_unique<int>(4));
-    try {
-      co_await on_entry;
-    } catch (const sluice::system_error&) {
-      kept += *on_entry.value();
-    }
-  });
-  poll(io);
-  ch.close();
-  run(io);
-  BOOST_TEST(kept == 7);
-}
-
-BOOST_AUTO_TEST_CASE(closing_twice_is_an_error) {
-  auto ch = make_channel<int>();
-  ch.close();
-  BOOST_CHECK_EXCEPTION(ch.close(), sluice::system_error, has_code(closed));
-  BOOST_CHECK_EXCEPTION(sender<int>(ch).close(), sluice::system_error, has_code(closed));
-}
-
-BOOST_AUTO_TEST_CASE(the_error_says_where_the_channel_was_made_and_closed) {
-  using std::source_location;
-  const unsigned made = source_location::current().line() + 1;
-  auto ch = make_channel<int>();
-  const unsigned at = source_location::current().line() + 1;
-  ch.close();
-  const auto says_both = [&](const sluice::system_error& x) {
-    return x.code() == closed && contains(x.what(), "the channel that was made at ") &&
-           contains(x.what(), "channel_test.cpp:" + std::to_string(made) + " was closed at ") &&
-           contains(x.what(), "channel_test.cpp:" + std::to_string(at) + ": ");
-  };
-  BOOST_CHECK_EXCEPTION(ch.close(), sluice::system_error, says_both);
-  BOOST_CHECK_EXCEPTION(ch.try_send(1), sluice::system_error, says_both);
-}
-
-BOOST_AUTO_TEST_CASE(try_close_says_whether_it_has_closed) {
-  auto ch = make_channel<int>();
-  BOOST_TEST(sender<int>(ch).try_close());
-  BOOST_TEST(!ch.is_open());
-  BOOST_TEST(!ch.try_close());
-  BOOST_TEST(!channel<int>().try_close());
-}
-
-BOOST_AUTO_TEST_CASE(errors_say_what_was_wrong) {
-  BOOST_TEST(closed.category().name() == std::string("sluice"));
-  BOOST_TEST(closed.message().find("closed") != std::string::npos);
-  const error_code nil = sluice::error::nil_channel;
-  BOOST_TEST(nil.message() != closed.message());
-  BOOST_TEST(nil.message().find("nil") != std::string::npos);
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
 BOOST_AUTO_TEST_SUITE(nil)
 
 BOOST_AUTO_TEST_CASE(operations_on_a_nil_channel_wait_for_ever) {
@@ -463,56 +303,6 @@ BOOST_AUTO_TEST_CASE(a_moved_from_handle_is_nil) {
   BOOST_CHECK_EXCEPTION(ch.close(), sluice::system_error, has_code(sluice::error::nil_channel));
   ch = other;
   BOOST_TEST(ch.try_send(1, e));
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-BOOST_AUTO_TEST_SUITE(never_blocking)
-
-BOOST_AUTO_TEST_CASE(a_failed_try_send_leaves_the_value_alone) {
-  auto ch = make_channel<std::unique_ptr<int>>(1);
-  auto value = std::make_unique<int>(1);
-  error_code e = closed;
-  BOOST_TEST(ch.try_send(std::move(value), e));
-  BOOST_TEST(e == no_error);
-  BOOST_TEST(!value);
-
-  value = std::make_unique<int>(2);
-  BOOST_TEST(!ch.try_send(std::move(value), e));
-  BOOST_TEST(e == would_block);
-  BOOST_CHECK_EXCEPTION(ch.try_send(std::move(value)), sluice::system_error, has_code(would_block));
-  ch.close();
-  BOOST_TEST(!ch.try_send(std::move(value), e));
-  BOOST_TEST(e == closed);
-  BOOST_CHECK_EXCEPTION(ch.try_send(std::move(value)), sluice::system_error, has_code(closed));
-  BOOST_REQUIRE(value);
-  BOOST_TEST(*value == 2);
-}
-
-BOOST_AUTO_TEST_CASE(try_send_copies_an_lvalue) {
-  auto ch = make_channel<std::string>(2);
-  std::string value(100, 'x');
-  const std::string constant(100, 'y');
-  ch.try_send(value);
-  ch.try_send(constant);
-  BOOST_TEST(value == std::string(100, 'x'));
-  BOOST_TEST(ch.try_receive().value_or("") == value);
-  BOOST_TEST(ch.try_receive().value_or("") == constant);
-}
-
-BOOST_AUTO_TEST_CASE(try_receive_tells_empty_from_closed) {
-  auto ch = make_channel<int>(1);
-  error_code e;
-  BOOST_TEST(!ch.try_receive(e));
-  BOOST_TEST(e == would_block);
-  BOOST_CHECK_EXCEPTION(ch.try_receive(), sluice::system_error, has_code(would_block));
-  ch.try_send(9);
-  BOOST_TEST(ch.try_receive(e).value_or(-1) == 9);
-  BOOST_TEST(e == no_error);
-  ch.close();
-  e = would_block;
-  BOOST_TEST(!ch.try_receive(e));
-  BOOST_TEST(e == no_error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

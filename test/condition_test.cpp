@@ -18,8 +18,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::condition;
-using sluice::mutex;
 
 struct mutex_and_condition {
   mutex m;

@@ -31,15 +31,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::clock;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_deadline;
-using sluice::with_timeout;
-using sluice::with_value;
-using sluice::without_cancel;
 
 static_assert(std::is_copy_constructible_v<context> &&
               std::is_nothrow_move_constructible_v<context>);

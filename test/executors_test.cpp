@@ -41,9 +41,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 }  // namespace
 

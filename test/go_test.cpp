@@ -30,11 +30,9 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using sluice_test::witness;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 sluice::task<int> five() {
   co_await sluice::this_goroutine::yield();

@@ -34,10 +34,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
+
 using int_channel = sluice::channel<int>;
 
 /// Where two threads meet again and again.

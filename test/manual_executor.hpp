@@ -1,5 +1,7 @@
 #pragma once
 
+#include "names.hpp"
+
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 
@@ -10,8 +12,6 @@
 #include <utility>
 
 namespace sluice_test {
-
-namespace asio = boost::asio;
 
 /// An executor of a user's, that names a context and whose functions whoever wants to runs, on any
 /// thread.

@@ -24,8 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
 
 constexpr std::size_t a_million = sanitized ? 50'000 : 1'000'000;
 

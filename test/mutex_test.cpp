@@ -33,19 +33,16 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using namespace std::chrono_literals;
-using namespace sluice_test;
-using sluice::mutex;
-
 // Rows of Go's sync/mutex_test.go, and cancelled waiters: tokio-rs/tokio#4618.
+
+namespace {
+
+using namespace sluice_test;
 
 static_assert(!std::is_copy_constructible_v<mutex> && !std::is_copy_assignable_v<mutex>);
 static_assert(!std::is_copy_constructible_v<mutex::guard>);
 static_assert(std::is_nothrow_move_constructible_v<mutex::guard> &&
               std::is_nothrow_move_assignable_v<mutex::guard>);
-
-namespace {
 
 bool says_unlocked(const std::logic_error& e) {
   return std::string(e.what()).find("unlocked") != std::string::npos;

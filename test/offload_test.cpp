@@ -42,11 +42,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::offload;
-using sluice::offload_pool;
-using sluice::with_cancel;
 
 template <class T>
 concept can_be_offloaded = requires(T f, offload_pool& pool) {

@@ -22,9 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::once;
-using sluice::once_value;
 
 }  // namespace
 

@@ -17,7 +17,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 }  // namespace
 

@@ -33,10 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::rate_limiter;
-using sluice::with_cancel;
 
 }  // namespace
 

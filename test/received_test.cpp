@@ -1,3 +1,5 @@
+#include "names.hpp"
+
 #include <sluice/received.hpp>
 
 #include <sluice/channel.hpp>
@@ -21,11 +23,9 @@
 
 namespace {
 
-namespace asio = boost::asio;
-using namespace std::chrono_literals;
-using sluice::make_channel;
+using namespace sluice_test;
+
 using sluice::received;
-using sluice::task;
 
 template <class T>
 sluice::channel<T> closed_channel(asio::io_context& io) {

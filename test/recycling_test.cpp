@@ -20,12 +20,10 @@
 
 namespace {
 
+using namespace sluice_test;
+
 using sluice::detail::allocate_recycled;
 using sluice::detail::deallocate_recycled;
-using sluice_test::allocations;
-using sluice_test::live_allocations;
-using sluice_test::rounds;
-using sluice_test::sanitized;
 
 /// A block that is full of one byte, and knows whether it still is.
 class block {

@@ -38,9 +38,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 /// Gives an environment variable another value while it exists, or none.
 class environment {

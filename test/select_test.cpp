@@ -1,14 +1,12 @@
-// How a select is spelled and what it gives: results, handlers, otherwise, the order, lvalue
-// operands.
-#include "support.hpp"
+// How a select is spelled and what it gives: results, handlers, otherwise, the order. Its operands
+// have a file of their own.
+#include "select/helpers.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
@@ -25,31 +23,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::receiver;
-using sluice::select;
-using sluice::select_in_order;
-using sluice::sender;
-
-/// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
-template <class Main>
-void run_task(Main main) {
-  asio::io_context io;
-  sluice::go(io, std::move(main));
-  run(io);
-}
-
-/// A buffered channel that holds `values`.
-channel<int> holding(std::vector<int> values) {
-  auto ch = make_channel<int>(values.size() + 1);
-  for (const int v : values) ch.try_send(v);
-  return ch;
-}
 
 /// Movable only, and without a default constructor.
 struct ticket {
@@ -385,103 +358,6 @@ BOOST_AUTO_TEST_CASE(select_takes_every_ready_case_in_the_long_run) {
     BOOST_TEST(first > 100);  // 10 standard deviations
     BOOST_TEST(first < 300);
   });
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-BOOST_AUTO_TEST_SUITE(operands)
-
-BOOST_AUTO_TEST_CASE(operands_are_evaluated_once_chosen_or_not_nil_or_not) {
-  run_task([]() -> task<> {
-    int evaluated = 0;
-    const auto value = [&] { return ++evaluated; };
-    const auto handle = [&](channel<int> ch) {
-      ++evaluated;
-      return ch;
-    };
-    auto room = make_channel<int>(1);
-    auto quiet = make_channel<int>();
-    const channel<int> nil;
-    co_await select(room.send(value()), quiet.send(value()), nil.send(value()),
-                    handle(quiet).receive(), handle(nil).receive());
-    BOOST_TEST(evaluated == 5);
-    BOOST_TEST(room.size() == 1u);
-  });
-}
-
-BOOST_AUTO_TEST_CASE(an_lvalue_send_that_lost_keeps_its_value_for_the_next_select) {
-  run_task([]() -> task<> {
-    auto a = make_channel<std::unique_ptr<int>>();
-    auto b = make_channel<std::unique_ptr<int>>();
-    auto ready = holding({1, 2, 3});
-    auto op = a.send(std::make_unique<int>(9));
-    auto other = b.send(std::make_unique<int>(10));
-    for (int i = 0; i < 3; ++i) {
-      auto r = co_await select(op, ready.receive(), other);
-      BOOST_TEST(r.index() == 1u);
-      BOOST_REQUIRE(op.value());
-      BOOST_TEST(*op.value() == 9);
-    }
-    sluice::go([a]() -> task<> {
-      const auto v = co_await a.receive();
-      BOOST_TEST(**v == 9);
-    });
-    auto r = co_await select(other, op);
-    BOOST_TEST(r.index() == 1u);
-    BOOST_TEST(!op.value());
-    BOOST_TEST(*other.value() == 10);
-  });
-}
-
-BOOST_AUTO_TEST_CASE(an_lvalue_receive_can_be_used_again_and_again) {
-  run_task([]() -> task<> {
-    auto ch = holding({1, 2, 3});
-    auto quiet = make_channel<int>();
-    auto op = ch.receive();
-    auto idle = quiet.receive();
-    int sum = 0;
-    for (int i = 0; i < 3; ++i) {
-      auto r = co_await select(idle, op);
-      sum += *r.get<1>();
-    }
-    BOOST_TEST(sum == 6);
-    quiet.close();
-    const auto last = co_await select(on(idle, [&](std::optional<int> v) { sum = v ? -1 : 0; }));
-    BOOST_TEST(last == 0u);
-    BOOST_TEST(sum == 0);
-  });
-}
-
-BOOST_AUTO_TEST_CASE(a_nil_channel_is_never_chosen) {
-  run_task([]() -> task<> {
-    const channel<int> nil;
-    auto ready = holding({1});
-    auto r = co_await select(nil.receive(), nil.send(2), ready.receive());
-    BOOST_TEST(r.index() == 2u);
-    BOOST_TEST(r.lost<1>().value() == 2);
-    const auto i = co_await select(on(nil.receive(), [] {}), otherwise([] {}));
-    BOOST_TEST(i == 1u);
-  });
-}
-
-BOOST_AUTO_TEST_CASE(a_select_keeps_the_channels_of_temporary_handles) {
-  asio::io_context io;
-  std::optional<sender<int>> in;
-  const auto make = [&]() -> receiver<int> {
-    auto ch = make_channel<int>();
-    in = ch;
-    return ch;
-  };
-  int got = 0;
-  sluice::go(io, [&]() -> task<> {
-    auto r = co_await select(make().receive(), make_channel<int>().receive());
-    got = *r.get<0>();
-  });
-  poll(io);
-  in->try_send(6);
-  in.reset();
-  run(io);
-  BOOST_TEST(got == 6);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -35,10 +35,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::semaphore;
-using sluice::with_cancel;
 
 static_assert(!std::is_copy_constructible_v<semaphore> && !std::is_move_constructible_v<semaphore>);
 static_assert(!std::is_copy_constructible_v<semaphore::permit>);

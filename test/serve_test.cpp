@@ -33,7 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// Waits for nothing that comes.
 sluice::task<> for_ever() {

@@ -29,10 +29,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::shared_mutex;
-using sluice::with_cancel;
 
 static_assert(!std::is_copy_constructible_v<shared_mutex>);
 static_assert(!std::is_convertible_v<shared_mutex::guard, shared_mutex::shared_guard>);

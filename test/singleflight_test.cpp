@@ -28,9 +28,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
+
 using group = sluice::singleflight<std::string, std::string>;
 
 /// A function that waits until it may go on, and counts its calls.

@@ -38,12 +38,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::clock;
-using sluice::make_channel;
-using sluice::sleep_for;
-using sluice::sleep_until;
 
 /// Longer than any test takes, shorter than the clock's range.
 constexpr auto long_time = 24h;
@@ -53,17 +47,17 @@ constexpr auto long_time = 24h;
 template <class MakeSleep>
 bool sleeps_on(MakeSleep make) {
   asio::io_context io;
-  slotted_goroutine sleeper(io, [&]() -> task<> { co_await make(); });
+  cancellable_goroutine sleeper(io, [&]() -> task<> { co_await make(); });
   bool others_slept = false;
   bool still_there = false;
   sluice::go(io, [&]() -> task<> {
     co_await sleep_for(1ms);
     others_slept = true;
-    still_there = sleeper.ends == 0;
-    sleeper.emit();
+    still_there = sleeper.ends() == 0;
+    sleeper.cancel();
   });
   run(io);
-  return others_slept && still_there && sleeper.ends == 1 && sleeper.error == aborted;
+  return others_slept && still_there && sleeper.ends() == 1 && sleeper.error() == aborted;
 }
 
 }  // namespace
@@ -317,32 +311,32 @@ BOOST_AUTO_TEST_SUITE(cancellation)
 BOOST_AUTO_TEST_CASE(ends_a_sleep_at_once_and_leaves_nothing_behind) {
   const stopwatch watch;
   asio::io_context io;
-  slotted_goroutine sleeper(io, [&]() -> task<> { co_await sleep_for(long_time); });
+  cancellable_goroutine sleeper(io, [&]() -> task<> { co_await sleep_for(long_time); });
   poll(io);
-  BOOST_TEST(sleeper.ends == 0);
-  sleeper.emit();
+  BOOST_TEST(sleeper.ends() == 0);
+  sleeper.cancel();
   run(io);
-  BOOST_TEST(sleeper.ends == 1);
-  BOOST_TEST(sleeper.error == aborted);
+  BOOST_TEST(sleeper.ends() == 1);
+  BOOST_TEST(sleeper.error() == aborted);
   BOOST_TEST((watch.elapsed() < long_time));
 }
 
 BOOST_AUTO_TEST_CASE(of_any_of_many_sleeps_leaves_the_others) {
   asio::io_context io;
   constexpr std::size_t n = 300;
-  std::vector<std::unique_ptr<slotted_goroutine>> sleepers;
+  std::vector<std::unique_ptr<cancellable_goroutine>> sleepers;
   for (std::size_t i = 0; i < n; ++i)
-    sleepers.push_back(std::make_unique<slotted_goroutine>(io, [i]() -> task<> {
+    sleepers.push_back(std::make_unique<cancellable_goroutine>(io, [i]() -> task<> {
       co_await sleep_for(i % 2 == 0 ? clock::duration(long_time) : clock::duration(1ms * (i % 7)));
     }));
   poll(io);
-  for (std::size_t i = 0; i < n; i += 2) sleepers[(i * 37) % n]->emit();
+  for (std::size_t i = 0; i < n; i += 2) sleepers[(i * 37) % n]->cancel();
   run(io);
   std::size_t cancelled = 0;
   std::size_t wrong = 0;
   for (const auto& s : sleepers) {
-    cancelled += s->error == aborted;
-    wrong += s->ends != 1;
+    cancelled += s->error() == aborted;
+    wrong += s->ends() != 1;
   }
   BOOST_TEST(wrong == 0u);
   BOOST_TEST(cancelled == n / 2);
@@ -350,19 +344,19 @@ BOOST_AUTO_TEST_CASE(of_any_of_many_sleeps_leaves_the_others) {
 
 BOOST_AUTO_TEST_CASE(before_a_sleep_keeps_it_from_beginning_even_if_it_is_for_nothing) {
   asio::io_context io;
-  slotted_goroutine none(io, []() -> task<> { co_await sleep_for(0s); });
-  slotted_goroutine some(io, []() -> task<> { co_await sleep_for(long_time); });
-  none.emit();
-  some.emit();
+  cancellable_goroutine none(io, []() -> task<> { co_await sleep_for(0s); });
+  cancellable_goroutine some(io, []() -> task<> { co_await sleep_for(long_time); });
+  none.cancel();
+  some.cancel();
   run(io);
-  BOOST_TEST(none.error == aborted);
-  BOOST_TEST(some.error == aborted);
+  BOOST_TEST(none.error() == aborted);
+  BOOST_TEST(some.error() == aborted);
 }
 
 BOOST_AUTO_TEST_CASE(says_in_its_error_that_a_sleep_was_cancelled) {
   asio::io_context io;
   std::string text;
-  slotted_goroutine sleeper(io, [&]() -> task<> {
+  cancellable_goroutine sleeper(io, [&]() -> task<> {
     try {
       co_await sleep_for(long_time);
     } catch (const sluice::system_error& e) {
@@ -370,7 +364,7 @@ BOOST_AUTO_TEST_CASE(says_in_its_error_that_a_sleep_was_cancelled) {
     }
   });
   poll(io);
-  sleeper.emit();
+  sleeper.cancel();
   run(io);
   BOOST_TEST(text.find("sleep") != text.npos, text);
 }

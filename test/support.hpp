@@ -1,8 +1,13 @@
 #pragma once
 
+#include "names.hpp"
+
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/test/framework.hpp>
@@ -25,10 +30,6 @@
 
 /// What the test programs share.
 namespace sluice_test {
-
-namespace asio = boost::asio;
-using sluice::error_code;
-using sluice::task;
 
 #if SLUICE_TEST_SANITIZED
 inline constexpr bool sanitized = true;
@@ -58,6 +59,16 @@ inline std::string text_of(const std::exception_ptr& failure) {
   } catch (const std::exception& e) {
     return e.what();
   }
+}
+
+/// The code of a `system_error`, `no_error` for none. Other exceptions are thrown.
+inline error_code code_of(const std::exception_ptr& failure) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const sluice::system_error& x) {
+    return x.code();
+  }
+  return {};
 }
 
 /// Ends the program with a message if the scope that holds it takes two minutes (four if
@@ -132,6 +143,48 @@ inline void poll(asio::io_context& io) {
   if (io.stopped()) io.restart();
   io.poll();
 }
+
+/// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
+/** @throws What leaves one of them. */
+template <class Main>
+void run_task(Main main) {
+  asio::io_context io;
+  sluice::go(io, std::move(main));
+  run(io);
+}
+
+/// A goroutine that can be cancelled through the slot of its token, and what came of it. It stays
+/// where it is until the goroutine has ended.
+class cancellable_goroutine {
+ public:
+  /// @param arguments Those of `go`, without a token.
+  template <class... Arguments>
+  explicit cancellable_goroutine(Arguments&&... arguments) {
+    sluice::go(std::forward<Arguments>(arguments)...,
+               asio::bind_cancellation_slot(signal_.slot(), [this](const std::exception_ptr& e) {
+                 ++ends_;
+                 error_ = code_of(e);
+               }));
+  }
+  cancellable_goroutine(const cancellable_goroutine&) = delete;
+  cancellable_goroutine& operator=(const cancellable_goroutine&) = delete;
+
+  void cancel(asio::cancellation_type type = asio::cancellation_type::terminal) {
+    signal_.emit(type);
+  }
+
+  [[nodiscard]] bool ended() const noexcept { return ends_ != 0; }
+  /// How often its end was told.
+  [[nodiscard]] int ends() const noexcept { return ends_; }
+  /// The code of the exception that ended it. An exception without one leaves the context's
+  /// `run()`.
+  [[nodiscard]] error_code error() const noexcept { return error_; }
+
+ private:
+  asio::cancellation_signal signal_;
+  int ends_ = 0;
+  error_code error_;
+};
 
 /// What threads that may not use Boost.Test's assertions have found wrong.
 class findings {

@@ -1,57 +1,15 @@
 #pragma once
 
-#include <sluice/context.hpp>
-#include <sluice/go.hpp>
-#include <sluice/this_goroutine.hpp>
-
 #include "support.hpp"
 #include "time_helpers.hpp"
-
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/io_context.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <optional>
 #include <thread>
-#include <utility>
 
 // What the tests of locks, semaphores and conditions share.
 namespace sluice_test {
-
-/// A goroutine that is cancelled through its token's slot, and what came of it.
-class cancellable_goroutine {
- public:
-  template <class What>
-  cancellable_goroutine(asio::io_context& io, What&& what) {
-    sluice::go(io, std::forward<What>(what),
-               asio::bind_cancellation_slot(signal_.slot(), [this](std::exception_ptr e) {
-                 ended_ = true;
-                 try {
-                   if (e) std::rethrow_exception(e);
-                 } catch (const sluice::system_error& x) {
-                   error_ = x.code();
-                 }
-               }));
-  }
-  cancellable_goroutine(const cancellable_goroutine&) = delete;
-  cancellable_goroutine& operator=(const cancellable_goroutine&) = delete;
-
-  void cancel() { signal_.emit(asio::cancellation_type::terminal); }
-
-  [[nodiscard]] bool ended() const noexcept { return ended_; }
-  [[nodiscard]] error_code error() const noexcept { return error_; }
-
- private:
-  asio::cancellation_signal signal_;
-  bool ended_ = false;
-  error_code error_;
-};
 
 /// Two threads that begin each round at the same time.
 class duel {

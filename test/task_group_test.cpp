@@ -32,14 +32,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::context;
-using sluice::group_errors;
-using sluice::make_channel;
-using sluice::task_group;
-using sluice::with_cancel;
-using sluice::with_task_group;
 
 const context background;
 

@@ -24,12 +24,9 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using sluice_test::run_goroutine;
-using sluice_test::sanitized;
-using sluice_test::witness;
-
 namespace {
+
+using namespace sluice_test;
 
 struct no_default {
   explicit no_default(int n) : value(n) {}
@@ -56,7 +53,7 @@ static_assert(std::is_same_v<sluice::task<>, sluice::task<void>>);
 static_assert(std::is_same_v<sluice::task<int&>::value_type, int&>);
 
 BOOST_AUTO_TEST_CASE(the_body_runs_when_it_is_awaited_and_not_before) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     bool ran = false;
     auto t = set(ran);
     BOOST_TEST(!ran);
@@ -68,7 +65,7 @@ BOOST_AUTO_TEST_CASE(the_body_runs_when_it_is_awaited_and_not_before) {
 }
 
 BOOST_AUTO_TEST_CASE(a_task_that_was_moved_from_is_false_and_cannot_be_awaited) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     auto t = seven();
     auto u = std::move(t);
     BOOST_TEST(!t);
@@ -87,7 +84,7 @@ BOOST_AUTO_TEST_CASE(a_task_that_was_moved_from_is_false_and_cannot_be_awaited) 
 }
 
 BOOST_AUTO_TEST_CASE(a_task_can_be_assigned_and_stored) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     std::vector<sluice::task<int>> tasks;
     for (int i = 0; i < 10; ++i)
       tasks.push_back([](int n) -> sluice::task<int> { co_return n; }(i));
@@ -99,7 +96,7 @@ BOOST_AUTO_TEST_CASE(a_task_can_be_assigned_and_stored) {
 }
 
 BOOST_AUTO_TEST_CASE(results_are_values_references_move_only_or_not_default_constructible) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     const auto text = co_await []() -> sluice::task<std::string> { co_return "text"; }();
     BOOST_TEST(text == "text");
 
@@ -124,7 +121,7 @@ BOOST_AUTO_TEST_CASE(results_are_values_references_move_only_or_not_default_cons
 
 BOOST_AUTO_TEST_CASE(every_result_is_destroyed_once) {
   std::atomic<int> alive = 0;
-  run_goroutine([&]() -> sluice::task<> {
+  run_task([&]() -> sluice::task<> {
     const auto make = [](std::atomic<int>& a) -> sluice::task<witness> { co_return witness(a); };
     {
       const witness kept = co_await make(alive);
@@ -142,7 +139,7 @@ BOOST_AUTO_TEST_SUITE(exceptions)
 BOOST_AUTO_TEST_CASE(an_exception_passes_through_nested_awaits_and_unwinds_each) {
   std::vector<int> unwound;
   std::string caught;
-  run_goroutine([&]() -> sluice::task<> {
+  run_task([&]() -> sluice::task<> {
     struct chain {
       static sluice::task<int> down(int n, std::vector<int>& order) {
         const sluice_test::at_exit note([&order, n] { order.push_back(n); });
@@ -164,7 +161,7 @@ BOOST_AUTO_TEST_CASE(an_exception_from_the_depth_takes_constant_stack) {
   const int depth = sanitized ? 2'000 : 20'000;
   sluice_test::on_stack_of(sluice_test::small_stack, [&] {
     bool caught = false;
-    run_goroutine([&]() -> sluice::task<> {
+    run_task([&]() -> sluice::task<> {
       struct chain {
         static sluice::task<> down(int n) {
           if (n == 0) throw std::runtime_error("bottom");
@@ -182,7 +179,7 @@ BOOST_AUTO_TEST_CASE(an_exception_from_the_depth_takes_constant_stack) {
 }
 
 BOOST_AUTO_TEST_CASE(a_goroutine_goes_on_after_a_task_of_its_threw) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     const auto thrower = [](int n) -> sluice::task<int> {
       if (n % 2 == 0) throw n;
       co_return n;
@@ -210,7 +207,7 @@ BOOST_AUTO_TEST_CASE(a_million_sequential_awaits_take_constant_stack) {
   const int n = sanitized ? 100'000 : 1'000'000;
   sluice_test::on_stack_of(sluice_test::small_stack, [&] {
     long sum = 0;
-    run_goroutine([&]() -> sluice::task<> {
+    run_task([&]() -> sluice::task<> {
       for (int i = 0; i < n; ++i) sum += co_await seven();
     });
     BOOST_TEST(sum == 7L * n);
@@ -227,7 +224,7 @@ BOOST_AUTO_TEST_CASE(a_million_nested_awaits_take_constant_stack) {
       }
     };
     int reached = 0;
-    run_goroutine([&]() -> sluice::task<> { reached = co_await chain::depth(n); });
+    run_task([&]() -> sluice::task<> { reached = co_await chain::depth(n); });
     BOOST_TEST(reached == n);
   });
 }
@@ -296,7 +293,7 @@ BOOST_AUTO_TEST_CASE(a_task_that_is_not_awaited_is_destroyed_with_its_parameters
 
 BOOST_AUTO_TEST_CASE(a_child_is_destroyed_before_the_await_of_it_ends) {
   std::vector<std::string> order;
-  run_goroutine([&]() -> sluice::task<> {
+  run_task([&]() -> sluice::task<> {
     const auto child = [](std::vector<std::string>& o) -> sluice::task<> {
       const sluice_test::at_exit note([&o] { o.push_back("local"); });
       co_return;
@@ -309,7 +306,7 @@ BOOST_AUTO_TEST_CASE(a_child_is_destroyed_before_the_await_of_it_ends) {
 
 // scylladb/seastar#3106, llvm/llvm-project#56301: co_await in unusual places.
 BOOST_AUTO_TEST_CASE(an_await_may_stand_in_any_expression) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     const bool yes = true;
     const int ternary = yes ? co_await seven() : 0;
     BOOST_TEST(ternary == 7);
@@ -335,7 +332,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(awaitables)
 
 BOOST_AUTO_TEST_CASE(a_task_awaits_an_asio_awaitable) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     const int n = co_await []() -> asio::awaitable<int> { co_return 5; }();
     BOOST_TEST(n == 5);
     const auto p = co_await []() -> asio::awaitable<std::unique_ptr<int>> {
@@ -356,7 +353,7 @@ BOOST_AUTO_TEST_CASE(a_task_awaits_an_asio_awaitable) {
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_of_an_awaitable_is_rethrown_by_the_await) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     bool caught = false;
     try {
       co_await []() -> asio::awaitable<void> {
@@ -371,7 +368,7 @@ BOOST_AUTO_TEST_CASE(an_exception_of_an_awaitable_is_rethrown_by_the_await) {
 }
 
 BOOST_AUTO_TEST_CASE(an_awaitable_runs_on_the_strand_of_the_goroutine) {
-  run_goroutine([]() -> sluice::task<> {
+  run_task([]() -> sluice::task<> {
     const asio::any_io_executor inside = co_await []() -> asio::awaitable<asio::any_io_executor> {
       co_return co_await asio::this_coro::executor;
     }();

@@ -36,10 +36,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
+
 using sluice::this_goroutine::set_name;
-using sluice::this_goroutine::yield;
 
 /// For `BOOST_CHECK_EXCEPTION`: whether an error says that `function` needs a goroutine.
 auto needs_goroutine(std::string function) {
@@ -54,7 +52,7 @@ BOOST_AUTO_TEST_SUITE(yielding)
 
 BOOST_AUTO_TEST_CASE(alone_goes_on_at_once) {
   int turns = 0;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     for (; turns < 10'000; ++turns) co_await yield();
   });
   BOOST_TEST(turns == 10'000);
@@ -63,7 +61,7 @@ BOOST_AUTO_TEST_CASE(alone_goes_on_at_once) {
 // runtime.Gosched
 BOOST_AUTO_TEST_CASE(lets_those_that_are_ready_go_first_and_those_that_it_started) {
   std::vector<int> order;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     for (int i = 1; i <= 3; ++i) sluice::go([&, i] { order.push_back(i); });
     order.push_back(0);
     co_await yield();
@@ -74,7 +72,7 @@ BOOST_AUTO_TEST_CASE(lets_those_that_are_ready_go_first_and_those_that_it_starte
 
 BOOST_AUTO_TEST_CASE(from_a_nested_task_lets_the_whole_goroutine_wait) {
   std::vector<int> order;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     sluice::go([&] { order.push_back(1); });
     const auto inner = [&]() -> task<> {
       co_await yield();
@@ -112,19 +110,15 @@ BOOST_AUTO_TEST_CASE(neither_moves_a_goroutine_to_another_context_nor_off_its_st
 // It cannot be cancelled: who yields does not wait for anything.
 BOOST_AUTO_TEST_CASE(ends_although_the_goroutine_is_cancelled) {
   asio::io_context io;
-  asio::cancellation_signal signal;
   int turns = 0;
-  bool ended = false;
-  sluice::go(
-      io,
-      [&]() -> task<> {
-        for (; turns < 100; ++turns) co_await yield();
-      },
-      asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e) { ended = !e; }));
-  signal.emit(asio::cancellation_type::all);
+  cancellable_goroutine g(io, [&]() -> task<> {
+    for (; turns < 100; ++turns) co_await yield();
+  });
+  g.cancel(types::all);
   io.run();
   BOOST_TEST(turns == 100);
-  BOOST_TEST(ended);
+  BOOST_TEST(g.ended());
+  BOOST_TEST(g.error() == no_error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

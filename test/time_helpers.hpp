@@ -1,14 +1,9 @@
 #pragma once
 
-#include <sluice/channel.hpp>
-#include <sluice/go.hpp>
 #include <sluice/timer.hpp>
 
 #include "support.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -17,10 +12,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <functional>
 #include <thread>
-#include <utility>
 #include <vector>
 
 // What the tests of time, contexts and cancellation share.
@@ -28,14 +20,6 @@ namespace sluice_test {
 
 inline const error_code timed_out = asio::error::timed_out;
 inline const error_code deadline_exceeded = sluice::error::deadline_exceeded;
-
-/// Runs `main` as a goroutine of a context of its own until all its goroutines have ended.
-template <class Main>
-void run_task(Main main) {
-  asio::io_context io;
-  sluice::go(io, std::move(main));
-  run(io);
-}
 
 /// How long ago it was made.
 class stopwatch {
@@ -90,35 +74,6 @@ class socket_pair {
 
   asio::ip::tcp::socket near;
   asio::ip::tcp::socket far;
-};
-
-/// A goroutine whose token has a cancellation slot, and what came of it.
-class slotted_goroutine {
- public:
-  template <class Where, class What>
-  slotted_goroutine(Where&& where, What&& what) {
-    sluice::go(std::forward<Where>(where), std::forward<What>(what),
-               asio::bind_cancellation_slot(signal_.slot(), [this](std::exception_ptr e) {
-                 ++ends;
-                 try {
-                   if (e) std::rethrow_exception(e);
-                 } catch (const sluice::system_error& x) {
-                   error = x.code();
-                 }
-               }));
-  }
-  slotted_goroutine(const slotted_goroutine&) = delete;
-  slotted_goroutine& operator=(const slotted_goroutine&) = delete;
-
-  void emit(asio::cancellation_type type = asio::cancellation_type::terminal) {
-    signal_.emit(type);
-  }
-
-  int ends = 0;
-  error_code error;
-
- private:
-  asio::cancellation_signal signal_;
 };
 
 /// Random numbers that are the same in every run.

@@ -43,11 +43,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::timeout;
 
 /// An Asio operation that completes when the test says so, and tells what is asked of it.
 class controlled {
@@ -347,7 +342,7 @@ BOOST_AUTO_TEST_CASE(of_several_in_one_goroutine_has_its_own_time) {
 BOOST_AUTO_TEST_SUITE_END()
 
 // Source: boostorg/beast#2952, EOSIO/eos#10252, boostorg/beast#1484
-BOOST_AUTO_TEST_SUITE(ti11_a_timeout_belongs_to_one_operation)
+BOOST_AUTO_TEST_SUITE(a_timeout_belongs_to_one_operation)
 
 BOOST_AUTO_TEST_CASE(the_read_after_one_that_timed_out_works_and_no_byte_is_lost) {
   asio::io_context io;

@@ -26,15 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::after;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::ticker;
-using sluice::timer;
 
 }  // namespace
 

@@ -30,13 +30,9 @@
 #include <utility>
 #include <vector>
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-using sluice_test::run_goroutine;
-using sluice_test::witness;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 /// An operation that completes with `values...` through a post.
 template <class Signature, class Token, class... Values>
@@ -124,8 +120,8 @@ BOOST_AUTO_TEST_CASE(timers_are_awaited_with_deferred_use_task_and_as_tuple) {
     BOOST_TEST(!none);
     timer.expires_after(1h);
     asio::post(io, [&] { timer.cancel(); });
-    const auto [aborted] = co_await timer.async_wait(asio::as_tuple(sluice::use_task));
-    BOOST_TEST(aborted == asio::error::operation_aborted);
+    const auto [cancelled] = co_await timer.async_wait(asio::as_tuple(sluice::use_task));
+    BOOST_TEST(cancelled == asio::error::operation_aborted);
     asio::post(io, [&] { timer.cancel(); });
     const auto [again] = co_await timer.async_wait(asio::as_tuple(asio::deferred));
     BOOST_TEST(again == asio::error::operation_aborted);
@@ -155,8 +151,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_slot_is_bound_around_use_task) {
     signal.emit(asio::cancellation_type::terminal);
   }
   sluice_test::run(io);
-  const error_code aborted = asio::error::operation_aborted;
-  BOOST_TEST(told == std::vector<error_code>(2, aborted), boost::test_tools::per_element());
+  BOOST_TEST(told == std::vector<error_code>(2, aborted), per_element());
 }
 
 BOOST_AUTO_TEST_CASE(use_task_is_a_default_token) {
@@ -203,7 +198,7 @@ BOOST_AUTO_TEST_CASE(an_operation_that_was_not_awaited_takes_any_other_token) {
 
 BOOST_AUTO_TEST_CASE(an_operation_is_launched_by_its_await_and_not_before) {
   int launched = 0;
-  run_goroutine([&]() -> sluice::task<> {
+  run_task([&]() -> sluice::task<> {
     std::function<void(error_code)> unused;
     auto call = [&launched](auto handler) {
       ++launched;
@@ -221,7 +216,7 @@ BOOST_AUTO_TEST_CASE(an_operation_that_completes_inside_its_initiation_takes_con
   const int n = sluice_test::sanitized ? 20'000 : 200'000;
   int done = 0;
   sluice_test::on_stack_of(sluice_test::small_stack, [&] {
-    run_goroutine([&]() -> sluice::task<> {
+    run_task([&]() -> sluice::task<> {
       auto call = [](auto handler) { std::move(handler)(error_code()); };
       for (; done < n; ++done) co_await async_keep(sluice::use_task, call);
     });
@@ -324,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_handler_that_outlives_the_context_is_inert) {
 
 BOOST_AUTO_TEST_CASE(what_an_initiation_throws_is_thrown_by_the_await) {
   bool caught = false;
-  run_goroutine([&]() -> sluice::task<> {
+  run_task([&]() -> sluice::task<> {
     auto thrower = [](auto handler) {
       static_cast<void>(handler);
       throw std::runtime_error("initiation");

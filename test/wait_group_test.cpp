@@ -34,10 +34,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::wait_group;
-using sluice::this_goroutine::yield;
 
 static_assert(!std::is_copy_constructible_v<wait_group> &&
               !std::is_move_constructible_v<wait_group>);
@@ -55,7 +51,7 @@ task<> wait_and_count(wait_group& wg, int& ended) {
 /// Whether nobody would have to wait, found out without waiting.
 bool is_zero(wait_group& wg) {
   bool zero = false;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     const auto i = co_await sluice::select(sluice::on(wg.wait(), [&] { zero = true; }),
                                            sluice::otherwise([] {}));
     static_cast<void>(i);
@@ -70,7 +66,7 @@ BOOST_AUTO_TEST_SUITE(counter)
 BOOST_AUTO_TEST_CASE(at_zero_lets_everybody_pass) {
   wait_group wg;
   int ended = 0;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     co_await wg.wait();
     co_await wg.wait();
     ++ended;
@@ -287,7 +283,7 @@ BOOST_AUTO_TEST_CASE(is_counted_from_the_call_on_until_its_locals_and_its_closur
   std::atomic<int> alive = 0;
   int seen = -1;
   bool counted_at_once = false;
-  run_goroutine([&]() -> task<> {
+  run_task([&]() -> task<> {
     wait_group wg;
     wg.go([&alive, closure = witness(alive)]() -> task<> {
       const witness local(alive);

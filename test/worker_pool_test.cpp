@@ -39,9 +39,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using int_pool = sluice::worker_pool<int, int>;
+
 using fates = std::vector<fate>;
 
 static_assert(!std::is_copy_constructible_v<int_pool> && !std::is_move_constructible_v<int_pool>);

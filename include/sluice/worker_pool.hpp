@@ -244,7 +244,8 @@ class worker_pool {
                                  asio::any_io_executor>) {
       auto ex = asio::get_associated_executor(token, fallback);
       const auto* const known = ex.template target<executor>();
-      if (!by.waiting && known && where_of(*known)->is_serial()) by.strand = where_of(*known);
+      if (!by.waiting && known && detail::where_of(*known)->is_serial())
+        by.strand = detail::where_of(*known);
     }
     return by;
   }

@@ -19,6 +19,7 @@
 #include <sluice/worker_pool.hpp>
 
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
@@ -38,8 +39,9 @@
 
 namespace {
 
+using namespace sluice_test;
+
 using namespace sluice::detail;
-namespace asio = boost::asio;
 
 /// A program with a context, in which something is done wrong.
 struct program {

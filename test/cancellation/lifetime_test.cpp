@@ -35,11 +35,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::context;
-using sluice::make_channel;
-using sluice::with_cancel;
 
 /// Something to wait for, on the heap, and a goroutine that waits for it.
 class waited_for {

@@ -42,10 +42,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::make_channel;
-using sluice::with_cancel;
 
 /// An executor that calls a function whenever it is given something.
 struct noting_executor {
@@ -439,3 +435,52 @@ BOOST_AUTO_TEST_CASE(lets_in_those_that_it_held_up) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+// A request that came after the goroutine had begun to wait and before it had launched the
+// operation was sent to nobody.
+BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_be_launched) {
+  running_context running(2);
+  const watchdog dog;
+  std::atomic<bool> begun = false;
+  std::atomic<std::size_t> ended = 0;
+  std::atomic<std::size_t> wrong = 0;
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
+    begun = false;
+    auto limited = sluice::with_cancel(sluice::context::background());
+    sluice::go(limited.ctx, running.io, [&]() -> task<> {
+      asio::steady_timer t(running.io, 1h);
+      begun = true;
+      const auto e = co_await error_of(t.async_wait(sluice::use_task));
+      if (e != aborted) ++wrong;
+      ++ended;
+    });
+    while (!begun) std::this_thread::yield();
+    for (std::size_t k = i % 200; k != 0; --k) static_cast<void>(begun.load());
+    limited.cancel();
+    while (ended <= i) std::this_thread::yield();
+  }
+  running.join();
+  BOOST_TEST(wrong == 0u);
+}
+
+// The request looked at a sleep whose goroutine had just gone on.
+BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_a_sleep_at_the_same_time_are_no_race) {
+  running_context running(2);
+  const watchdog dog;
+  std::atomic<std::size_t> ended = 0;
+  for (std::size_t i = 0; i < rounds(1'000); ++i) {
+    auto limited = sluice::with_cancel(sluice::context::background());
+    sluice::go(limited.ctx, running.io, [&]() -> task<> {
+      for (;;) {
+        const auto e = co_await error_of(sluice::sleep_for(1ns));
+        if (e) break;
+      }
+      ++ended;
+    });
+    for (std::size_t k = i % 500; k != 0; --k) static_cast<void>(ended.load());
+    limited.cancel();
+    while (ended <= i) std::this_thread::yield();
+  }
+  running.join();
+  BOOST_TEST(ended == rounds(1'000));
+}

@@ -30,8 +30,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using types = asio::cancellation_type;
 
 // As Asio's own type of that name.
 template <class State>
@@ -50,29 +48,23 @@ BOOST_AUTO_TEST_CASE(cancels_an_operation_that_the_goroutine_does_not_await) {
   asio::io_context io;
   asio::steady_timer timer(io, 24h);
   error_code of_timer, of_wait;
-  asio::cancellation_signal signal;
-  const auto ended = [](const std::exception_ptr&) {};
-  sluice::go(
-      io,
-      [&]() -> task<> {
-        const auto state = co_await asio::this_coro::cancellation_state;
-        const asio::any_io_executor strand = co_await asio::this_coro::executor;
-        timer.async_wait(asio::bind_executor(
-            strand,
-            asio::bind_cancellation_slot(state.slot(), [&](error_code e) { of_timer = e; })));
-        of_wait = co_await error_of(sluice::sleep_for(24h));
-        BOOST_TEST(of_timer == no_error);
-        BOOST_TEST((state.cancelled() == types::terminal));
-        // Stays until the timer's handler has been called.
-        co_await asio::this_coro::reset_cancellation_state();
-        co_await sluice::sleep_for(1ms);
-      },
-      asio::bind_cancellation_slot(signal.slot(), ended));
+  cancellable_goroutine g(io, [&]() -> task<> {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const asio::any_io_executor strand = co_await asio::this_coro::executor;
+    timer.async_wait(asio::bind_executor(
+        strand, asio::bind_cancellation_slot(state.slot(), [&](error_code e) { of_timer = e; })));
+    of_wait = co_await error_of(sluice::sleep_for(24h));
+    BOOST_TEST(of_timer == no_error);
+    BOOST_TEST((state.cancelled() == types::terminal));
+    // Stays until the timer's handler has been called.
+    co_await asio::this_coro::reset_cancellation_state();
+    co_await sluice::sleep_for(1ms);
+  });
   poll(io);
-  signal.emit(types::total);
+  g.cancel(types::total);
   poll(io);
   BOOST_TEST(of_wait == no_error, "terminal only, at first");
-  signal.emit(types::terminal);
+  g.cancel();
   run(io);
   BOOST_TEST(of_timer == aborted);
   BOOST_TEST(of_wait == aborted);

@@ -17,8 +17,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
 
 /// A class with a destructor and no move: what is left in a buffer is a whole object.
 class noisy {

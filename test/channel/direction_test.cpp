@@ -13,10 +13,7 @@
 
 namespace {
 
-using sluice::channel;
-using sluice::error_code;
-using sluice::receiver;
-using sluice::sender;
+using namespace sluice_test;
 
 struct ignore {
   void operator()(auto&&...) const {}

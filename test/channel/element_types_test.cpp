@@ -11,6 +11,7 @@
 
 #include <any>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -25,7 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::make_channel;
 
 /// How to make a `T` from a number, and to get the number back.
 template <class T>
@@ -156,9 +156,6 @@ struct census {
   }
 };
 
-using boost::test_tools::per_element;
-using ints = std::vector<int>;
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(every_type)
@@ -244,6 +241,30 @@ BOOST_AUTO_TEST_CASE(a_temporary_that_is_sent_survives_the_wait) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+// Source: golang test/chan/zerosize.go
+BOOST_AUTO_TEST_CASE(elements_may_have_no_size) {
+  struct nothing {};
+  static_cast<void>(make_channel<nothing>());
+  auto ch = make_channel<nothing>(2);
+  ch.try_send(nothing());
+  ch.try_send(nothing());
+  error_code e;
+  BOOST_TEST(!ch.try_send(nothing(), e));
+  BOOST_TEST(ch.try_receive().has_value());
+  BOOST_TEST(ch.size() == 1u);
+}
+
+// Source: golang runtime TestChanSendInterface
+BOOST_AUTO_TEST_CASE(values_of_any_type_go_through_one_channel) {
+  auto ch = make_channel<std::any>(3);
+  error_code e;
+  auto shared = std::make_shared<int>(1);
+  for (int i = 0; i < 5; ++i) ch.try_send(std::any(shared), e);
+  BOOST_TEST(shared.use_count() == 4);
+  const auto v = ch.try_receive();
+  BOOST_TEST(*std::any_cast<std::shared_ptr<int>>(*v) == 1);
+}
 
 // Source: crossbeam-rs/crossbeam#1187, nim-lang/threading#87, tokio-rs/tokio#601
 BOOST_AUTO_TEST_SUITE(every_element_is_destroyed_once)
@@ -376,3 +397,27 @@ BOOST_AUTO_TEST_CASE(that_is_an_aggregate_is_made_of_its_parts_inside_a_wait) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+// Source: golang runtime TestChanSendBarrier
+BOOST_AUTO_TEST_CASE(direct_handoffs_neither_leak_nor_double_an_element) {
+  counted::corrupt = 0;
+  const auto n = rounds(2000);
+  asio::io_context io;
+  std::atomic<std::size_t> intact = 0;
+  for (int pair = 0; pair < 20; ++pair) {
+    const auto ch = make_channel<counted>();
+    sluice::go(io, [ch, n]() -> task<> {
+      for (std::size_t i = 0; i < n; ++i) co_await ch.send(counted(static_cast<int>(i)));
+    });
+    sluice::go(io, [ch, n, &intact]() -> task<> {
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto v = co_await ch.receive();
+        if (v && v->value == static_cast<int>(i)) ++intact;
+      }
+    });
+  }
+  run(io, 4);
+  BOOST_TEST(intact == 20 * n);
+  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(counted::corrupt == 0);
+}

@@ -1,18 +1,14 @@
-// Handles as values: what they are made for, what `try_send` takes, and handles as keys.
-#include "../support.hpp"
+// Handles as values: what they are made for, handles as keys, and handles that are moved, assigned
+// and dropped while somebody waits.
+#include "helpers.hpp"
 
 #include <sluice/channel.hpp>
 
-#include <boost/asio/error.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include <any>
 #include <array>
 #include <functional>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -21,15 +17,7 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
 
-struct base {
-  virtual ~base() = default;
-};
-struct derived : base {};
 struct abstract {
   virtual ~abstract() = default;
   virtual void f() = 0;
@@ -47,53 +35,7 @@ static_assert(!can_be_carried<const int> && !can_be_carried<volatile int>);
 static_assert(!can_be_carried<int[3]> && !can_be_carried<void()>);
 static_assert(!can_be_carried<abstract> && !can_be_carried<pinned>);
 
-template <class C, class From>
-concept sends_now = requires(const C c, From v, error_code e) {
-  c.try_send(std::forward<From>(v));
-  c.try_send(std::forward<From>(v), e);
-};
-static_assert(sends_now<channel<std::string>, const char (&)[5]>);
-static_assert(sends_now<channel<long>, int&&>);
-static_assert(sends_now<sender<std::any>, int&>);
-static_assert(sends_now<channel<std::shared_ptr<base>>, std::shared_ptr<derived>&&>);
-static_assert(!sends_now<channel<std::string>, std::string_view>, "explicit, as in send");
-static_assert(!sends_now<channel<std::unique_ptr<base>>, std::unique_ptr<derived>&&>,
-              "a failure could not give it back");
-static_assert(!sends_now<receiver<long>, int&&>);
-
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(try_send)
-
-BOOST_AUTO_TEST_CASE(converts_as_send_does) {
-  const auto texts = make_channel<std::string>(2);
-  texts.try_send("one");
-  error_code e;
-  BOOST_TEST(texts.try_send({'t', 'w', 'o'}, e));
-  BOOST_TEST(!texts.try_send("three", e));
-  BOOST_TEST(e == asio::error::would_block);
-  BOOST_TEST(texts.try_receive().value() == "one");
-  BOOST_TEST(texts.try_receive().value() == "two");
-
-  const auto numbers = make_channel<long>(1);
-  numbers.try_send(1);
-  BOOST_TEST(numbers.try_receive().value() == 1);
-  texts.close();
-  BOOST_TEST(!texts.try_send("four", e));
-  BOOST_TEST((e == sluice::error::closed));
-}
-
-BOOST_AUTO_TEST_CASE(leaves_what_it_converts_as_it_is) {
-  const auto ch = make_channel<std::shared_ptr<base>>(1);
-  auto value = std::make_shared<derived>();
-  ch.try_send(std::move(value));
-  error_code e;
-  BOOST_TEST(!ch.try_send(std::move(value), e));
-  BOOST_TEST((value != nullptr));
-  BOOST_TEST((ch.try_receive().value() == value));
-}
-
-BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(handles)
 
@@ -112,3 +54,134 @@ BOOST_AUTO_TEST_CASE(of_one_channel_have_one_hash_and_are_one_key) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+// Source: chriskohlhoff/asio#1022
+BOOST_AUTO_TEST_CASE(assigning_to_a_handle_does_not_disturb_who_waits_on_the_old_channel) {
+  ints got;
+  {
+    asio::io_context io;
+    auto ch = make_channel<int>();
+    const sender<int> old = ch;
+    for (int i = 0; i < 3; ++i) sluice::go(io, receive_one(ch, got));
+    for (int i = 0; i < 3; ++i)
+      sluice::go(io, [&]() -> task<> { got.push_back((co_await ch.receive()).value_or(-1)); });
+    poll(io);
+    old.try_send(1);
+    old.try_send(2);
+    ch = make_channel<int>();
+    error_code e;
+    BOOST_TEST(!ch.try_send(9, e));  // nobody waits on the new one
+    poll(io);
+    old.try_send(3);
+    old.try_send(4);
+    poll(io);
+    BOOST_TEST(got == ints({1, 2, 3, 4}), per_element());
+  }
+  BOOST_TEST(got.size() == 4u);
+}
+
+// Source: chriskohlhoff/asio#1752, chriskohlhoff/asio#1654, boostorg/cobalt#66
+BOOST_AUTO_TEST_CASE(a_moved_handle_sees_who_waits) {
+  asio::io_context io;
+  auto first = make_channel<int>();
+  std::vector<error_code> results;
+  sluice::go(io, send_one(first, 42, results));
+  poll(io);
+  auto second = std::move(first);
+  BOOST_TEST(second.try_receive().value_or(-1) == 42);
+
+  ints got;
+  auto overwritten = make_channel<int>();
+  const auto other_handle = overwritten;
+  sluice::go(io, receive_one(overwritten, got));
+  sluice::go(io, send_one(second, 43, results));
+  poll(io);
+  overwritten = std::move(second);
+  BOOST_TEST(overwritten.try_receive().value_or(-1) == 43);
+  other_handle.try_send(44);
+  run(io);
+  BOOST_TEST(got == ints({44}), per_element());
+  BOOST_TEST(results == std::vector<error_code>(2), per_element());
+}
+
+// Source: chriskohlhoff/asio#1752
+BOOST_AUTO_TEST_CASE(a_moved_handle_of_a_channel_of_void_sees_who_waits) {
+  asio::io_context io;
+  auto first = make_channel<void>();
+  bool sent = false;
+  sluice::go(io, [ch = first, &sent]() -> task<> {
+    co_await ch.send();
+    sent = true;
+  });
+  poll(io);
+  auto second = std::move(first);
+  auto third = make_channel<void>(2);
+  third = std::move(second);
+  BOOST_TEST(third.try_receive());
+  run(io);
+  BOOST_TEST(sent);
+}
+
+// Source: PaddlePaddle/Paddle#8197, yyzybb537/libgo#77, faern/oneshot#87
+BOOST_AUTO_TEST_CASE(goroutines_that_hold_the_last_handles_stay_parked) {
+  int ended = 0;
+  auto alive = std::make_shared<int>(0);
+  {
+    asio::io_context io;
+    {
+      auto ch = make_channel<int>();
+      for (int i = 0; i < 3; ++i)
+        sluice::go(io, [ch, alive, &ended]() -> task<> {
+          co_await ch.receive();
+          ++ended;
+        });
+      poll(io);
+    }
+    poll(io);
+    BOOST_TEST(ended == 0);
+    BOOST_TEST(alive.use_count() == 4);
+  }
+  BOOST_TEST(ended == 0);
+  BOOST_TEST(alive.use_count() == 1);
+}
+
+// Source: PaddlePaddle/Paddle#8197
+BOOST_AUTO_TEST_CASE(the_last_handle_may_go_while_others_wait_by_reference) {
+  counted::corrupt = 0;
+  int ended = 0;
+  {
+    asio::io_context io;
+    auto ch = make_channel<counted>(1);
+    for (int i = 0; i < 3; ++i)
+      sluice::go(io, [&ch, &ended, i]() -> task<> {
+        co_await ch.send(counted(i));
+        ++ended;
+      });
+    poll(io);
+    ch = channel<counted>();
+    poll(io);
+    BOOST_TEST(ended == 1);  // the one whose value is buffered
+  }
+  BOOST_TEST(ended == 1);
+  BOOST_TEST(counted::alive == 0);
+  BOOST_TEST(counted::corrupt == 0);
+}
+
+// Source: golang test/chan/sendstmt.go
+BOOST_AUTO_TEST_CASE(a_channel_just_received_can_be_sent_on) {
+  asio::io_context io;
+  auto outer = make_channel<channel<channel<int>>>(1);
+  int got = 0;
+  sluice::go(io, [&]() -> task<> {
+    auto middle = make_channel<channel<int>>(1);
+    auto inner = make_channel<int>(1);
+    co_await outer.send(middle);
+    const auto m = co_await outer.receive();
+    co_await m->send(inner);
+    const auto i = co_await m->receive();
+    co_await i->send(7);
+    got = (co_await inner.receive()).value_or(-1);
+  });
+  run(io);
+  BOOST_TEST(got == 7);
+}

@@ -29,10 +29,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::select;
 
 /// An element whose move fails when the fuse has burnt down, without having changed anything.
 struct fragile {

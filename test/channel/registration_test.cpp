@@ -14,8 +14,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
 
 /// `run` has a watchdog of its own, which a short round does not repay.
 void run_out(asio::io_context& io) {

@@ -29,10 +29,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 /// What has become of every value. Thread safe.
 class ledger {

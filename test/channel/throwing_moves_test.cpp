@@ -24,10 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using ints = std::vector<int>;
-using sluice::channel;
-using sluice::make_channel;
 
 bool is_fragile(const std::runtime_error& e) {
   return e.what() == std::string("fragile");

@@ -34,11 +34,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using ints = std::vector<int>;
 
 /// A receive's handler that notes the value, -1 for closed, or minus 1000 for an error.
 auto note_in(ints& log) {

@@ -25,11 +25,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after_func;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
 
 }  // namespace
 

@@ -44,13 +44,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::bind_context;
-using sluice::context;
-using sluice::use_task;
-using sluice::with_cancel;
-using sluice::with_timeout;
-using types = asio::cancellation_type;
 
 /// An operation on a context's executor that ends when it is cancelled, and says whether that came
 /// from there.

@@ -50,27 +50,12 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
 
 /// A wait that does not end by itself, by its name.
 struct endless {
   std::string name;
   std::function<task<>()> wait;
 };
-
-/// The error of awaiting an Asio operation or a task.
-template <class What>
-task<error_code> error_of_awaiting(What what) {
-  try {
-    static_cast<void>(co_await std::move(what));
-  } catch (const sluice::system_error& e) {
-    co_return e.code();
-  }
-  co_return no_error;
-}
 
 asio::awaitable<void> sleep_long() {
   asio::steady_timer timer(co_await asio::this_coro::executor, 24h);
@@ -164,7 +149,7 @@ class bound_waits {
       : errors(waits.size()) {
     for (std::size_t i = 0; i < waits.size(); ++i)
       sluice::go(ctx, io, [this, i, wait = waits[i].wait]() -> task<> {
-        errors[i] = co_await error_of_awaiting(wait());
+        errors[i] = co_await error_of(wait());
       });
   }
 
@@ -213,7 +198,7 @@ BOOST_AUTO_TEST_CASE(ends_each_wait_at_once_that_it_begins_later) {
   std::vector<error_code> in_one;
   sluice::go(tree.ctx, io, [&]() -> task<> {
     for (const auto& w : waits) {
-      const auto e = co_await error_of_awaiting(w.wait());
+      const auto e = co_await error_of(w.wait());
       in_one.push_back(e);
     }
   });
@@ -249,10 +234,10 @@ BOOST_AUTO_TEST_CASE(begins_nothing_once_it_is_cancelled_not_even_what_is_ready)
     errors.push_back(co_await error_of(tree.ctx.done()));
     errors.push_back(co_await error_of(sluice::select(ch.receive(), units.acquire())));
     errors.push_back(co_await error_of(sluice::timeout(ch.receive(), 1s)));
-    errors.push_back(co_await error_of_awaiting(expired.async_wait(sluice::use_task)));
+    errors.push_back(co_await error_of(expired.async_wait(sluice::use_task)));
   });
   run(io);
-  BOOST_TEST(errors == std::vector<error_code>(11, aborted), boost::test_tools::per_element());
+  BOOST_TEST(errors == std::vector<error_code>(11, aborted), per_element());
   BOOST_TEST(ch.size() == 1u);
   BOOST_TEST(static_cast<bool>(units.try_acquire()));
   BOOST_TEST(static_cast<bool>(m.try_lock()));
@@ -369,21 +354,17 @@ BOOST_AUTO_TEST_CASE(may_be_an_awaitable_or_a_plain_callable) {
 BOOST_AUTO_TEST_CASE(with_a_token_is_cancelled_by_its_slot_as_well) {
   for (const bool by_slot : {false, true}) {
     asio::io_context io;
-    asio::cancellation_signal signal;
     const auto tree = with_cancel(context::background());
-    std::optional<std::exception_ptr> told;
-    sluice::go(
-        tree.ctx, io, []() -> task<> { co_await sluice::sleep_for(24h); },
-        asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e) { told = e; }));
+    cancellable_goroutine g(tree.ctx, io, []() -> task<> { co_await sluice::sleep_for(24h); });
     poll(io);
-    BOOST_TEST(!told);
+    BOOST_TEST(!g.ended());
     if (by_slot)
-      signal.emit(asio::cancellation_type::terminal);
+      g.cancel();
     else
       tree.cancel();
     run(io);
-    BOOST_REQUIRE(told);
-    BOOST_CHECK_EXCEPTION(std::rethrow_exception(*told), sluice::system_error, has_code(aborted));
+    BOOST_REQUIRE(g.ended());
+    BOOST_TEST(g.error() == aborted);
     BOOST_TEST(static_cast<bool>(tree.ctx.err()) == !by_slot);
   }
 }

@@ -26,15 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::merge_contexts;
-using sluice::with_cancel;
-using sluice::with_slot;
-using sluice::with_stop_token;
-using sluice::with_timeout;
-using sluice::with_value;
-using types = asio::cancellation_type;
 
 const sluice::context_key<int> number;
 

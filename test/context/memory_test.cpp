@@ -24,11 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
-using sluice::with_value;
 
 const sluice::context_key<int> number;
 

@@ -32,11 +32,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::clock;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_timeout;
 
 constexpr auto a_day = clock::duration(24h);
 
@@ -90,14 +85,14 @@ BOOST_AUTO_TEST_CASE(is_unlike_a_request_of_a_slot_which_a_reset_forgets) {
   asio::io_context io;
   error_code after;
   const auto asked = sluice::make_channel<void>();
-  slotted_goroutine g(io, [&]() -> task<> {
+  cancellable_goroutine g(io, [&]() -> task<> {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await asked.receive();
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     after = co_await error_of(sluice::sleep_for(1ms));
   });
   poll(io);
-  g.emit();
+  g.cancel();
   asked.close();
   run(io);
   BOOST_TEST(after == no_error);

@@ -36,13 +36,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after_func;
-using sluice::context;
-using sluice::with_cancel;
-using sluice::with_deadline;
-using sluice::with_timeout;
-using sluice::with_value;
 
 const sluice::context_key<int> number;
 

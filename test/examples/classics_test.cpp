@@ -1,6 +1,7 @@
 // What the classic programs among the examples print: pipeline, prime_sieve, publish_subscribe,
 // rate_limited.
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -15,8 +16,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using lines = std::vector<std::string>;
 
 /// Runs an example to its end, checks that it succeeds, and gives the lines that it printed.
 lines lines_of(std::vector<std::string> command) {

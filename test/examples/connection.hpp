@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 

@@ -22,8 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 /// Waits for something that another process brings about.
 template <class Condition>

@@ -16,8 +16,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 std::vector<std::string> arguments(std::uint16_t port, int limit, int deadline_ms,
                                    const std::vector<std::string>& paths) {

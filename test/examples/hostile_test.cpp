@@ -27,8 +27,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 constexpr bool plain = !SLUICE_TEST_SANITIZED;  // memory and times are looked at
 constexpr auto a_while = plain ? 3s : 1s;       // how long an attack lasts

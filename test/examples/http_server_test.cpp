@@ -20,8 +20,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 // Long enough to send some requests, also under a sanitizer.
 const std::string slow_ms = SLUICE_TEST_SANITIZED ? "1500" : "300";

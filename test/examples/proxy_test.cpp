@@ -17,8 +17,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using steady = std::chrono::steady_clock;
 
 std::string random_bytes(std::size_t n) {
   static std::mt19937_64 random(20240229);

@@ -20,7 +20,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 redis_options options_for(std::uint16_t port) {
   redis_options o;

@@ -28,7 +28,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// An operation of a user's own.
 struct doubled {
@@ -128,7 +127,7 @@ BOOST_AUTO_TEST_CASE(an_operation_with_several_signatures) {
     }
   });
   run(io);
-  BOOST_TEST(seen == std::vector<std::size_t>({0, 1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(seen == std::vector<std::size_t>({0, 1, 2}), per_element());
   BOOST_TEST(text == "7word8");
   BOOST_TEST(told == error_code(asio::error::access_denied));
 }

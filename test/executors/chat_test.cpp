@@ -38,8 +38,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using asio::ip::tcp;
 
 /// What the branches of a composed operation share, unguarded. The last one to end completes it.
 template <class Handler>

@@ -27,8 +27,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
 
 using receive = sluice::receive_operation<int>;
 using send = sluice::send_operation<int>;

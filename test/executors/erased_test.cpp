@@ -25,10 +25,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::task;
+
 template <class... Args>
 using any_handler = asio::any_completion_handler<void(Args...)>;
 

@@ -38,6 +38,7 @@
 namespace {
 
 using namespace sluice_test;
+
 namespace execution = asio::execution;
 using sluice::executor;
 

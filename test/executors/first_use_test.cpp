@@ -42,7 +42,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
+
 using asio::any_io_executor;
 
 /// Sleeps first of all with a handler on the executor that `make` gives of `context`.

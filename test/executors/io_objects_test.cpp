@@ -46,14 +46,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
+
 namespace execution = asio::execution;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::receiver;
-using sluice::sender;
-using sluice::ticker;
-using sluice::timer;
 using time_point = sluice::clock::time_point;
 
 // --- executors

@@ -31,7 +31,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// Goroutines that go to a strand again and again and change what it protects; two threads.
 template <class Strand, class Start>

@@ -31,8 +31,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
 
 /// Counts the calls of handlers, all of which must come from the threads of `io`.
 class call_counter {

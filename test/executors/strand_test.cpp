@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(goes_on_inside_the_handler_of_what_it_awaits) {
     }
   });
   run(io);
-  BOOST_TEST(order == (std::vector<int>{0, 1, 10, 11, 20, 21}), boost::test_tools::per_element());
+  BOOST_TEST(order == (std::vector<int>{0, 1, 10, 11, 20, 21}), per_element());
 }
 
 BOOST_AUTO_TEST_CASE(that_is_left_by_an_exception_there_ends_alone) {

@@ -55,6 +55,8 @@
 
 namespace {
 
+using namespace sluice_test;
+
 /// A token that takes what starts the operation by value, as Asio's `use_awaitable` does: its
 /// arguments are moved first.
 struct by_value {
@@ -75,10 +77,6 @@ class boost::asio::async_result<by_value, void(sluice::error_code, Args...)> {
 };
 
 namespace {
-
-using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
 
 /// Everything that operations are made from, such that they are ready at once.
 class ready_places {

@@ -26,9 +26,7 @@
 
 namespace {
 
-namespace asio = boost::asio;
-using sluice::make_channel;
-using sluice::task;
+using namespace sluice_test;
 
 task<> greet(std::string name, sluice::sender<std::string> out) {
   co_await out.send("hello, " + name);
@@ -170,7 +168,7 @@ BOOST_AUTO_TEST_CASE(that_is_converted_stays_until_the_goroutine_ends) {
                           {"a literal that is long enough to be on the heap a view of "
                            "this, which is long enough to be on the heap",
                            "a member function's, long enough to be on the heap"}),
-             boost::test_tools::per_element());
+             per_element());
 }
 
 struct called_once {

@@ -1,3 +1,5 @@
+#include "../names.hpp"
+
 #include <sluice/go.hpp>
 
 #include <sluice/task.hpp>
@@ -15,9 +17,9 @@
 // Operations whose arguments are move-only, given asio::deferred and awaited in a task: go itself
 // is one.
 
-namespace asio = boost::asio;
-
 namespace {
+
+using namespace sluice_test;
 
 sluice::task<int> give(int n) {
   co_await sluice::this_goroutine::yield();

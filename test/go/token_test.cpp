@@ -5,10 +5,12 @@
 #include <sluice/task.hpp>
 #include <sluice/this_goroutine.hpp>
 
+#include "counting_allocator.hpp"
 #include "goroutine/helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
@@ -33,11 +35,9 @@
 // go with a completion token, and exceptions that leave a goroutine: erigontech/silkworm#1530,
 // chriskohlhoff/asio#1110, #1111, #809, #1204.
 
-namespace asio = boost::asio;
-using sluice_test::witness;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 sluice::task<int> give(int n) {
   co_await sluice::this_goroutine::yield();
@@ -212,6 +212,23 @@ BOOST_AUTO_TEST_CASE(the_locals_and_the_callable_are_gone_before_the_handler_is_
       [&](std::exception_ptr) { seen = alive; });
   io.run();
   BOOST_TEST(seen == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_token_of_a_goroutine_that_its_context_destroys_gives_its_memory_back) {
+  memory_account memory;
+  bool called = false;
+  {
+    asio::io_context io;
+    const auto quiet = make_channel<int>();
+    sluice::go(
+        io, [&]() -> task<> { co_await quiet.receive(); },
+        asio::bind_allocator(counting_allocator<int>(memory),
+                             [&](std::exception_ptr) { called = true; }));
+    poll(io);
+    BOOST_TEST(memory.bytes > 0);
+  }
+  BOOST_TEST(memory.bytes == 0);
+  BOOST_TEST(!called);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

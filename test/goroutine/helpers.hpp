@@ -1,16 +1,10 @@
 #pragma once
 
-#include <sluice/go.hpp>
-#include <sluice/task.hpp>
-
 #include "support.hpp"
-
-#include <boost/asio/io_context.hpp>
 
 #include <pthread.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <exception>
@@ -20,19 +14,9 @@
 // context on several threads gather their results and assert after the join.
 namespace sluice_test {
 
-using steady = std::chrono::steady_clock;
-
 /// How many rounds of a stress test to do; as `rounds(n)`, with a number for the sanitizers.
 inline std::size_t rounds(std::size_t plain, std::size_t under_sanitizers) {
   return rounds(sanitized ? under_sanitizers * 10 : plain);
-}
-
-/// Runs `main` as the only goroutine of a context of its own; what leaves it leaves here.
-template <class Main>
-void run_goroutine(Main&& main) {
-  asio::io_context io;
-  sluice::go(io, std::forward<Main>(main));
-  io.run();
 }
 
 /// Calls `f` on a thread with a stack of so many bytes.

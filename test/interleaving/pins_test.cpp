@@ -1,3 +1,4 @@
+#include "../names.hpp"
 #include "hold.hpp"
 
 #include <sluice/channel.hpp>
@@ -21,9 +22,7 @@
 
 namespace {
 
-using namespace std::chrono_literals;
-using sluice_test::hold;
-namespace asio = boost::asio;
+using namespace sluice_test;
 
 /// Whether it ends while somebody is held. A wait that must not end is believed after a while.
 bool ends(const std::future<void>& f, std::chrono::milliseconds in) {

@@ -20,7 +20,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// Calls `begin`, which a thread is held in before it registers, while the context's end begins.
 template <class F>

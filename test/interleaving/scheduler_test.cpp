@@ -1,3 +1,4 @@
+#include "../names.hpp"
 #include "hold.hpp"
 
 #include <sluice/channel.hpp>
@@ -17,8 +18,9 @@
 
 // Preemptions between two steps of the timers' and the watch's protocols.
 
-namespace asio = boost::asio;
-using namespace std::chrono_literals;
+namespace {
+using namespace sluice_test;
+}
 
 // The last timer goes, and its thread is held between "there is none" and "so no wake-up timer".
 // Another timer is set meanwhile, later than the first: the wake-up timer still suits it.

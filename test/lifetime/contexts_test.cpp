@@ -30,10 +30,7 @@
 
 namespace {
 
-using namespace std::chrono_literals;
-namespace asio = boost::asio;
-using sluice::error_code;
-using sluice::task;
+using namespace sluice_test;
 
 struct outcome {
   int calls = 0;

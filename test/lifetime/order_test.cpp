@@ -24,10 +24,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
-using ints = std::vector<int>;
 
 }  // namespace
 

@@ -37,7 +37,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
 
 /// How many allocations of this thread succeed until one fails; none fails while it is negative.
 thread_local constinit long until_failure = -1;

@@ -38,9 +38,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 /// Parks goroutines and handlers of every kind in `io`; none of them runs again.
 class parked_parties {

@@ -39,11 +39,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
-using ints = std::vector<int>;
 
 /// Every kind of thing that a goroutine can wait for.
 class waiting_places {

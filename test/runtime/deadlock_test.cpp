@@ -42,9 +42,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 /// The report of a program that ends in a deadlock; empty if it does not.
 template <class Main>

@@ -32,9 +32,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::this_goroutine::yield;
 
 task<> fail_after_a_turn() {
   co_await yield();

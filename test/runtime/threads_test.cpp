@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(main_does_not_begin_if_a_thread_cannot_be_started) {
 #endif
 
 BOOST_AUTO_TEST_CASE(a_runtime_that_somebody_stops_says_so) {
-  using namespace std::chrono_literals;
+  using namespace sluice_test;
   const auto was_stopped = [](const sluice::system_error& x) {
     return x.code() == boost::asio::error::operation_aborted;
   };

@@ -26,15 +26,9 @@
 
 // Who runs when: nobody that can run waits for ever for one that does not let go.
 
-namespace asio = boost::asio;
-using sluice_test::rounds;
-using sluice_test::running_context;
-using sluice_test::sanitized;
-using sluice_test::shortest;
-using sluice_test::steady;
-using namespace std::chrono_literals;
-
 namespace {
+
+using namespace sluice_test;
 
 /// Sends to and fro for ever.
 sluice::task<> hammer(sluice::sender<int> out) {
@@ -469,7 +463,7 @@ BOOST_AUTO_TEST_CASE(ready_receives_take_constant_stack) {
     auto ch = sluice::make_channel<int>(1);
     ch.try_send(1);
     ch.close();
-    sluice_test::run_goroutine([&]() -> sluice::task<> {
+    sluice_test::run_task([&]() -> sluice::task<> {
       for (; got < n; ++got) static_cast<void>(co_await ch.receive());
     });
   });

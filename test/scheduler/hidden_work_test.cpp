@@ -27,11 +27,9 @@
 
 // Whatever is ready, or due, while its thread goes on with something else is found by another one.
 
-namespace asio = boost::asio;
-using namespace std::chrono_literals;
-using sluice_test::steady;
-
 namespace {
+
+using namespace sluice_test;
 
 /// How long anything here waits for what should take milliseconds.
 constexpr auto patience = 20s;

@@ -19,10 +19,7 @@
 
 namespace {
 
-using namespace std::chrono_literals;
-using sluice::task;
-using sluice_test::child_process;
-using sluice_test::contains;
+using namespace sluice_test;
 
 /// What this program says when it runs the case below that is only for children.
 std::string output_of_child(const char* what, const char* limit) {

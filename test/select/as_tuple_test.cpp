@@ -18,9 +18,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::select;
-using sluice::timeout;
 
 constexpr auto as_value = asio::as_tuple(sluice::use_task);
 
@@ -30,15 +27,6 @@ task<> long_work() {
 task<int> long_sum() {
   co_await sluice::sleep_for(1h);
   co_return 7;
-}
-
-error_code code_of(const std::exception_ptr& failure) {
-  if (!failure) return {};
-  try {
-    std::rethrow_exception(failure);
-  } catch (const sluice::system_error& x) {
-    return x.code();
-  }
 }
 
 /// What `body` gives in a goroutine whose context is cancelled while it waits, or before.

@@ -33,16 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using asio::ip::tcp;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-
-using types = asio::cancellation_type;
 
 /// What a losing or winning read has read.
 std::string text(const char* data, std::size_t n) {
@@ -185,96 +175,6 @@ BOOST_AUTO_TEST_CASE(with_several_values_as_a_tuple) {
         sluice::drop_lost));
     BOOST_TEST(got == "1two");
   });
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-BOOST_AUTO_TEST_SUITE(errors)
-
-BOOST_AUTO_TEST_CASE(happen_and_are_thrown) {
-  asio::io_context io;
-  socket_pair sockets(io);
-  const auto quiet = make_channel<int>();
-  error_code result;
-  sluice::go(io, [&]() -> task<> {
-    char data[10];
-    result = co_await error_of(
-        select(quiet.receive(), sockets.near.async_read_some(asio::buffer(data), asio::deferred)));
-  });
-  poll(io);
-  sockets.far.close();
-  run(io);
-  BOOST_TEST(result == error_code(asio::error::eof));
-  BOOST_TEST(!try_send(quiet, 1));
-}
-
-BOOST_AUTO_TEST_CASE(are_given_as_values_to_a_handler_that_takes_them_and_by_as_tuple) {
-  asio::io_context io;
-  controlled_operation op;
-  const auto quiet = make_channel<int>();
-  std::vector<std::string> log;
-  const auto note = [&](const char* how, error_code e, int n) {
-    log.push_back(how + (e == closed ? std::string(" closed ") : " ") + std::to_string(n));
-  };
-  sluice::go(io, [&]() -> task<> {
-    co_await select(on(
-                        op.async_wait(asio::deferred),
-                        [&](error_code e, int n) { note("handler", e, n); }, sluice::drop_lost),
-                    quiet.receive());
-
-    auto r = co_await select(quiet.receive(), op.async_wait(asio::as_tuple(asio::deferred)));
-    const auto [e, n] = r.get<1>();
-    note("deferred", e, n);
-
-    auto s = co_await select(op.async_wait(asio::as_tuple(sluice::use_task)));
-    note("use_task", std::get<0>(s.get<0>()), std::get<1>(s.get<0>()));
-
-    bool called = false;
-    const auto thrown = co_await error_of(
-        select(on(op.async_wait(asio::deferred), [&](int) { called = true; }, sluice::drop_lost)));
-    note("exception", thrown, called);
-  });
-  for (int i = 1; i <= 4; ++i) {
-    poll(io);
-    op.complete(closed, i);
-  }
-  run(io);
-  const std::vector<std::string> expected{"handler closed 1", "deferred closed 2",
-                                          "use_task closed 3", "exception closed 0"};
-  BOOST_TEST(log == expected, per_element());
-}
-
-BOOST_AUTO_TEST_CASE(of_a_launch_leave_the_select) {
-  struct cannot_launch : std::runtime_error {
-    using std::runtime_error::runtime_error;
-  };
-  const auto fail = [](auto token) {
-    return asio::async_initiate<decltype(token), void(error_code)>(
-        [](auto) { throw cannot_launch("no"); }, token);
-  };
-  for (const bool among_others : {false, true}) {
-    asio::io_context io;
-    const auto quiet = make_channel<int>();
-    controlled_operation before(types::terminal);
-    controlled_operation after(types::terminal);
-    bool caught = false;
-    sluice::go(sluice::untracked(io), [&]() -> task<> {
-      try {
-        if (among_others)
-          co_await select(quiet.receive(), before.async_wait(asio::deferred), fail(asio::deferred),
-                          after.async_wait(asio::deferred));
-        else
-          co_await select(fail(asio::deferred));
-      } catch (const cannot_launch&) {
-        caught = true;
-      }
-    });
-    poll(io);
-    BOOST_TEST(caught);
-    BOOST_TEST(!before.is_pending());
-    BOOST_TEST(after.launches == 0);
-    BOOST_TEST(!try_send(quiet, 1));
-  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -47,15 +47,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-using sluice::select_case;
-using sluice::timeout;
-using types = asio::cancellation_type;
+
 using stream = asio::local::stream_protocol::socket;
 
 /// What a handler has been told: how often, the last error, and the index of the case.

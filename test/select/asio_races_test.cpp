@@ -29,13 +29,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using asio::ip::tcp;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::receiver;
-using sluice::select;
 
 }  // namespace
 

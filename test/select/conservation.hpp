@@ -29,8 +29,6 @@
 // order, and the world in which it does.
 namespace sluice_test::conservation {
 
-using sluice::channel;
-
 enum class fate : unsigned {
   sent,       // its sender was told so
   received,   // a receiver has looked at it

@@ -37,13 +37,8 @@
 namespace {
 
 using namespace sluice_test;
+
 using namespace sluice_test::conservation;
-using namespace std::chrono_literals;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-using sluice::select_in_order;
-using sluice::sleep_for;
 
 // --- goroutines that send and receive ------------------------------------------------------------
 

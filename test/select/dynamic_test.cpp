@@ -13,11 +13,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
 
 enum class kind : std::uint8_t {
   ready_receive,

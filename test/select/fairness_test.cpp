@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -15,11 +16,6 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
-using sluice::select_case;
 
 /// A channel that is always ready to be received from.
 channel<int> endless() {
@@ -204,5 +200,60 @@ BOOST_AUTO_TEST_CASE(in_order_means_always_the_first) {
       wrong += r.index() != 1;
     }
     BOOST_TEST(wrong == 0u);
+  });
+}
+
+// Source: golang runtime TestPseudoRandomSend
+BOOST_AUTO_TEST_CASE(of_two_sends_to_one_channel_now_the_one_happens_and_now_the_other) {
+  for (const std::size_t capacity : {0u, 100u}) {
+    asio::io_context io;
+    auto ch = make_channel<int>(capacity);
+    constexpr int n = 100;
+    int ones = 0;
+    sluice::go(io, [&]() -> task<> {
+      for (int i = 0; i < n; ++i) {
+        const auto v = co_await ch.receive();
+        ones += *v;
+      }
+    });
+    sluice::go(io, [&]() -> task<> {
+      for (int i = 0; i < n; ++i) co_await select(ch.send(1), ch.send(0));
+    });
+    run(io);
+    BOOST_TEST(ones > n / 10);
+    BOOST_TEST(ones < n - n / 10);
+  }
+}
+
+// Source: BurntSushi/chan#8, crossbeam-rs/crossbeam-channel#1, cloudfoundry/garden#8
+BOOST_AUTO_TEST_CASE(a_channel_that_is_always_ready_does_not_starve_quit) {
+  run_task([]() -> task<> {
+    auto always = make_channel<int>();
+    always.close();
+    int longest = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const auto quit = holding({1});
+      bool more = true;
+      const auto stop = [&] { more = false; };
+      int n = 0;
+      for (; more && n < 100; ++n) {
+        if (i % 2)
+          co_await select(on(always.receive(), [] {}), on(quit.receive(), stop));
+        else
+          co_await select(on(quit.receive(), stop), on(always.receive(), [] {}));
+      }
+      longest = std::max(longest, n);
+    }
+    BOOST_TEST(longest < 50);
+
+    auto quit = make_channel<int>();
+    quit.close();
+    constexpr int trials = 40'000;
+    int first = 0;
+    for (int i = 0; i < trials; ++i) {
+      const auto c = co_await select(on(always.receive(), [] {}), on(quit.receive(), [] {}));
+      first += c == 0;
+    }
+    BOOST_TEST(std::abs(first - trials / 2) < 600);  // 6 standard deviations
   });
 }

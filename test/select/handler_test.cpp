@@ -33,11 +33,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::on;
-using sluice::select;
-using sluice::timeout;
 
 struct throws_when_moved {
   throws_when_moved() = default;
@@ -119,8 +114,8 @@ BOOST_AUTO_TEST_CASE(call_the_handlers_of_cases_on_their_own_executor_and_before
   BOOST_TEST(try_send(later, 1));
   BOOST_TEST(order.size() == 2u);
   run(io);
-  BOOST_TEST(order == std::vector<int>({1, 2, 3, 4}), boost::test_tools::per_element());
-  BOOST_TEST(on_strand == std::vector<bool>(4, true), boost::test_tools::per_element());
+  BOOST_TEST(order == std::vector<int>({1, 2, 3, 4}), per_element());
+  BOOST_TEST(on_strand == std::vector<bool>(4, true), per_element());
 }
 
 BOOST_AUTO_TEST_CASE(give_results_that_are_taken_apart_as_in_a_task) {
@@ -170,8 +165,7 @@ BOOST_AUTO_TEST_CASE(that_are_timeouts_end_in_time_and_take_nothing) {
   timeout(ch.receive(), 1h)(note);
   run(io);
   const error_code timed_out = asio::error::timed_out;
-  BOOST_TEST(told == std::vector<error_code>({timed_out, aborted, {}, {}}),
-             boost::test_tools::per_element());
+  BOOST_TEST(told == std::vector<error_code>({timed_out, aborted, {}, {}}), per_element());
   error_code of_send;
   timeout(ch.send(1), 1h)([&](error_code e) { of_send = e; });
   run(io);
@@ -302,8 +296,7 @@ BOOST_AUTO_TEST_CASE(are_not_touched_by_a_request_that_comes_between_their_end_a
   ready.try_send("b");
   timeout(ready.receive(), 1h)(bound(note));
   twice();
-  BOOST_TEST(told == std::vector<error_code>({{}, aborted, {}, aborted, {}}),
-             boost::test_tools::per_element());
+  BOOST_TEST(told == std::vector<error_code>({{}, aborted, {}, aborted, {}}), per_element());
   // One that has been taken stays that.
   std::vector<std::size_t> taken;
   const auto index = [&](std::exception_ptr e, std::size_t i) { taken.push_back(e ? 9 : i); };
@@ -312,7 +305,7 @@ BOOST_AUTO_TEST_CASE(are_not_touched_by_a_request_that_comes_between_their_end_a
   twice();
   select(on(quiet.receive(), [] {}), sluice::otherwise([] {}))(bound(index));
   twice();
-  BOOST_TEST(taken == std::vector<std::size_t>({2, 1}), boost::test_tools::per_element());
+  BOOST_TEST(taken == std::vector<std::size_t>({2, 1}), per_element());
 }
 
 // Its handler's executor names no context, and so outlives that of the timer.
@@ -352,7 +345,7 @@ BOOST_AUTO_TEST_CASE(end_with_an_error_if_what_is_to_be_sent_has_gone) {
   start();
   timeout(send, 1h)(note);
   run(io);
-  BOOST_TEST(failed == std::vector<bool>({false, true, true}), boost::test_tools::per_element());
+  BOOST_TEST(failed == std::vector<bool>({false, true, true}), per_element());
 }
 
 // What cannot be moved cannot be called: nothing is left of it.
@@ -388,6 +381,37 @@ BOOST_AUTO_TEST_CASE(are_destroyed_when_their_handler_cannot_be_moved_to_the_cal
     if (!threw) return;
   }
   BOOST_TEST(false, "it has more moves than this");
+}
+
+BOOST_AUTO_TEST_CASE(may_destroy_the_operations_that_they_were_given) {
+  asio::io_context io;
+  auto ready = make_channel<int>(io, 1);
+  auto quiet = make_channel<int>(io);
+  ready.try_send(1);
+  auto op = std::make_unique<sluice::send_operation<int>>(quiet.send(2));
+  auto& operation = *op;
+  std::size_t index = 9;
+  select(operation, ready.receive())([&, op = std::move(op)](error_code, auto result) mutable {
+    index = result.index();
+    op.reset();
+  });
+  run(io);
+  BOOST_TEST(index == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(own_the_operations_of_a_parked_select_when_the_context_ends) {
+  auto quiet = make_channel<int>();
+  {
+    asio::io_context io;
+    auto op = std::make_unique<sluice::send_operation<int>>(quiet.send(2));
+    auto& operation = *op;
+    select(operation, quiet.receive())(asio::bind_executor(
+        io.get_executor(), [op = std::move(op)](error_code, auto) { static_cast<void>(op); }));
+    poll(io);
+  }
+  error_code e;
+  BOOST_TEST(!quiet.try_receive(e));
+  BOOST_TEST(e == would_block);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -51,6 +51,17 @@ bool try_send(const T& ch, U&& value) {
   return ch.try_send(std::forward<U>(value), e);
 }
 
+/// Two contexts, so that a goroutine of each runs on a thread of its own.
+class two_contexts {
+ public:
+  asio::io_context first, second;
+
+  void run() {
+    const watchdog dog;
+    on_threads(2, [&](int i) { (i == 0 ? first : second).run(); });
+  }
+};
+
 /// An Asio operation that completes when the test says so, with an error and a number, or with
 /// `operation_aborted` at a cancellation of certain types.
 class controlled_operation {

@@ -27,14 +27,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::receiver;
-using sluice::select;
-using sluice::sender;
 
 /// Counts what is allocated in a loop, once everything that is made once has been made.
 class counted_loop {

@@ -22,15 +22,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-using sluice::select_case;
-using sluice::select_in_order;
+
 using pointer = std::unique_ptr<int>;
 
 std::vector<channel<int>> quiet_channels(std::size_t n) {

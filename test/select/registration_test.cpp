@@ -25,10 +25,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::select;
+
 using sluice::detail::byte_lock;
 
 struct place_waiter : sluice::detail::waiter {

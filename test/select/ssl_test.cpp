@@ -18,9 +18,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using tcp = asio::ip::tcp;
+
 using ssl_stream = asio::ssl::stream<tcp::socket&>;
 
 /// Without certificates: who the peer is does not matter here.

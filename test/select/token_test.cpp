@@ -39,17 +39,8 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::error_code;
-using sluice::make_channel;
-using sluice::on;
-using sluice::otherwise;
-using sluice::select;
-using strings = std::vector<std::string>;
 
-using types = asio::cancellation_type;
+using strings = std::vector<std::string>;
 
 /// A handler of a select that notes the case, or the error.
 auto note_in(strings& log) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../names.hpp"
+
 #include <sluice/serve.hpp>
 
 #include <boost/asio.hpp>
@@ -12,11 +14,6 @@
 // A server made with `serve`, whose clients are a part of the test.
 
 namespace sluice_test {
-
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using sluice::error_code;
-using namespace std::chrono_literals;
 
 struct outcome {
   bool complete = false;

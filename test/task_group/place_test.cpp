@@ -21,10 +21,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::context;
-using sluice::task_group;
-using sluice::with_task_group;
+
 using io_strand = asio::strand<asio::io_context::executor_type>;
 
 /// How often steps were seen on a strand, and how often not.

@@ -22,11 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after_func;
-using sluice::make_channel;
-using sluice::sleep_for;
-using sluice::timed_function;
 
 }  // namespace
 
@@ -85,7 +80,7 @@ BOOST_AUTO_TEST_CASE(that_blocks_does_not_delay_another) {
     co_await sleep_for(4ms);
   });
   run(io);
-  BOOST_TEST(order == std::vector<int>({2, 1}), boost::test_tools::per_element());
+  BOOST_TEST(order == std::vector<int>({2, 1}), per_element());
 }
 
 BOOST_AUTO_TEST_CASE(that_was_stopped_does_not_run_and_one_that_has_started_cannot_be) {

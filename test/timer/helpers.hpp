@@ -16,8 +16,6 @@
 // What the tests of timers share.
 namespace sluice_test {
 
-using sluice::clock;
-
 /// Longer than any test takes, shorter than the clock's range.
 inline constexpr std::chrono::hours long_time{24};
 

@@ -26,8 +26,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
 
 /// Does something `n` times in a goroutine and looks at what is allocated meanwhile.
 /** No timer may be left after any round, and the context must run out after the last. */
@@ -53,7 +51,7 @@ void check_flat(std::size_t n, OneRound one_round) {
 }  // namespace
 
 // Source: hashicorp/vault#14814, golang/go#29316, go-mysql-org/go-mysql#423
-BOOST_AUTO_TEST_SUITE(ti08_nothing_piles_up)
+BOOST_AUTO_TEST_SUITE(nothing_piles_up)
 
 BOOST_AUTO_TEST_CASE(of_timeouts_around_operations_that_are_ready) {
   const auto ch = make_channel<int>(1);
@@ -140,4 +138,24 @@ BOOST_AUTO_TEST_CASE(ten_thousand_pending_timers_are_gone_with_their_context) {
     times.clear();
   }
   BOOST_TEST(live_allocations <= before);
+}
+
+// Source: libgoc/libgoc#42, gdgvda/cron#57, microsoft/clock#6
+BOOST_AUTO_TEST_CASE(a_channel_that_is_dropped_before_its_timer_goes_off_is_not_missed) {
+  asio::io_context io;
+  sluice::go(io, [&]() -> task<> {
+    static_cast<void>(after(1ms));
+    {
+      auto times = after(1ms);
+      co_await error_of(sluice::timeout(times.receive(), 100us));
+    }
+    BOOST_TEST(has_no_timer(io));
+    ticker unread(1ms);
+    co_await sleep_for(4ms);
+    unread.stop();
+    unread.stop();
+    ticker dropped(1ms);
+    co_await sleep_for(2ms);
+  });
+  run(io);
 }

@@ -22,13 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::after_func;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::ticker;
-using sluice::timer;
 
 }  // namespace
 

@@ -34,9 +34,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::wait_group;
 
 /// Counts a wait that has ended.
 task<> wait_and_count(wait_group& wg, int& ended) {

@@ -27,10 +27,7 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using int_pool = sluice::worker_pool<int, int>;
-using types = asio::cancellation_type;
+
 using work = std::function<task<int>()>;
 /// A pool that does whatever it is given.
 using any_pool = sluice::worker_pool<work, int>;

@@ -28,9 +28,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using int_pool = sluice::worker_pool<int, int>;
 
 /// A pool whose jobs wait at a gate: the negative ones whatever is asked of them.
 class gated_pool {

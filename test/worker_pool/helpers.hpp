@@ -23,6 +23,8 @@
 // What the tests of worker pools share.
 namespace sluice_test {
 
+using int_pool = sluice::worker_pool<int, int>;
+
 /// What a submitter can be told about its job.
 enum class fate { done, failed, out_of_time, cancelled, refused };
 

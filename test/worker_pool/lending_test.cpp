@@ -29,8 +29,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using int_pool = sluice::worker_pool<int, int>;
 
 /// Counts those who are inside at the same time.
 class crowd {

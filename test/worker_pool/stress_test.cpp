@@ -35,8 +35,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using int_pool = sluice::worker_pool<int, int>;
 
 /// How many submissions ended in what way.
 class tally {

@@ -29,6 +29,7 @@
 namespace {
 
 using namespace sluice_test;
+
 namespace fs = std::filesystem;
 
 const std::string program = SLUICE_EXAMPLES_DIR "/hash_tree";

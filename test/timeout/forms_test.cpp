@@ -6,7 +6,7 @@
 #include <sluice/select.hpp>
 #include <sluice/use_task.hpp>
 
-#include "helpers.hpp"
+#include "../timer/helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -35,11 +35,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using sluice::make_channel;
-using sluice::select;
-using sluice::sleep_for;
-using sluice::timeout;
 
 }  // namespace
 
@@ -65,7 +60,7 @@ BOOST_AUTO_TEST_CASE(it_gives_the_value_or_the_error) {
           1ms)([&](error_code e) { log.push_back(e == timed_out ? "not sent" : "sent"); });
   run(io);
   const std::vector<std::string> expected{"got 1", "timed out", "sent", "not sent"};
-  BOOST_TEST(log == expected, boost::test_tools::per_element());
+  BOOST_TEST(log == expected, per_element());
   BOOST_TEST(has_no_timer(io));
 }
 
@@ -210,16 +205,16 @@ BOOST_AUTO_TEST_CASE(an_operation_of_this_library_is_aborted_and_has_done_nothin
   asio::io_context io;
   auto ch = make_channel<int>();
   auto op = ch.send(3);
-  slotted_goroutine receiver(io, [&]() -> task<> { co_await timeout(ch.receive(), 1h); });
+  cancellable_goroutine receiver(io, [&]() -> task<> { co_await timeout(ch.receive(), 1h); });
   poll(io);
-  receiver.emit();
+  receiver.cancel();
   poll(io);
-  slotted_goroutine sender(io, [&]() -> task<> { co_await timeout(op, 1h); });
+  cancellable_goroutine sender(io, [&]() -> task<> { co_await timeout(op, 1h); });
   poll(io);
-  sender.emit();
+  sender.cancel();
   run(io);
-  BOOST_TEST(receiver.error == aborted);
-  BOOST_TEST(sender.error == aborted);
+  BOOST_TEST(receiver.error() == aborted);
+  BOOST_TEST(sender.error() == aborted);
   BOOST_TEST(op.value() == 3);
   error_code e;
   BOOST_TEST(!ch.try_receive(e));
@@ -230,12 +225,12 @@ BOOST_AUTO_TEST_CASE(an_operation_of_this_library_is_aborted_and_has_done_nothin
 BOOST_AUTO_TEST_CASE(an_asio_operation_is_aborted) {
   asio::io_context io;
   asio::steady_timer t(io, long_time);
-  slotted_goroutine waiter(io,
-                           [&]() -> task<> { co_await timeout(t.async_wait(asio::deferred), 1h); });
+  cancellable_goroutine waiter(
+      io, [&]() -> task<> { co_await timeout(t.async_wait(asio::deferred), 1h); });
   poll(io);
-  waiter.emit();
+  waiter.cancel();
   run(io);
-  BOOST_TEST(waiter.error == aborted);
+  BOOST_TEST(waiter.error() == aborted);
 }
 
 // Its own completion is the result also then: bytes that were read are not lost.
@@ -246,16 +241,16 @@ BOOST_AUTO_TEST_CASE(an_asio_operation_tells_what_it_did) {
   std::array<char, 10> data;
   error_code error;
   std::size_t read = 0;
-  slotted_goroutine waiter(io, [&]() -> task<> {
+  cancellable_goroutine waiter(io, [&]() -> task<> {
     auto [e, n] = co_await timeout(
         asio::async_read(sockets.near, asio::buffer(data), asio::as_tuple(sluice::use_task)), 1h);
     error = e;
     read = n;
   });
   poll(io);
-  waiter.emit();
+  waiter.cancel();
   run(io);
-  BOOST_TEST(waiter.error == no_error);
+  BOOST_TEST(waiter.error() == no_error);
   BOOST_TEST(error == aborted);
   BOOST_TEST(read == 4u);
 }
@@ -265,12 +260,12 @@ BOOST_AUTO_TEST_CASE(before_it_began_it_launches_nothing) {
   asio::steady_timer t(io, 0s);
   error_code first;
   error_code second;
-  slotted_goroutine waiter(io, [&]() -> task<> {
+  cancellable_goroutine waiter(io, [&]() -> task<> {
     first = co_await error_of(sleep_for(1h));
     second = co_await error_of(timeout(t.async_wait(asio::deferred), 1h));
   });
   poll(io);
-  waiter.emit();
+  waiter.cancel();
   run(io);
   BOOST_TEST(first == aborted);
   BOOST_TEST(second == aborted);

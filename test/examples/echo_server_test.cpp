@@ -1,5 +1,6 @@
 // The echo server of the examples under real load: real sockets, a real signal.
-#include "child_process.hpp"
+#include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 

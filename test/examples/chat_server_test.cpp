@@ -1,5 +1,6 @@
 // The chat server of the examples with real guests, who are polite, hasty, silent, deaf or rude.
-#include "child_process.hpp"
+#include "../child_process.hpp"
+#include "../names.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -30,10 +31,6 @@
 namespace {
 
 using namespace sluice_test;
-using namespace std::chrono_literals;
-using boost::test_tools::per_element;
-using steady = std::chrono::steady_clock;
-using lines = std::vector<std::string>;
 
 #if SLUICE_TEST_SANITIZED
 constexpr auto scale = 5;

@@ -1,4 +1,4 @@
-// The programs among Go's own tests whose selects switch cases off and on, written anew.
+// Programs whose selects switch cases off and on; all of them are among Go's own tests.
 #include "helpers.hpp"
 
 #include <sluice/runtime.hpp>
@@ -22,13 +22,6 @@
 namespace {
 
 using namespace sluice_test;
-using boost::test_tools::per_element;
-using sluice::channel;
-using sluice::make_channel;
-using sluice::on;
-using sluice::receiver;
-using sluice::select;
-using sluice::sender;
 
 constexpr std::size_t threads = 4;
 
