@@ -1,9 +1,12 @@
 #pragma once
 
 #include <sluice/detail/base/stop.hpp>
+#include <sluice/detail/context/bound_to.hpp>
+#include <sluice/detail/context/context_registration.hpp>
 #include <sluice/detail/context/context_state.hpp>
-#include <sluice/detail/executor/lasting_dispatcher.hpp>
-#include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/context/context_value.hpp>
+#include <sluice/detail/context/done_wait.hpp>
+#include <sluice/detail/context/start_when_done.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
@@ -11,9 +14,7 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/smart_ptr/intrusive_ptr.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -29,50 +30,6 @@ namespace sluice {
 
 class context;
 class cancel_function;
-
-namespace detail {
-
-/// A value of a context, and those of its ancestors.
-struct context_value {
-  using pointer = boost::intrusive_ptr<context_value>;
-
-  context_value(const void* k, std::shared_ptr<const void> v, pointer o) noexcept
-      : key(k), value(std::move(v)), outer(std::move(o)) {}
-
-  const void* const key;
-  const std::shared_ptr<const void> value;
-  pointer outer;
-  std::atomic<std::size_t> references{0};
-};
-
-inline void intrusive_ptr_add_ref(context_value* v) noexcept {
-  v->references.fetch_add(1, std::memory_order_relaxed);
-}
-// A loop, because the chain may be long.
-inline void intrusive_ptr_release(context_value* v) noexcept {
-  while (v && v->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    context_value* const outer = v->outer.detach();
-    delete v;
-    v = outer;
-  }
-}
-
-struct context_waiter : waiter {
-  context_ref state;
-};
-
-extern const waiter_functions context_functions;
-
-/// Waiting for a context to be done.
-class done_wait : public operation<done_wait, context_waiter> {
- public:
-  static constexpr const waiter_functions& functions = context_functions;
-
-  explicit done_wait(context_ref s) noexcept { state = std::move(s); }
-  done_wait(done_wait&& other) noexcept { state = other.state; }
-};
-
-}  // namespace detail
 
 /// Waiting for a context to be done: what `context::done` returns.
 /** In a task it is awaited and gives nothing; with a token its signature is `void(error_code)`. */
@@ -293,41 +250,6 @@ template <class T, class U>
   return detail::access::make<context>(detail::context_ref(), detail::access::values_of(parent));
 }
 
-namespace detail {
-
-/// A callback of a context, unregistered when this is destroyed.
-class context_registration {
- public:
-  context_registration(const context& ctx, std::function<void()> f)
-      : state_(detail::access::state_of(ctx)), callback_(std::move(f)) {}
-  context_registration(const context_registration&) = delete;
-  context_registration& operator=(const context_registration&) = delete;
-  ~context_registration() { stop(); }
-
-  /// @return False if the context is done already; the function is not called then.
-  [[nodiscard]] bool start() noexcept { return !state_ || state_->add(callback_); }
-  bool stop() noexcept { return state_ && state_->remove(callback_); }
-
- private:
-  context_ref state_;
-  context_callback callback_;
-};
-
-/// Makes every wait of a goroutine end when `ctx` is done.
-void bind_to_context(goroutine& g, const context& ctx);
-
-/// What is done to a goroutine before it is made ready: it is bound to a context.
-class bound_to {
- public:
-  explicit bound_to(context ctx) noexcept : ctx_(std::move(ctx)) {}
-  void operator()(goroutine& g) const { detail::bind_to_context(g, ctx_); }
-
- private:
-  context ctx_;
-};
-
-}  // namespace detail
-
 /// A function that runs in a goroutine of its own when a context is done: what `after_func`
 /// returns.
 /** Destroying this does not stop it. */
@@ -347,33 +269,6 @@ class context_function {
   std::shared_ptr<detail::context_registration> registration_;
 };
 
-namespace detail {
-
-template <startable F>
-context_function after_func_at(start_point at, context ctx, F&& f) {
-  if (!detail::access::state_of(ctx)) return access::make<context_function>(nullptr);
-  struct shared {
-    explicit shared(const dispatcher_ptr& t) : where(t) {}
-    std::shared_ptr<context_registration> self;
-    lasting_dispatcher where;
-  };
-  auto keep = std::make_shared<shared>(at.where);
-  using body = decltype(detail::make_task(std::forward<F>(f)));
-  auto start = [counts = at.counts_as_work, keep,
-                what = std::make_shared<body>(detail::make_task(std::forward<F>(f)))] {
-    keep->self.reset();
-    if (const pinned_dispatcher where{keep->where})
-      detail::start({*where, counts}, std::move(*what), starts_serial<F>,
-                    std::source_location::current());
-  };
-  auto registration = std::make_shared<context_registration>(ctx, start);
-  keep->self = registration;
-  if (!registration->start()) start();
-  return access::make<context_function>(std::move(registration));
-}
-
-}  // namespace detail
-
 /// Runs `f` in a goroutine of its own once `ctx` is done; at once if it is. Go's
 /// `context.AfterFunc`.
 /**
@@ -385,13 +280,15 @@ context_function after_func_at(start_point at, context ctx, F&& f) {
  */
 template <detail::startable F>
 context_function after_func(context ctx, F&& f) {
-  return detail::after_func_at(detail::current_start_point("sluice::after_func"), std::move(ctx),
-                               std::forward<F>(f));
+  return detail::access::make<context_function>(
+      detail::start_when_done(detail::current_start_point("sluice::after_func"),
+                              detail::access::state_of(ctx), std::forward<F>(f)));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::executor_or_context Where, detail::startable F>
 context_function after_func(Where&& where, context ctx, F&& f) {
-  return detail::after_func_at(detail::start_point_of(where), std::move(ctx), std::forward<F>(f));
+  return detail::access::make<context_function>(detail::start_when_done(
+      detail::start_point_of(where), detail::access::state_of(ctx), std::forward<F>(f)));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
@@ -427,14 +324,15 @@ template <detail::executor_for_go Where, detail::startable What>
 void go(context ctx, Where&& where, What&& what,
         std::source_location location = std::source_location::current()) {
   detail::start(detail::start_point_of(where), detail::make_task(std::forward<What>(what)),
-                detail::starts_serial<What>, location, detail::bound_to(std::move(ctx)));
+                detail::starts_serial<What>, location,
+                detail::bound_to(detail::access::take_state(ctx)));
 }
 /// The same beside the running goroutine, as `go(what)`.
 template <detail::startable What>
 void go(context ctx, What&& what, std::source_location location = std::source_location::current()) {
   detail::start(detail::current_start_point("sluice::go"),
                 detail::make_task(std::forward<What>(what)), detail::starts_serial<What>, location,
-                detail::bound_to(std::move(ctx)));
+                detail::bound_to(detail::access::take_state(ctx)));
 }
 /// The same with a completion token, as `go(where, what, token)`.
 template <detail::executor_for_go Where, detail::startable What, detail::start_token<What> Token>
@@ -443,7 +341,7 @@ auto go(context ctx, Where&& where, What&& what, Token&& token,
         std::source_location location = std::source_location::current()) {
   return detail::start_with_token(detail::start_point_of(where), std::forward<What>(what),
                                   std::forward<Token>(token), location,
-                                  detail::bound_to(std::move(ctx)));
+                                  detail::bound_to(detail::access::take_state(ctx)));
 }
 /// The same with a function and copies of its arguments, as `go(f, args...)`.
 template <class F, class A1, class A2 = detail::absent, class A3 = detail::absent,
@@ -452,9 +350,9 @@ template <class F, class A1, class A2 = detail::absent, class A3 = detail::absen
 void go(context ctx, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, A4&& a4 = {}, A5&& a5 = {},
         A6&& a6 = {}, std::source_location location = std::source_location::current()) {
   detail::start_call(detail::current_start_point("sluice::go"), location,
-                     detail::bound_to(std::move(ctx)), std::forward<F>(f), std::forward<A1>(a1),
-                     std::forward<A2>(a2), std::forward<A3>(a3), std::forward<A4>(a4),
-                     std::forward<A5>(a5), std::forward<A6>(a6));
+                     detail::bound_to(detail::access::take_state(ctx)), std::forward<F>(f),
+                     std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
+                     std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6));
 }
 /// The same with a function and copies of its arguments, and perhaps a completion token.
 template <detail::executor_for_go Where, class F, class A1, class A2 = detail::absent,
@@ -466,7 +364,7 @@ auto go(context ctx, Where&& where, F&& f, A1&& a1, A2&& a2 = {}, A3&& a3 = {}, 
         A5&& a5 = {}, A6&& a6 = {},
         std::source_location location = std::source_location::current()) {
   return detail::start_call(detail::start_point_of(where), location,
-                            detail::bound_to(std::move(ctx)), std::forward<F>(f),
+                            detail::bound_to(detail::access::take_state(ctx)), std::forward<F>(f),
                             std::forward<A1>(a1), std::forward<A2>(a2), std::forward<A3>(a3),
                             std::forward<A4>(a4), std::forward<A5>(a5), std::forward<A6>(a6));
 }

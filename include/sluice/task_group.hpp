@@ -204,7 +204,7 @@ class task_group {
         detail::run_in_group(std::move(work), detail::group_member(state_), std::move(permit));
     detail::new_goroutine g(state_->at(), std::move(body), detail::starts_serial<What>, location);
     if (!g) return;
-    detail::bind_to_context(*g, ctx());
+    detail::bind_to_context(*g, detail::access::state_of(ctx()));
     g.start();
   }
 

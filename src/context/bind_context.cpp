@@ -18,9 +18,10 @@ context_binding::context_binding(const context& ctx, asio::any_io_executor where
 
 void context_binding::prepare() {
   if (!access::state_of(ctx_)) return;
-  registration_ = std::make_unique<context_registration>(ctx_, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->request();
-  });
+  registration_ =
+      std::make_unique<context_registration>(access::state_of(ctx_), [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->request();
+      });
 }
 
 // A context that is done already cancels here, where the operation was launched.

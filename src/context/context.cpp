@@ -32,10 +32,10 @@ const waiter_functions context_functions{
     [](waiter& w) noexcept { return state_of(w)->withdraw(w); },
 };
 
-void bind_to_context(goroutine& g, const context& ctx) {
-  if (!detail::access::state_of(ctx)) return;
+void bind_to_context(goroutine& g, const context_ref& ctx) {
+  if (!ctx) return;
   const auto cancel = g.become_cancellable();
-  const auto request = [cancel, state = detail::access::state_of(ctx)] {
+  const auto request = [cancel, state = ctx] {
     cancel->context_done(state->err() == error::deadline_exceeded ? waiter::state::timed_out
                                                                   : waiter::state::aborted);
   };

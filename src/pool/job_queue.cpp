@@ -305,9 +305,10 @@ void job_queue::start_goroutine(const std::shared_ptr<job>& j) {
   std::unique_ptr<context_registration> timeout;
   const bool limited = j->limit_ != clock::duration::max();
   if (limited) {
-    timeout = std::make_unique<context_registration>(ctx, [weak = std::weak_ptr(j)] {
-      if (const auto target = weak.lock()) target->queue_->time_out(target);
-    });
+    timeout =
+        std::make_unique<context_registration>(access::state_of(ctx), [weak = std::weak_ptr(j)] {
+          if (const auto target = weak.lock()) target->queue_->time_out(target);
+        });
     static_cast<void>(timeout->start());
   }
   const pinned_dispatcher where = this->where();
@@ -315,7 +316,7 @@ void job_queue::start_goroutine(const std::shared_ptr<job>& j) {
   new_goroutine g({*where, counts_as_work_}, run_job(run_of_job(j)), false,
                   std::source_location::current());
   if (!g) detail::throw_error(asio::error::operation_aborted, "sluice::worker_pool");
-  bind_to_context(*g, ctx);
+  bind_to_context(*g, access::state_of(ctx));
   (*g).cancel->pool_job = j.get();
   bool cancelled = false;
   {

@@ -34,6 +34,10 @@ struct access {
   [[nodiscard]] static const auto& state_of(const T& object) noexcept {
     return object.state_;
   }
+  template <class T>
+  [[nodiscard]] static auto take_state(T& object) noexcept {
+    return std::move(object.state_);
+  }
   /// The values of a context.
   template <class Context>
   [[nodiscard]] static const auto& values_of(const Context& ctx) noexcept {

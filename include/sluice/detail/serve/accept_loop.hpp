@@ -93,7 +93,7 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
           detail::prepare_descriptors(acceptor.get_executor(), n);
         new_goroutine g(s.at(), std::move(body), false, location);
         if (g) {
-          detail::bind_to_context(*g, s.cut());
+          detail::bind_to_context(*g, access::state_of(s.cut()));
           ++s.result.served;
           g.start();
         }
@@ -135,10 +135,11 @@ task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, H
                            Refuse refuse, std::source_location location) {
   auto body = detail::accept_connections(serve_member(s, &serve_state::accepting), acceptor, f,
                                          refuse, location);
-  detail::start(s->at(), std::move(body), false, location, bound_to(s->stopping()));
+  detail::start(s->at(), std::move(body), false, location,
+                bound_to(access::state_of(s->stopping())));
   if (s->options().give_memory_back)
     detail::start(s->at(), serve_state::give_memory_back(serve_member(s, &serve_state::handlers)),
-                  false, location, bound_to(s->stopping()));
+                  false, location, bound_to(access::state_of(s->stopping())));
   co_await serve_state::supervise(s);
 }
 

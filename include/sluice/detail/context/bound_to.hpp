@@ -1,0 +1,24 @@
+#pragma once
+
+#include <sluice/detail/context/context_state.hpp>
+
+#include <utility>
+
+namespace sluice::detail {
+
+class goroutine;
+
+/// Makes every wait of a goroutine end when `ctx` is done.
+void bind_to_context(goroutine& g, const context_ref& ctx);
+
+/// What is done to a goroutine before it is made ready: it is bound to a context.
+class bound_to {
+ public:
+  explicit bound_to(context_ref ctx) noexcept : ctx_(std::move(ctx)) {}
+  void operator()(goroutine& g) const { detail::bind_to_context(g, ctx_); }
+
+ private:
+  context_ref ctx_;
+};
+
+}  // namespace sluice::detail
