@@ -30,7 +30,7 @@ echo '#include <sluice/detail/channel/channel_core.hpp>' >>"$tree/$lowest"
 refuses "base includes include/sluice/detail/channel/channel_core.hpp, which is above it"
 
 fresh
-echo '#include "scheduler/current_worker.hpp"' >>"$tree/src/base/locks.cpp"
+echo '#include "scheduler/current_worker.hpp"' >>"$tree/src/base/byte_lock.cpp"
 refuses "base includes src/scheduler/current_worker.hpp, which is above it"
 
 fresh

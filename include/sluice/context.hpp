@@ -282,13 +282,13 @@ template <detail::startable F>
 context_function after_func(context ctx, F&& f) {
   return detail::access::make<context_function>(
       detail::start_when_done(detail::current_start_point("sluice::after_func"),
-                              detail::access::state_of(ctx), std::forward<F>(f)));
+                              detail::access::take_state(ctx), std::forward<F>(f)));
 }
 /// The same on `where`, an executor or an execution context.
 template <detail::executor_or_context Where, detail::startable F>
 context_function after_func(Where&& where, context ctx, F&& f) {
   return detail::access::make<context_function>(detail::start_when_done(
-      detail::start_point_of(where), detail::access::state_of(ctx), std::forward<F>(f)));
+      detail::start_point_of(where), detail::access::take_state(ctx), std::forward<F>(f)));
 }
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of

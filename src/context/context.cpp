@@ -1,5 +1,4 @@
-// What the public functions of contexts do, and how one waits until a context is done. A context
-// that was done once stays so.
+// What the public functions of contexts do. A context that was done once stays so.
 
 #include <sluice/context.hpp>
 
@@ -8,45 +7,6 @@
 #include <mutex>
 
 namespace sluice {
-
-namespace detail {
-
-namespace {
-
-const context_ref& state_of(const waiter& w) noexcept {
-  return static_cast<const context_waiter&>(w).state;
-}
-
-}  // namespace
-
-const waiter_functions context_functions{
-    wait_reason::context,
-    [](waiter& w) noexcept -> byte_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
-    [](const waiter& w) noexcept { return state_of(w) && state_of(w)->done(); },
-    [](waiter& w, wake_list&) noexcept {
-      if (!state_of(w)->done()) return false;
-      w.outcome = waiter::state::done;
-      return true;
-    },
-    [](waiter& w) { state_of(w)->enlist(w); },
-    [](waiter& w) noexcept { return state_of(w)->withdraw(w); },
-};
-
-void bind_to_context(goroutine& g, const context_ref& ctx) {
-  if (!ctx) return;
-  const auto cancel = g.become_cancellable();
-  const auto request = [cancel, state = ctx] {
-    cancel->context_done(state->err() == error::deadline_exceeded ? waiter::state::timed_out
-                                                                  : waiter::state::aborted);
-  };
-  const auto registration = std::make_shared<context_registration>(ctx, request);
-  if (registration->start())
-    cancel->keep(registration);
-  else
-    request();
-}
-
-}  // namespace detail
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): a context is handed on by a move.
 cancellable_context with_cancel(context parent) {

@@ -13,8 +13,6 @@ namespace sluice::detail {
  * use a fence from then on, and the other has a lock whose owner has noted that it did: what the
  * owner did before, without one, is seen with the note.
  * Source: P. Dice et al., "Quickly Reacquirable Locks".
- *
- * Its slow ways stand in locks.cpp.
  */
 class biased_lock {
  public:

@@ -11,8 +11,6 @@ namespace sluice::detail {
  * Never held across user code that could come back. A thread that finds it taken spins shortly,
  * then sleeps in the kernel. `unlock` does not touch the lock after its store, so whoever locks
  * next may destroy it.
- *
- * Its slow ways stand in locks.cpp.
  */
 class byte_lock {
  public:

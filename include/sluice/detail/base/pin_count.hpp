@@ -22,8 +22,6 @@ namespace sluice::detail {
  * one, makes it the current one and waits for the first: then each count has been seen at none once
  * since the wait began. A thread that read which is the current one before it changed, and adds to
  * it afterwards, prolongs a wait by itself, once.
- *
- * Its slow ways stand in locks.cpp.
  */
 class pin_count {
  public:

@@ -15,7 +15,7 @@ namespace sluice::detail {
 /// Starts `f` in a goroutine once `ctx` is done, unless the registration is stopped before.
 /** @return Null for a context that never is. */
 template <startable F>
-std::shared_ptr<context_registration> start_when_done(const start_point& at, const context_ref& ctx,
+std::shared_ptr<context_registration> start_when_done(const start_point& at, context_ref ctx,
                                                       F&& f) {
   if (!ctx) return nullptr;
   struct shared {
@@ -32,7 +32,7 @@ std::shared_ptr<context_registration> start_when_done(const start_point& at, con
       detail::start({*where, counts}, std::move(*what), starts_serial<F>,
                     std::source_location::current());
   };
-  auto registration = std::make_shared<context_registration>(ctx, start);
+  auto registration = std::make_shared<context_registration>(std::move(ctx), start);
   keep->self = registration;
   if (!registration->start()) start();
   return registration;

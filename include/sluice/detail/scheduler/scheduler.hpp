@@ -30,7 +30,8 @@ class native_executor;
 /// The ready lists, goroutines and timers of one execution context. A service of that context.
 /**
  * Goroutines made ready on a thread that drains this scheduler go into that thread's own list; all
- * others into a shared one, for which a drain is posted to the context. See src/README.md.
+ * others into a shared one, for which a drain is posted to the context. What registers with the
+ * context and ends with it is in registry.cpp. See src/README.md.
  */
 class scheduler final : public asio::execution_context::service, public dispatcher {
  public:

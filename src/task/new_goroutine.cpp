@@ -1,7 +1,7 @@
 // A goroutine between its making and its first step. It is registered with its context when it is
 // made, and is destroyed again by its maker if it is not started.
 
-#include <sluice/go.hpp>
+#include <sluice/detail/task/new_goroutine.hpp>
 
 #include "wait/waking.hpp"
 
@@ -10,11 +10,6 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 namespace sluice::detail {
-
-start_point current_start_point(const char* caller) {
-  goroutine& g = current_goroutine(caller);
-  return {g.start_dispatcher(), g.counts_as_work()};
-}
 
 new_goroutine::new_goroutine(start_point at, std::coroutine_handle<> frame, promise_base& root,
                              bool serial, std::source_location where_started) {

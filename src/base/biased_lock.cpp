@@ -1,0 +1,85 @@
+// The rare ways of `biased_lock`: those of the other thread, and what the owner does where it meets
+// one. Either the owner uses a fence, or the other has a barrier in all threads.
+
+#include <sluice/detail/base/biased_lock.hpp>
+
+#include "spin.hpp"
+
+#include <chrono>
+#include <thread>
+
+#if defined(__linux__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace sluice::detail {
+
+namespace {
+
+bool register_asymmetric_barrier() noexcept {
+#if defined(__linux__) && defined(SYS_membarrier)
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+#else
+  return false;
+#endif
+}
+
+bool barrier_in_all_threads() noexcept {
+#if defined(__linux__) && defined(SYS_membarrier)
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+std::atomic<biased_lock::barriers> biased_lock::barriers_{
+    register_asymmetric_barrier() ? barriers::asymmetric : barriers::fences};
+
+// The note comes after `busy_` and before the fence: who sees it sees what this owner did without a
+// fence, and whatever it does from now on is done with one.
+void biased_lock::fence_as_owner() noexcept {
+  if (barriers_.load(std::memory_order_relaxed) == barriers::failed)
+    fenced_.store(true, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+void biased_lock::lock_as_owner_slowly() noexcept {
+  do {
+    busy_.store(false, std::memory_order_release);
+    revoked_.wait(true, std::memory_order_acquire);
+    busy_.store(true, std::memory_order_seq_cst);
+    fence_as_owner();
+  } while (revoked_.load(std::memory_order_acquire));
+}
+
+bool biased_lock::lock_as_other() noexcept {
+  revoked_.store(true, std::memory_order_seq_cst);
+  if (barriers_.load(std::memory_order_relaxed) == barriers::asymmetric &&
+      !barrier_in_all_threads())
+    barriers_.store(barriers::failed, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (barriers_.load(std::memory_order_relaxed) == barriers::failed &&
+      !fenced_.load(std::memory_order_acquire)) {
+    unlock_as_other();
+    return false;
+  }
+  // The owner is in the middle of a few dozen instructions, whose end is a plain store that wakes
+  // nobody. It may be a thread of lower priority that waits for this processor.
+  for (int i = 0; busy_.load(std::memory_order_acquire); ++i)
+    if (i < spins)
+      pause();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+  return true;
+}
+
+void biased_lock::unlock_as_other() noexcept {
+  revoked_.store(false, std::memory_order_release);
+  revoked_.notify_one();
+}
+
+}  // namespace sluice::detail
