@@ -176,7 +176,6 @@ void go(Object&&, Rest&&...) = delete;  // An I/O object has an executor: go(x.g
 /// Refuses what cannot be called with these arguments; the compiler shows the line.
 template <class What, class... Rest>
   requires detail::not_to_be_started<What, Rest...>
-void go(What&&,
-        Rest&&...) = delete;  // go(f, arguments...), go(task), after an executor or a context.
+void go(What&&, Rest&&...) = delete;  // go(f, arguments...), go(task), after executor or context.
 
 }  // namespace sluice

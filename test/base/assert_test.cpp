@@ -63,7 +63,7 @@ struct numbers : program {
   numbers() {
     static_cast<void>(core.try_send(&number));
     w.core = &core;
-    w.slot = &number;
+    w.element_address = &number;
     w.begin(somebody);
   }
   void take_the_number() { static_cast<void>(core.try_receive(&number)); }
