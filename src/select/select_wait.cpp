@@ -277,12 +277,14 @@ void select_wait::woken_for_handler(bool leaves_scheduler) noexcept {
     }
 }
 
+// Nobody waits any more if a case of a caller's was destroyed after the claim, before the
+// resumption.
 std::uint32_t select_wait::end(std::uint32_t rescued) {
-  if (cancellation* const c = cancellation_of_goroutine()) c->end();
+  if (cancellation* const c = who_ ? cancellation_of_goroutine() : nullptr) c->end();
   if (shared_) winner_ = winner();
   SLUICE_ASSERT(!shared_ || winner_ != none || outcome_ != waiter::state::waiting,
                 "a select goes on when one of its cases was claimed");
-  leave();
+  if (who_) leave();
   if (failure_) std::rethrow_exception(failure_);
   if (winner_ == cancelled) {
     winner_ = rescued;

@@ -51,6 +51,31 @@ void beside_a_decided_select(asio::io_context& io, Wait wait, Then then) {
 
 }  // namespace
 
+BOOST_AUTO_TEST_CASE(a_loser_of_a_callers_may_be_destroyed_before_the_select_goes_on) {
+  for (const bool cancellable : {false, true}) {
+    asio::io_context io;
+    const auto ch = make_channel<int>(io);
+    auto loser = std::make_optional(ch.receive());
+    const auto tree = with_cancel(context::background());
+    const auto ctx = cancellable ? tree.ctx : context::background();
+    bool decided = false;
+    sluice::go(ctx, io, [&]() -> task<> {
+      const auto winner = make_channel<int>(io);
+      sluice::go(io, [&]() -> task<> {
+        error_code e;
+        BOOST_TEST(winner.try_send(1, e));
+        BOOST_TEST(!decided);
+        loser.reset();
+        co_return;
+      });
+      const auto r = co_await select(*loser, winner.receive());
+      decided = r.index() == 1;
+    });
+    run(io);
+    BOOST_TEST(decided);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE(losing_cases_eat_no_values)  // Source: chriskohlhoff/asio#1041
 
 BOOST_AUTO_TEST_CASE(of_buffered_channels) {
