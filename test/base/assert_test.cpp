@@ -249,7 +249,7 @@ constexpr breach breaches[] = {
        grant_queue::owner queue(1);
        queue->release(1);
      }},
-    {"a queue has as many ties as are given up",
+    {"a queue has as many members as leave it",
      [] {
        grant_queue::owner queue(1);
        queue->release(0);
