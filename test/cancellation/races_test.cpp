@@ -436,9 +436,12 @@ BOOST_AUTO_TEST_CASE(lets_in_those_that_it_held_up) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// A request that came after the goroutine had begun to wait and before it had launched the
-// operation was sent to nobody.
-BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_be_launched) {
+namespace {
+
+/// Cancels a goroutine that is about to launch an Asio operation, again and again: `wait(timer)` is
+/// what gives the error of its wait.
+template <class Wait>
+void cancel_before_launch(Wait wait) {
   running_context running(2);
   const watchdog dog;
   std::atomic<bool> begun = false;
@@ -450,7 +453,7 @@ BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_b
     sluice::go(limited.ctx, running.io, [&]() -> task<> {
       asio::steady_timer t(running.io, 1h);
       begun = true;
-      const auto e = co_await error_of(t.async_wait(sluice::use_task));
+      const auto e = co_await wait(t);
       if (e != aborted) ++wrong;
       ++ended;
     });
@@ -461,6 +464,22 @@ BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_b
   }
   running.join();
   BOOST_TEST(wrong == 0u);
+}
+
+}  // namespace
+
+// A request that came after the goroutine had begun to wait and before it had launched the
+// operation was sent to nobody.
+BOOST_AUTO_TEST_CASE(a_cancellation_reaches_an_asio_operation_that_is_about_to_be_launched) {
+  cancel_before_launch(
+      [](asio::steady_timer& t) { return error_of(t.async_wait(sluice::use_task)); });
+}
+
+BOOST_AUTO_TEST_CASE(a_select_and_a_cancellation_before_its_launch_agree) {
+  const auto quiet = make_channel<int>();
+  cancel_before_launch([&](asio::steady_timer& t) {
+    return error_of(select(quiet.receive(), t.async_wait(sluice::use_task)));
+  });
 }
 
 // The request looked at a sleep whose goroutine had just gone on.

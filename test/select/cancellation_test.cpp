@@ -459,29 +459,3 @@ BOOST_AUTO_TEST_CASE(a_value_never_goes_to_a_select_that_was_cancelled) {
   BOOST_TEST(counted::alive == 0);
   BOOST_TEST(counted::corrupt == 0);
 }
-
-BOOST_AUTO_TEST_CASE(a_select_and_a_cancellation_before_its_launch_agree) {
-  running_context running(2);
-  const watchdog dog;
-  const auto quiet = make_channel<int>();
-  std::atomic<bool> begun = false;
-  std::atomic<std::size_t> ended = 0;
-  std::atomic<std::size_t> wrong = 0;
-  for (std::size_t i = 0; i < rounds(1'000); ++i) {
-    begun = false;
-    auto limited = sluice::with_cancel(sluice::context::background());
-    sluice::go(limited.ctx, running.io, [&]() -> task<> {
-      asio::steady_timer t(running.io, 1h);
-      begun = true;
-      const auto e = co_await error_of(select(quiet.receive(), t.async_wait(sluice::use_task)));
-      if (e != aborted) ++wrong;
-      ++ended;
-    });
-    while (!begun) std::this_thread::yield();
-    for (std::size_t k = i % 200; k != 0; --k) static_cast<void>(begun.load());
-    limited.cancel();
-    while (ended <= i) std::this_thread::yield();
-  }
-  running.join();
-  BOOST_TEST(wrong == 0u);
-}
