@@ -382,9 +382,16 @@ class allocating_executor {
   [[no_unique_address]] Allocator allocator_;
 };
 
-/// An executor of this library.
 template <class T>
-concept own_executor = requires(const T& ex) { where_of(ex); };
+inline constexpr bool is_own_executor = false;
+template <>
+inline constexpr bool is_own_executor<executor> = true;
+template <class Allocator>
+inline constexpr bool is_own_executor<allocating_executor<Allocator>> = true;
+
+/// An executor of this library, and nothing that converts to one.
+template <class T>
+concept own_executor = is_own_executor<std::remove_cvref_t<T>>;
 
 }  // namespace detail
 
