@@ -240,7 +240,7 @@ template <class T, class U>
 [[nodiscard]] context with_value(context parent, const context_key<T>& key, U&& value) {
   auto held = std::make_shared<const T>(std::forward<U>(value));
   return detail::access::make<context>(
-      detail::access::state_of(parent),
+      detail::access::take_state(parent),
       detail::context_value::pointer(
           new detail::context_value(&key, std::move(held), detail::access::values_of(parent))));
 }

@@ -8,10 +8,9 @@
 
 namespace sluice {
 
-// NOLINTNEXTLINE(performance-unnecessary-value-param): a context is handed on by a move.
 cancellable_context with_cancel(context parent) {
-  const auto state = detail::context_ref::adopt(
-      detail::context_state::make(detail::access::state_of(parent).get()));
+  const auto state =
+      detail::context_ref::adopt(detail::context_state::make(detail::access::take_state(parent)));
   return {detail::access::make<context>(state, detail::access::values_of(parent)),
           detail::access::make<cancel_function>(state)};
 }

@@ -43,10 +43,11 @@ void context_link::clear() noexcept {
   state_ = nullptr;
 }
 
-context_state& context_state::make(context_state* parent) {
-  auto& child = *new context_state(parent);
+// The child has the reference to its parent once it is there.
+context_state& context_state::make(context_ref parent_ref) {
+  auto& child = *new context_state(parent_ref.get());
+  context_state* const parent = parent_ref.detach();
   if (!parent) return child;
-  parent->retain();
   {
     const std::lock_guard guard(parent->lock_);
     child.limit(parent->deadline_, parent->whose_deadline_);

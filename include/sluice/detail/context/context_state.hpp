@@ -67,8 +67,8 @@ class context_link {
 /// A node of the tree of contexts that can be done. Counted; children keep their parents.
 class context_state : public list_hook<context_state> {
  public:
-  /// A child of `parent`, which may be null. If the parent is done the child is born done.
-  static context_state& make(context_state* parent);
+  /// A child of `parent_ref`, which may be none. If the parent is done the child is born done.
+  static context_state& make(context_ref parent_ref);
 
   context_state(const context_state&) = delete;
   context_state& operator=(const context_state&) = delete;
