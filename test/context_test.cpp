@@ -179,6 +179,33 @@ BOOST_AUTO_TEST_CASE(assigning_over_a_pair_ends_its_context_unless_it_was_handed
   BOOST_TEST(!done(pair.ctx));
 }
 
+BOOST_AUTO_TEST_CASE(a_ctx_that_is_assigned_over_has_not_been_handed_on) {
+  context background;
+  context without;
+  context moved_back;
+  context swapped;
+  {
+    auto a = with_cancel(context::background());
+    background = a.ctx;
+    a.ctx = context::background();
+    auto b = with_cancel(context::background());
+    without = b.ctx;
+    b.ctx = without_cancel(b.ctx);
+    auto c = with_cancel(context::background());
+    moved_back = c.ctx;
+    context elsewhere = std::move(c.ctx);
+    c.ctx = std::move(elsewhere);
+    auto d = with_cancel(context::background());
+    swapped = d.ctx;
+    context other;
+    std::swap(d.ctx, other);
+  }
+  BOOST_TEST(done(background));
+  BOOST_TEST(done(without));
+  BOOST_TEST(done(moved_back));
+  BOOST_TEST(done(swapped));
+}
+
 BOOST_AUTO_TEST_CASE(a_context_of_a_pair_without_a_name_ends_at_its_deadline) {
   asio::io_context io;
   error_code waited;

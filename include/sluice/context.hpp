@@ -6,6 +6,7 @@
 #include <sluice/detail/context/context_state.hpp>
 #include <sluice/detail/context/context_value.hpp>
 #include <sluice/detail/context/done_wait.hpp>
+#include <sluice/detail/context/moved_out.hpp>
 #include <sluice/detail/context/start_when_done.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/error.hpp>
@@ -123,6 +124,7 @@ class context {
 
   detail::context_ref state_;
   detail::context_value::pointer values_;
+  detail::moved_out moved_out_;
 };
 
 /// Makes a context done. Move-only; the destructor cancels too, so a forgotten cancel cannot leak,
@@ -154,6 +156,12 @@ class [[nodiscard]] cancel_function {
 
   explicit cancel_function(detail::context_ref s) noexcept : state_(std::move(s)) {}
 
+  /// Will not cancel it any more.
+  void give_up() noexcept {
+    if (state_) state_->remove_canceller();
+    state_ = {};
+  }
+
   detail::context_ref state_;
 };
 
@@ -161,7 +169,8 @@ class [[nodiscard]] cancel_function {
 /**
  * The end of the pair cancels the context, unless `ctx` has been moved out of it: then it has been
  * handed on, and only its parent, its deadline or a call of `cancel` ends it. So a `ctx` that is
- * taken from a pair without a name lives on: `const auto ctx = with_timeout(parent, 5s).ctx;`
+ * taken from a pair without a name lives on: `const auto ctx = with_timeout(parent, 5s).ctx;` A
+ * `ctx` that another context is assigned to has not been handed on.
  */
 struct cancellable_context {
   /// Of a context and what cancels it.
@@ -176,7 +185,7 @@ struct cancellable_context {
     return *this;
   }
   ~cancellable_context() {
-    if (!detail::access::state_of(ctx)) cancel.state_ = {};
+    if (detail::access::is_moved_out(ctx)) cancel.give_up();
   }
 
   /// The context.
@@ -273,7 +282,7 @@ class context_function {
 /// `context.AfterFunc`.
 /**
  * It runs on the running goroutine's scheduler. If its context has ended when `ctx` is done, `f`
- * does not run.
+ * does not run. It is destroyed when nobody is left who could make `ctx` done.
  * @param ctx What is waited for.
  * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
  * when the context is done the process ends.

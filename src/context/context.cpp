@@ -33,19 +33,21 @@ cancellable_context merge_contexts(const std::vector<context>& parents) {
 cancellable_context with_slot(context parent, asio::cancellation_slot slot) {
   auto result = with_cancel(std::move(parent));
   if (slot.is_connected())
-    slot.assign(
-        [link = detail::access::state_of(result.ctx)->link()](asio::cancellation_type type) {
-          if (type != asio::cancellation_type::none)
-            link->cancel(asio::error::operation_aborted, nullptr);
-        });
+    slot.assign([canceller = detail::context_canceller(
+                     *detail::access::state_of(result.ctx).get())](asio::cancellation_type type) {
+      if (type != asio::cancellation_type::none)
+        canceller.cancel(asio::error::operation_aborted, nullptr);
+    });
   return result;
 }
 
 #if defined(__cpp_lib_jthread)
 cancellable_context with_stop_token(context parent, std::stop_token token) {
   auto result = with_cancel(std::move(parent));
-  const auto cancel = [link = detail::access::state_of(result.ctx)->link()] {
-    link->cancel(asio::error::operation_aborted, nullptr);
+  if (!token.stop_possible()) return result;
+  const auto cancel = [canceller =
+                           detail::context_canceller(*detail::access::state_of(result.ctx).get())] {
+    canceller.cancel(asio::error::operation_aborted, nullptr);
   };
   detail::access::state_of(result.ctx)
       ->keep(std::make_shared<std::stop_callback<decltype(cancel)>>(std::move(token), cancel));

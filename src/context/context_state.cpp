@@ -43,6 +43,20 @@ void context_link::clear() noexcept {
   state_ = nullptr;
 }
 
+context_canceller::context_canceller(context_state& s) : link_(s.link()) {
+  s.add_canceller();
+}
+
+context_canceller::context_canceller(const context_canceller& other) noexcept : link_(other.link_) {
+  if (!link_) return;
+  if (const context_ref target = link_->lock()) target->add_canceller();
+}
+
+context_canceller::~context_canceller() {
+  if (!link_) return;
+  if (const context_ref target = link_->lock()) target->remove_canceller();
+}
+
 // The child has the reference to its parent once it is there.
 context_state& context_state::make(context_ref parent_ref) {
   auto& child = *new context_state(parent_ref.get());
@@ -149,17 +163,13 @@ void context_state::tell(context_state*& last) noexcept {
   if (stop) stop->request_stop();
   for (;;) {
     std::function<void()> f;
-    std::shared_ptr<context_link> target;
+    context_canceller target;
     {
       const std::lock_guard guard(lock_);
-      context_callback* const c = callbacks_.pop_front();
-      if (!c) break;
-      c->registered_ = false;
-      f.swap(c->function_);
-      target.swap(c->target_);
+      if (!take_callback(f, target)) break;
     }
     if (target)
-      append_if_marked(target->lock(), last);
+      append_if_marked(target.lock(), last);
     else
       f();
   }
@@ -182,9 +192,18 @@ void context_state::append_if_marked(context_ref c, context_state*& last) noexce
   last = c.detach();
 }
 
+// A callback that never will be called, and of which this is the only trace, is destroyed outside
+// the lock.
 bool context_state::add(context_callback& c) noexcept {
+  std::function<void()> unused;
+  context_canceller nobody;
   const std::lock_guard guard(lock_);
   if (done_.load(std::memory_order_relaxed)) return false;
+  if (never_done_) {
+    unused.swap(c.function_);
+    std::swap(nobody, c.target_);
+    return true;
+  }
   callbacks_.push_front(c);
   c.registered_ = true;
   return true;
@@ -211,12 +230,13 @@ void context_state::set_deadline(const dispatcher_ptr& where,
     deadline_cause_ = std::move(cause);
   }
   if (t <= scheduler::now()) return expire();
-  auto timer = std::make_shared<callback_timer>(where, [self, t](callback_timer::reason why) {
-    if (why == callback_timer::reason::due || t <= scheduler::now())
-      self->expire();
-    else
-      self->cancel(asio::error::operation_aborted, nullptr);
-  });
+  auto timer = std::make_shared<callback_timer>(
+      where, [self = context_canceller(*this), t](callback_timer::reason why) {
+        if (why == callback_timer::reason::due || t <= scheduler::now())
+          self.expire();
+        else
+          self.cancel(asio::error::operation_aborted, nullptr);
+      });
   if (!timer->start(t)) return cancel(asio::error::operation_aborted, nullptr);
   {
     const std::lock_guard guard(lock_);
@@ -246,7 +266,7 @@ void context_state::limit(const std::optional<std::chrono::steady_clock::time_po
 
 void context_state::join(context_state& other) {
   struct registration {
-    registration(context_state& s, std::shared_ptr<context_link> target) noexcept
+    registration(context_state& s, context_canceller target) noexcept
         : of(s), callback(std::move(target)) {
       of.retain();
     }
@@ -259,7 +279,7 @@ void context_state::join(context_state& other) {
     context_state& of;
     context_callback callback;
   };
-  const auto r = std::make_shared<registration>(other, link());
+  const auto r = std::make_shared<registration>(other, context_canceller(*this));
   keep(r);
   if (!other.add(r->callback)) return cancel(other.error_, other.cause_);
   std::optional<std::chrono::steady_clock::time_point> deadline;
@@ -271,6 +291,67 @@ void context_state::join(context_state& other) {
   }
   const std::lock_guard guard(lock_);
   limit(deadline, whose);
+}
+
+void context_state::add_canceller() noexcept {
+  const std::lock_guard guard(lock_);
+  ++cancellers_;
+}
+
+// A child whose last canceller goes and a parent that is found never to be done see each other: the
+// child counts before it looks at its parent, and the parent is marked before it looks at its
+// children. In a loop, because a chain of contexts may be long.
+void context_state::remove_canceller() noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    SLUICE_ASSERT(cancellers_ != 0, "a context has as many cancellers as give up");
+    if (--cancellers_ != 0) return;
+  }
+  if (parent_ && !parent_->is_never_done()) return;
+  context_state* first = nullptr;
+  mark_never_done(first);
+  while (context_state* const s = first) {
+    s->drop_callbacks(first);
+    s->release();
+  }
+}
+
+bool context_state::is_never_done() const noexcept {
+  const std::lock_guard guard(lock_);
+  return never_done_;
+}
+
+// Once, and only while nobody may make it done: then it is referred to by the list.
+void context_state::mark_never_done(context_state*& first) noexcept {
+  const std::lock_guard guard(lock_);
+  if (done_.load(std::memory_order_relaxed) || never_done_ || cancellers_ != 0 || !try_retain())
+    return;
+  never_done_ = true;
+  next_never_done_ = std::exchange(first, this);
+}
+
+// Takes itself off the list, and puts its children there that nobody else makes done. What it drops
+// is destroyed under no lock, because it may be the last that keeps another context.
+void context_state::drop_callbacks(context_state*& first) noexcept {
+  first = next_never_done_;
+  for (bool more = true; more;) {
+    std::function<void()> unused;
+    context_canceller nobody;
+    const std::lock_guard guard(lock_);
+    more = take_callback(unused, nobody);
+    if (more) continue;
+    for (context_state* c = children_.front(); c; c = children_.after(*c))
+      c->mark_never_done(first);
+  }
+}
+
+bool context_state::take_callback(std::function<void()>& f, context_canceller& target) noexcept {
+  context_callback* const c = callbacks_.pop_front();
+  if (!c) return false;
+  c->registered_ = false;
+  f.swap(c->function_);
+  std::swap(target, c->target_);
+  return true;
 }
 
 error_code context_state::err() noexcept {

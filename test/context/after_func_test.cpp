@@ -8,6 +8,7 @@
 #include "time_helpers.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -143,6 +144,77 @@ BOOST_AUTO_TEST_CASE(is_destroyed_when_it_has_run_or_has_been_stopped_or_cannot_
   }
   run(io);
   BOOST_TEST(kept.use_count() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(is_destroyed_when_nobody_is_left_who_could_make_its_context_done) {
+  asio::io_context io;
+  const auto kept = std::make_shared<int>();
+  after_func(io, with_cancel(context::background()).ctx, [kept] {});
+  BOOST_TEST(kept.use_count() == 1, "handed on and dropped");
+  const auto root = with_cancel(context::background()).ctx;
+  auto registered = after_func(io, root, [kept] {});
+  BOOST_TEST(kept.use_count() == 1, "registered when nobody was left");
+  BOOST_TEST(!registered.stop());
+  after_func(io, with_cancel(root).ctx, [kept] {});
+  BOOST_TEST(kept.use_count() == 1, "nor can its parent be done");
+  {
+    asio::cancellation_signal signal;
+    after_func(io, with_slot(context::background(), signal.slot()).ctx, [kept] {});
+    BOOST_TEST(kept.use_count() == 2);
+  }
+  BOOST_TEST(kept.use_count() == 1, "the slot's signal has gone");
+  {
+    auto other = with_cancel(context::background());
+    after_func(io, merge_contexts({context::background(), other.ctx}).ctx, [kept] {});
+    BOOST_TEST(kept.use_count() == 2);
+    const auto handed_on = std::move(other.ctx);
+  }
+  BOOST_TEST(kept.use_count() == 1, "what it was merged with cannot be done either");
+  {
+    asio::io_context ends;
+    after_func(io, with_timeout(ends, context::background(), 1h).ctx, [kept] {});
+    BOOST_TEST(kept.use_count() == 2);
+  }
+  run(io);
+  BOOST_TEST(kept.use_count() == 1, "its timer has ended");
+}
+
+BOOST_AUTO_TEST_CASE(keeps_a_context_that_somebody_may_make_done) {
+  asio::io_context io;
+  int calls = 0;
+  const auto call = [&] { ++calls; };
+  const auto parent = with_cancel(context::background());
+  after_func(io, with_cancel(with_cancel(parent.ctx).ctx).ctx, call);
+  asio::cancellation_signal signal;
+  after_func(io, with_slot(context::background(), signal.slot()).ctx, call);
+  const auto other = with_cancel(context::background());
+  after_func(io, merge_contexts({context::background(), other.ctx}).ctx, call);
+  after_func(io, with_timeout(io, context::background(), 1us).ctx, call);
+  poll(io);
+  parent.cancel();
+  signal.emit(asio::cancellation_type::total);
+  other.cancel();
+  run(io);
+  BOOST_TEST(calls == 4);
+}
+
+BOOST_AUTO_TEST_CASE(goes_with_a_long_chain_that_nobody_can_make_done) {
+  on_stack_of(small_stack, [] {
+    asio::io_context io;
+    const int n = sanitized ? 10'000 : 100'000;
+    const auto kept = std::make_shared<int>();
+    {
+      auto root = with_cancel(context::background());
+      context ctx = root.ctx;
+      for (int i = 0; i < n; ++i) {
+        ctx = with_cancel(ctx).ctx;
+        after_func(io, ctx, [kept] {});
+      }
+      BOOST_TEST(kept.use_count() == n + 1);
+      const auto handed_on = std::move(root.ctx);
+    }
+    BOOST_TEST(kept.use_count() == 1);
+  });
 }
 
 // Each owns what cancels the context of the next, and can run no more.

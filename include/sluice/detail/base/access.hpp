@@ -38,6 +38,11 @@ struct access {
   [[nodiscard]] static auto take_state(T& object) noexcept {
     return std::move(object.state_);
   }
+  /// Whether somebody has taken a context out of this object, by moving.
+  template <class Context>
+  [[nodiscard]] static bool is_moved_out(const Context& ctx) noexcept {
+    return static_cast<bool>(ctx.moved_out_);
+  }
   /// The values of a context.
   template <class Context>
   [[nodiscard]] static const auto& values_of(const Context& ctx) noexcept {

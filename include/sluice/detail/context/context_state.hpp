@@ -1,5 +1,8 @@
 // The tree of contexts that can be done, and the references to them: children keep their parents,
 // callbacks and links keep nobody.
+//
+// What may make a context done is its parent or one of its cancellers. One that has none and whose
+// parent cannot be done either never will be: it drops its callbacks, which may keep it.
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
@@ -28,23 +31,6 @@ class context_state;
 class callback_timer;
 using context_ref = ref<context_state>;
 
-/// Something that happens when a context is done: once, on the thread that cancels, under no lock.
-class context_callback : public list_hook<context_callback> {
- public:
-  /// A function is called.
-  /** It owns what it uses: it may still be running when it has been removed. It does not throw. */
-  explicit context_callback(std::function<void()> f) noexcept : function_(std::move(f)) {}
-  /// Another context is done as well.
-  explicit context_callback(std::shared_ptr<context_link> target) noexcept
-      : target_(std::move(target)) {}
-
- private:
-  friend class context_state;
-  std::function<void()> function_;
-  std::shared_ptr<context_link> target_;
-  bool registered_ = false;
-};
-
 /// A weak reference to a context.
 class context_link {
  public:
@@ -62,6 +48,49 @@ class context_link {
  private:
   byte_lock lock_;
   context_state* state_;
+};
+
+/// Somebody who may make a context done, and does not keep it; or nobody.
+class context_canceller {
+ public:
+  context_canceller() noexcept = default;
+  /// One more canceller of `s`. @throws std::bad_alloc
+  explicit context_canceller(context_state& s);
+  context_canceller(const context_canceller& other) noexcept;
+  context_canceller(context_canceller&& other) noexcept = default;
+  context_canceller& operator=(context_canceller other) noexcept {
+    link_.swap(other.link_);
+    return *this;
+  }
+  ~context_canceller();
+
+  explicit operator bool() const noexcept { return link_ != nullptr; }
+  [[nodiscard]] context_ref lock() const noexcept { return link_->lock(); }
+  /// Cancels the context if it still is there.
+  void cancel(const error_code& e, const std::exception_ptr& cause) const noexcept {
+    link_->cancel(e, cause);
+  }
+  /// The same because its deadline has passed.
+  void expire() const noexcept { link_->expire(); }
+
+ private:
+  std::shared_ptr<context_link> link_;
+};
+
+/// Something that happens when a context is done: once, on the thread that cancels, under no lock.
+class context_callback : public list_hook<context_callback> {
+ public:
+  /// A function is called.
+  /** It owns what it uses: it may still be running when it has been removed. It does not throw. */
+  explicit context_callback(std::function<void()> f) noexcept : function_(std::move(f)) {}
+  /// Another context is done as well.
+  explicit context_callback(context_canceller target) noexcept : target_(std::move(target)) {}
+
+ private:
+  friend class context_state;
+  std::function<void()> function_;
+  context_canceller target_;
+  bool registered_ = false;
 };
 
 /// A node of the tree of contexts that can be done. Counted; children keep their parents.
@@ -98,6 +127,7 @@ class context_state : public list_hook<context_state> {
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept;
 
   /// Registers a callback. @return False if the context is done already: it will not be called.
+  /** One that never will be done drops the callback's function. */
   [[nodiscard]] bool add(context_callback& c) noexcept;
   /// Unregisters it.
   /** @return True if it has not been called and will not be. */
@@ -109,6 +139,10 @@ class context_state : public list_hook<context_state> {
   [[nodiscard]] detail::stop_token stop_token();
   /// Keeps something until it is done or gone.
   void keep(std::shared_ptr<void> what);
+
+  void add_canceller() noexcept;
+  /// One less may make it done; the last drops the callbacks of all that now never will be.
+  void remove_canceller() noexcept;
 
   /// How many children have not ended.
   [[nodiscard]] std::size_t child_count() const noexcept;
@@ -125,6 +159,11 @@ class context_state : public list_hook<context_state> {
   ~context_state() = default;
 
   [[nodiscard]] bool try_retain() noexcept;
+  [[nodiscard]] bool is_never_done() const noexcept;
+  void mark_never_done(context_state*& first) noexcept;
+  void drop_callbacks(context_state*& first) noexcept;
+  /// Under the lock. @return False if there is none.
+  bool take_callback(std::function<void()>& f, context_canceller& target) noexcept;
   void unlink_child(context_state& c) noexcept;
   [[nodiscard]] context_ref take_child() noexcept;
   [[nodiscard]] bool mark_done(const error_code& e, const std::exception_ptr& cause) noexcept;
@@ -141,8 +180,13 @@ class context_state : public list_hook<context_state> {
   context_state* const parent_;
   intrusive_list<context_state> children_;
   bool linked_ = false;
+  bool never_done_ = false;
+  /// Its cancel function and the other cancellers.
+  std::size_t cancellers_ = 1;
   /// Whoever marked it done links it here, behind what it told before.
   context_state* next_to_tell_ = nullptr;
+  /// Whoever finds that it never will be done links it here.
+  context_state* next_never_done_ = nullptr;
   waiter_list waiters_;
   intrusive_list<context_callback> callbacks_;
   std::shared_ptr<callback_timer> timer_;
