@@ -15,15 +15,22 @@ cat >"$work/shapes.cpp" <<'END'
 #include <sluice/go.hpp>
 #include <sluice/mutex.hpp>
 #include <sluice/semaphore.hpp>
+#include <sluice/sleep.hpp>
 #include <sluice/task.hpp>
+#include <sluice/task_group.hpp>
+#include <sluice/use_task.hpp>
 #include <sluice/wait_group.hpp>
+
+#include <boost/asio/io_context.hpp>
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 using sluice::task;
+namespace asio = boost::asio;
 
 struct message {
   std::string text;
@@ -137,6 +144,57 @@ task<> accepting(sluice::channel<std::string> ch) {
     wg.go([&]() -> task<> { n.clear(); co_return; });
     co_await wg.wait();
   }
+}
+
+task<> blocks(asio::io_context& io, bool yes, std::vector<worker*> pointers, sluice::channel<int> ch) {
+  sluice::wait_group wg;
+  if (yes) {
+    worker w{1};
+    wg.go(w.work(1));  // wrong
+  }
+  for (int i = 0; i < 3; ++i) {
+    {
+      worker w{i};
+      wg.go(w.work(1));  // wrong
+    }
+    const auto owned = std::make_unique<worker>(i);
+    wg.go(owned->work(1));  // wrong
+    wg.go((*owned).work(1));  // wrong
+    worker w{i};
+    wg.go([p = &w]() -> task<> { co_await p->work(1); });  // wrong
+    const auto shared = std::make_shared<worker>(i);
+    wg.go([shared]() -> task<> { co_await shared->work(1); });
+  }
+  for (worker* w : pointers) wg.go(w->work(1));
+  for (worker* w : pointers) wg.go([&]() -> task<> { co_await w->work(1); });  // wrong
+  for (int i = 0; i < 3; ++i) {
+    co_await wg.wait();
+    worker w{i};
+    wg.go(w.work(1));  // wrong
+    co_await sluice::sleep_for(std::chrono::seconds(1));
+  }
+  for (int i = 0; i < 3; ++i) {
+    worker w{i};
+    co_await sluice::with_task_group(sluice::context::background(),
+                                     [&](sluice::task_group& g) -> task<> {
+                                       g.go(w.work(1));
+                                       co_return;
+                                     });
+  }
+  for (int i = 0; i < 3; ++i) {
+    worker w{i};
+    co_await sluice::go(io, w.work(1), sluice::use_task);
+    auto ended = sluice::go(io, w.work(1), sluice::use_task);
+    co_await std::move(ended);
+  }
+  for (int i = 0; i < 3; ++i) {
+    worker w{i};
+    sluice::go([&]() -> task<> { co_await ch.send(w.id); });
+    const auto r = co_await ch.receive();
+    sluice::go([&]() -> task<> { co_await ch.send(w.id + *r); });
+    static_cast<void>(co_await ch.receive());
+  }
+  co_await wg.wait();
 }
 
 task<std::string> text() { co_return "text"; }
