@@ -197,6 +197,18 @@ task<> blocks(asio::io_context& io, bool yes, std::vector<worker*> pointers, slu
   co_await wg.wait();
 }
 
+task<> whole_functions(sluice::channel<int> ch) {
+  worker w{1};
+  sluice::go(w.work(1));
+  const auto body = [&]() -> task<> {
+    worker inner{2};
+    sluice::go([&]() -> task<> { co_await inner.work(1); });
+    co_return;
+  };
+  co_await body();
+  co_await ch.send(1);
+}
+
 task<std::string> text() { co_return "text"; }
 task<int> number() { co_return 1; }
 
