@@ -218,8 +218,10 @@ BOOST_AUTO_TEST_CASE(that_completes_in_time_gives_its_value_or_its_error) {
   controlled op;
   sluice::go(io, [&]() -> task<> {
     BOOST_TEST((co_await timeout(op.start(), 1h)) == 7);
+    co_await sluice::this_goroutine::yield();
     BOOST_TEST(has_no_timer(io));
     BOOST_TEST((co_await error_of(timeout(op.start(), 1h))) == asio::error::eof);
+    co_await sluice::this_goroutine::yield();
     BOOST_TEST(has_no_timer(io));
     co_await timeout(asio::post(asio::deferred), 1h);
   });
@@ -229,6 +231,53 @@ BOOST_AUTO_TEST_CASE(that_completes_in_time_gives_its_value_or_its_error) {
   op.complete(asio::error::eof, 0);
   run(io);
   BOOST_TEST(op.cancelled == 0);
+}
+
+// The timer of the one before, which the step still has, is due earlier or later than it is to be.
+BOOST_AUTO_TEST_CASE(that_follows_another_in_one_step_has_a_limit_of_its_own) {
+  asio::io_context io;
+  controlled op;
+  sluice::go(io, [&]() -> task<> {
+    for (const bool with_context : {false, true}) {
+      asio::steady_timer never(io, long_time);
+      const auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
+      const auto limits = [&]() -> task<> {
+        for (const auto first : {clock::duration(1ms), clock::duration(1h)}) {
+          co_await timeout(asio::post(asio::deferred), first);
+          const stopwatch watch;
+          BOOST_TEST((co_await error_of(timeout(never.async_wait(asio::deferred), 4ms))) ==
+                     timed_out);
+          BOOST_TEST((watch.elapsed() >= 4ms));
+          co_await timeout(asio::post(asio::deferred), first);
+          co_await timeout(asio::post(asio::deferred), 1h);
+          BOOST_TEST((co_await error_of(timeout(never.async_wait(asio::deferred), -1s))) ==
+                     timed_out);
+        }
+      };
+      if (with_context)
+        co_await sluice::go(ctx, io, limits, sluice::use_task);
+      else
+        co_await limits();
+    }
+  });
+  run(io);
+}
+
+BOOST_AUTO_TEST_CASE(that_another_goroutine_runs_inside_of_leaves_each_its_own_limit) {
+  asio::io_context io;
+  int limited = 0;
+  const auto one = [&](int i) -> task<> {
+    asio::steady_timer never(io, long_time);
+    for (int n = 0; n < 20; ++n) {
+      co_await timeout(asio::post(asio::deferred), 1h);
+      co_await timeout(asio::dispatch(asio::deferred), i % 2 == 0 ? 1us : 1h);
+    }
+    BOOST_TEST((co_await error_of(timeout(never.async_wait(asio::deferred), 1ms))) == timed_out);
+    ++limited;
+  };
+  for (int i = 0; i < 10; ++i) sluice::go(io, one, i);
+  run(io);
+  BOOST_TEST(limited == 10);
 }
 
 BOOST_AUTO_TEST_CASE(that_is_cancelled_by_the_timer_says_timed_out) {

@@ -126,7 +126,7 @@ void cancellation::reset(asio::cancellation_type filter) noexcept {
 // to the strand behind it.
 void cancellation::tell_slot() {
   const std::lock_guard guard(lock_);
-  if (!told_) told_ = std::make_shared<emission>();
+  if (!told_) told_ = emission::make();
 }
 
 asio::cancellation_slot cancellation::slot() noexcept {

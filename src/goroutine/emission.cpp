@@ -3,9 +3,16 @@
 
 #include <sluice/detail/goroutine/emission.hpp>
 
+#include <sluice/executor.hpp>
+
 #include <utility>
 
 namespace sluice::detail {
+
+std::shared_ptr<emission> emission::make() {
+  struct made : emission {};
+  return std::allocate_shared<made>(recycling_allocator<made>());
+}
 
 void emission::request(const std::shared_ptr<emission>& self, asio::cancellation_type type,
                        ready_list& steps) noexcept {

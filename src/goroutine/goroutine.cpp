@@ -139,6 +139,8 @@ void goroutine::run_node(ready_node& node, worker* w) {
     g.at->self.resume();
   } while (w->after == worker::step::transferred);
   w->current = outer;
+  if (w->left) [[unlikely]]
+    std::exchange(w->left, nullptr)->give_up();
   if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
 }
 

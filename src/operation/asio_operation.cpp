@@ -10,6 +10,7 @@
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/wait/sleep_waiter.hpp>
 
 #include <mutex>
 
@@ -25,14 +26,16 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
+bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, duration longest) {
   g_ = &g;
+  longest_ = longest;
   if (g.on_its_strand()) {
-    if (!begin()) return g.must_yield();
+    if (!begin(true)) return g.must_yield();
     try {
       launch(arg);
     } catch (...) {
       if (g.cancel) g.cancel->end();
+      if (limit_) std::exchange(limit_, nullptr)->end();
       throw;
     }
     if (!met_.exchange(true, std::memory_order_acq_rel)) return true;
@@ -44,7 +47,7 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
   detail::queue(detail::executor_on(g.where), [this, launch, arg, held = goroutine_ref(g)] {
     if (held->ended()) return;
     try {
-      if (!begin()) return held->make_ready();
+      if (!begin(false)) return held->make_ready();
       const on_behalf_of current(*held.get());
       launch(arg);
     } catch (...) {
@@ -60,13 +63,23 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg) {
   return true;
 }
 
-// On the strand right before the launch: a request that comes later is posted to the strand and
-// finds the operation launched, an earlier one prevents the launch.
-bool handler_wait::begin() {
-  if (!g_->cancel) return true;
-  const std::lock_guard guard(g_->cancel->lock());
-  emission_ = std::make_shared<emission>();
-  return may_launch(g_->cancel->begin(*this));
+// On the strand right before the launch: a request that comes later, of the limit too, is posted to
+// the strand and finds the operation launched, an earlier one prevents the launch.
+bool handler_wait::begin(bool in_step) {
+  if (!g_->cancel && longest_ == no_limit) return true;
+  too_late_ = longest_ <= longest_.zero();
+  if (longest_ != no_limit && !too_late_) {
+    emission_ = limited_emission::begin(*g_, in_step, add_saturated(scheduler::now(), longest_));
+    limit_ = static_cast<limited_emission*>(emission_.get());
+  } else {
+    emission_ = emission::make();
+  }
+  if (g_->cancel) {
+    const std::lock_guard guard(g_->cancel->lock());
+    if (!may_launch(g_->cancel->begin(*this))) return false;
+  }
+  not_launched_ = too_late_;
+  return !not_launched_;
 }
 
 // A request for cancellation that came before the launch prevents the launch.

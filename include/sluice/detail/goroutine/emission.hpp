@@ -19,9 +19,15 @@ namespace asio = boost::asio;
  * node's turn takes its reference and then empties the word: whoever finds that empty again finds
  * the node free.
  */
-class emission final : ready_node {
+class emission : ready_node {
  public:
   emission() noexcept : ready_node(&emit_requested) {}
+
+  emission(const emission&) = delete;
+  emission& operator=(const emission&) = delete;
+
+  /// In recycled memory. @throws std::bad_alloc
+  [[nodiscard]] static std::shared_ptr<emission> make();
 
   [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
@@ -37,6 +43,20 @@ class emission final : ready_node {
   /// The same from anywhere. What is in the slot may be running on the strand, and stays until the
   /// last reference has gone.
   void end() noexcept { completed_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool is_complete() const noexcept {
+    return completed_.load(std::memory_order_relaxed);
+  }
+
+ protected:
+  ~emission() = default;
+
+  /// For another operation, if no request for the last one is on its way.
+  /** @return Whether it is for that one now. */
+  [[nodiscard]] bool may_be_used_again() noexcept {
+    if (requested_.load(std::memory_order_relaxed) != asio::cancellation_type::none) return false;
+    completed_.store(false, std::memory_order_relaxed);
+    return true;
+  }
 
  private:
   static void emit_requested(ready_node& node, worker* w);

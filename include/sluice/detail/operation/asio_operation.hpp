@@ -6,6 +6,7 @@
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/goroutine/limited_emission.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
@@ -15,6 +16,7 @@
 #include <boost/asio/error.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
@@ -175,12 +177,23 @@ template <class Initiation>
 /** The initiation and the completion meet; whichever is second resumes the goroutine. */
 class handler_wait : private cancellable {
  public:
+  using duration = std::chrono::steady_clock::duration;
+
+  static constexpr duration no_limit = duration::max();
+
   handler_wait() noexcept : cancellable{&emit} {}
+  handler_wait(const handler_wait&) = delete;
+  handler_wait& operator=(const handler_wait&) = delete;
+  ~handler_wait() {
+    if (limit_) limit_->end();
+  }
 
   /// Begins the wait and calls `launch(arg)` on the goroutine's explicit strand: what it launches
   /// may post to its handler's executor and rely on it.
-  /** @return True if the goroutine stays suspended. */
-  [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg);
+  /** @param longest How long it may take before it is cancelled. @return True if the goroutine
+   * stays suspended. */
+  [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg,
+                           duration longest = no_limit);
 
   /// Begins a wait for an operation that may move the goroutine: launched once it is suspended,
   /// from outside, because it may go on inside the launch.
@@ -211,18 +224,24 @@ class handler_wait : private cancellable {
   /// The goroutine goes on.
   void finish() {
     if (g_->cancel) g_->cancel->end();
+    if (limit_) too_late_ = std::exchange(limit_, nullptr)->end_in_step(std::move(emission_));
     if (failure_) std::rethrow_exception(failure_);
   }
 
   /// Whether it was cancelled before it was launched.
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
+  /// Whether its goroutine has cancelled it.
+  [[nodiscard]] bool cancelled() const noexcept { return outcome_ != waiter::state::waiting; }
+  /// Whether it has taken too long, or was given no time.
+  [[nodiscard]] bool too_late() const noexcept { return too_late_; }
   /// Whether the deadline of its goroutine's context has cancelled it.
   [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
   /// The error that it ends with if it was not launched.
   [[nodiscard]] error_code cancelled_error() const noexcept;
 
  private:
-  [[nodiscard]] bool begin();
+  /// @param in_step It is called by the goroutine, and not for it.
+  [[nodiscard]] bool begin(bool in_step);
   [[nodiscard]] bool may_launch(waiter::state asked) noexcept;
   [[nodiscard]] bool meets_launch() noexcept;
   static bool emit(cancellable& wait, asio::cancellation_type type, waiter::state outcome,
@@ -230,12 +249,15 @@ class handler_wait : private cancellable {
 
   goroutine* g_ = nullptr;
   std::shared_ptr<emission> emission_;
+  limited_emission* limit_ = nullptr;  ///< the same, if it has a limit
+  duration longest_ = no_limit;
   std::exception_ptr failure_;
   std::atomic<bool> met_{false};
   bool abandoned_ = false;
   bool moving_ = false;
   bool not_launched_ = false;
-  waiter::state outcome_ = waiter::state::aborted;
+  bool too_late_ = false;
+  waiter::state outcome_ = waiter::state::waiting;
 };
 
 /// Whether the completion of what this thread launches now for a goroutine may wait until its drain

@@ -23,6 +23,16 @@ struct strand_held {
   const strand_held* outer;
 };
 
+/// What a goroutine's step leaves for its next wait.
+class left_over {
+ public:
+  /// The step has ended, and its wait was another one.
+  virtual void give_up() noexcept = 0;
+
+ protected:
+  ~left_over() = default;
+};
+
 /// A thread while it drains a scheduler: its own ready list and what it still may do before it must
 /// let the event loop have a turn. It lives on the thread's stack.
 /** Defined in scheduler.cpp, which makes one for each drain. */
@@ -82,6 +92,8 @@ class worker {
   /// The strands whose turns it runs, one inside the other, the innermost first.
   const strand_held* strands = nullptr;
   step after = step::parked;
+  /// Of the current step, or null.
+  left_over* left = nullptr;
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
   /// and looked at, together with a change of the list, under the gate.
   relaxed<bool> must_expose = true;

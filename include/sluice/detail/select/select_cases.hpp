@@ -326,7 +326,7 @@ class asio_case : public launched_case {
   static void launch_case(launched_case& c) {
     auto& self = static_cast<asio_case&>(c);
     self.operation_.launch(
-        resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.signal.slot()));
+        resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.owner->slot_of(c)));
   }
 
   template <class... Args>

@@ -13,14 +13,30 @@
 
 namespace sluice::detail {
 
-class select_group;
+struct launched_case;
+
+/// The wait that has launched an Asio operation, and is told of its end.
+class launching_wait {
+ public:
+  /// The goroutine that waits, or for a handler the block without frames: whose strand, and
+  /// references, the Asio operations have.
+  [[nodiscard]] virtual goroutine& waiting_goroutine() const noexcept = 0;
+  /// The slot that cancels an operation which is about to be launched.
+  [[nodiscard]] virtual asio::cancellation_slot slot_of(launched_case& c) noexcept = 0;
+  /// On the strand: an Asio operation has completed, or its handler was destroyed.
+  virtual void asio_completed(launched_case& c) = 0;
+  virtual void asio_abandoned(launched_case& c) = 0;
+
+ protected:
+  ~launching_wait() = default;
+};
 
 /// A case of a select that is an Asio operation. After launch it is used on the strand only.
 struct launched_case {
   explicit launched_case(void (*l)(launched_case&)) noexcept : launch(l) {}
 
   void (*launch)(launched_case&);
-  select_group* owner = nullptr;
+  launching_wait* owner = nullptr;
   std::uint32_t index = 0;
   bool launched = false;
   bool dropped = false;  ///< its handler was destroyed inside the launch
@@ -39,7 +55,7 @@ struct launched_case {
  * on a strand over its executor, and belong to a block without frames, which their handlers may
  * outlive.
  */
-class select_group : public select_wait {
+class select_group final : public select_wait, public launching_wait {
  public:
   /// Which cases are tried first.
   enum class turn_of : std::uint8_t { nobody, sluice, asio };
@@ -79,13 +95,13 @@ class select_group : public select_wait {
   /** @throws What that of `select_wait` throws, and what launching an Asio operation threw. */
   std::uint32_t finish();
 
-  /// On the strand: an Asio operation has completed, or its handler was destroyed.
-  void asio_completed(launched_case& c);
-  void asio_abandoned(launched_case& c);
+  void asio_completed(launched_case& c) override;
+  void asio_abandoned(launched_case& c) override;
+  [[nodiscard]] goroutine& waiting_goroutine() const noexcept override { return *goroutine_; }
+  [[nodiscard]] asio::cancellation_slot slot_of(launched_case& c) noexcept override {
+    return c.signal.slot();
+  }
 
-  /// The goroutine that waits, or for a handler the block without frames: whose strand, and
-  /// references, the Asio operations have.
-  [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
   /// Whether an Asio operation has dropped its handler, as nobody but its context should.
   [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
 
