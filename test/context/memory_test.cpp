@@ -2,6 +2,7 @@
 #include <sluice/context.hpp>
 
 #include <sluice/channel.hpp>
+#include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 
 #include "allocation_counts.hpp"
@@ -9,7 +10,12 @@
 #include "time_helpers.hpp"
 
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -118,6 +124,37 @@ BOOST_AUTO_TEST_CASE(of_goroutines_that_have_ended_is_not_kept_by_their_context)
                sluice::go(root.ctx, io, []() -> task<> { co_await sluice::sleep_for(0s); });
                poll(io);
              }) == 0);
+}
+
+// A server whose connections can be told to stop, and that limits each read and each write.
+BOOST_AUTO_TEST_CASE(is_not_allocated_for_each_wait_of_a_goroutine_with_a_context_and_limits) {
+  asio::io_context io;
+  const auto root = with_cancel(context::background());
+  asio::local::stream_protocol::socket client(io);
+  asio::local::stream_protocol::socket server(io);
+  asio::local::connect_pair(client, server);
+  sluice::go(root.ctx, io, [&]() -> task<> {
+    char byte = 0;
+    for (;;) {
+      co_await sluice::timeout(server.async_read_some(asio::buffer(&byte, 1), asio::deferred), 1h);
+      co_await sluice::timeout(asio::async_write(server, asio::buffer(&byte, 1), asio::deferred),
+                               1min);
+    }
+  });
+  std::size_t before = 0;
+  std::size_t after = 0;
+  sluice::go(root.ctx, io, [&]() -> task<> {
+    char byte = 0;
+    for (int i = 0; i < 200; ++i) {
+      if (i == 100) before = allocations;
+      co_await asio::async_write(client, asio::buffer(&byte, 1), asio::deferred);
+      co_await client.async_read_some(asio::buffer(&byte, 1), asio::deferred);
+    }
+    after = allocations;
+    root.cancel();
+  });
+  run(io);
+  BOOST_TEST(after == before);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
