@@ -26,16 +26,15 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, duration longest) {
+bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_limit* limit) {
   g_ = &g;
-  longest_ = longest;
+  limit_ = limit;
   if (g.on_its_strand()) {
     if (!begin(true)) return g.must_yield();
     try {
       launch(arg);
     } catch (...) {
       if (g.cancel) g.cancel->end();
-      if (limit_) std::exchange(limit_, nullptr)->end();
       throw;
     }
     if (!met_.exchange(true, std::memory_order_acq_rel)) return true;
@@ -66,20 +65,35 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, duratio
 // On the strand right before the launch: a request that comes later, of the limit too, is posted to
 // the strand and finds the operation launched, an earlier one prevents the launch.
 bool handler_wait::begin(bool in_step) {
-  if (!g_->cancel && longest_ == no_limit) return true;
-  too_late_ = longest_ <= longest_.zero();
-  if (longest_ != no_limit && !too_late_) {
-    emission_ = limited_emission::begin(*g_, in_step, add_saturated(scheduler::now(), longest_));
-    limit_ = static_cast<limited_emission*>(emission_.get());
-  } else {
-    emission_ = emission::make();
+  if (!g_->cancel && !limit_) return true;
+  if (limit_ && !begin_limit(in_step)) {
+    not_launched_ = true;
+    if (g_->cancel) outcome_ = g_->cancel->outcome();
+    return false;
   }
-  if (g_->cancel) {
-    const std::lock_guard guard(g_->cancel->lock());
-    if (!may_launch(g_->cancel->begin(*this))) return false;
-  }
-  not_launched_ = too_late_;
-  return !not_launched_;
+  if (!g_->cancel) return true;
+  if (!emission_) emission_ = emission::make();
+  const std::lock_guard guard(g_->cancel->lock());
+  return may_launch(g_->cancel->begin(*this));
+}
+
+// False if there is no time for it.
+bool handler_wait::begin_limit(bool in_step) {
+  limit_->too_late = limit_->longest <= limit_->longest.zero();
+  if (limit_->too_late) return false;
+  if (limit_->longest == time_limit::none) return true;
+  emission_ =
+      limited_emission::begin(*g_, in_step, add_saturated(scheduler::now(), limit_->longest));
+  limit_->emission = static_cast<limited_emission*>(emission_.get());
+  return true;
+}
+
+// The goroutine's cancellation first: whoever asks for it comes to the emission.
+void handler_wait::finish(time_limit& limit) {
+  if (g_->cancel) g_->cancel->end();
+  if (limit.emission)
+    limit.too_late = std::exchange(limit.emission, nullptr)->end_in_step(std::move(emission_));
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 // A request for cancellation that came before the launch prevents the launch.

@@ -173,6 +173,7 @@ void select_group::on_launched() {
 // The select of a handler may end inside the launch, with its context.
 bool select_group::launch(launched_case& c) {
   c.owner = this;
+  c.waiting = goroutine_;
   c.launched = true;
   ++outstanding_;
   launching_ = &c;
@@ -180,7 +181,7 @@ bool select_group::launch(launched_case& c) {
   const auto has_ended = [&held] { return held && held->ended(); };
   try {
     const on_behalf_of current(waiting_goroutine());
-    c.launch(c);
+    c.launch(c, c.signal.slot());
     if (has_ended()) return false;
     launching_ = nullptr;
   } catch (...) {

@@ -173,27 +173,38 @@ template <class Initiation>
   }
 }
 
+/// How long an operation may take before it is cancelled.
+struct time_limit {
+  using duration = std::chrono::steady_clock::duration;
+
+  static constexpr duration none = duration::max();
+
+  time_limit() noexcept = default;
+  time_limit(const time_limit&) = delete;
+  time_limit& operator=(const time_limit&) = delete;
+  ~time_limit() {
+    if (emission) emission->end();
+  }
+
+  duration longest = none;
+  /// That of the wait, while this limits it.
+  limited_emission* emission = nullptr;
+  /// Whether it has taken too long, or was given no time.
+  bool too_late = false;
+};
+
 /// The wait of a goroutine for an operation that completes through a handler.
 /** The initiation and the completion meet; whichever is second resumes the goroutine. */
 class handler_wait : private cancellable {
  public:
-  using duration = std::chrono::steady_clock::duration;
-
-  static constexpr duration no_limit = duration::max();
-
   handler_wait() noexcept : cancellable{&emit} {}
-  handler_wait(const handler_wait&) = delete;
-  handler_wait& operator=(const handler_wait&) = delete;
-  ~handler_wait() {
-    if (limit_) limit_->end();
-  }
 
   /// Begins the wait and calls `launch(arg)` on the goroutine's explicit strand: what it launches
   /// may post to its handler's executor and rely on it.
-  /** @param longest How long it may take before it is cancelled. @return True if the goroutine
-   * stays suspended. */
+  /** @param limit Lives as long as the wait, which `finish(limit)` ends then. @return True if the
+   * goroutine stays suspended. */
   [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg,
-                           duration longest = no_limit);
+                           time_limit* limit = nullptr);
 
   /// Begins a wait for an operation that may move the goroutine: launched once it is suspended,
   /// from outside, because it may go on inside the launch.
@@ -224,16 +235,16 @@ class handler_wait : private cancellable {
   /// The goroutine goes on.
   void finish() {
     if (g_->cancel) g_->cancel->end();
-    if (limit_) too_late_ = std::exchange(limit_, nullptr)->end_in_step(std::move(emission_));
     if (failure_) std::rethrow_exception(failure_);
   }
+
+  /// The same for one with a limit.
+  void finish(time_limit& limit);
 
   /// Whether it was cancelled before it was launched.
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
   /// Whether its goroutine has cancelled it.
   [[nodiscard]] bool cancelled() const noexcept { return outcome_ != waiter::state::waiting; }
-  /// Whether it has taken too long, or was given no time.
-  [[nodiscard]] bool too_late() const noexcept { return too_late_; }
   /// Whether the deadline of its goroutine's context has cancelled it.
   [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
   /// The error that it ends with if it was not launched.
@@ -242,6 +253,7 @@ class handler_wait : private cancellable {
  private:
   /// @param in_step It is called by the goroutine, and not for it.
   [[nodiscard]] bool begin(bool in_step);
+  [[nodiscard]] bool begin_limit(bool in_step);
   [[nodiscard]] bool may_launch(waiter::state asked) noexcept;
   [[nodiscard]] bool meets_launch() noexcept;
   static bool emit(cancellable& wait, asio::cancellation_type type, waiter::state outcome,
@@ -249,14 +261,12 @@ class handler_wait : private cancellable {
 
   goroutine* g_ = nullptr;
   std::shared_ptr<emission> emission_;
-  limited_emission* limit_ = nullptr;  ///< the same, if it has a limit
-  duration longest_ = no_limit;
+  time_limit* limit_ = nullptr;
   std::exception_ptr failure_;
   std::atomic<bool> met_{false};
   bool abandoned_ = false;
   bool moving_ = false;
   bool not_launched_ = false;
-  bool too_late_ = false;
   waiter::state outcome_ = waiter::state::waiting;
 };
 

@@ -17,15 +17,16 @@ class limited_wait final : launching_wait {
  public:
   /// Launches `c`, which lives as long as the wait, unless there is no time for it.
   /** @return True if the goroutine stays suspended. */
-  [[nodiscard]] bool start(goroutine& g, launched_case& c, handler_wait::duration longest) {
-    goroutine_ = &g;
+  [[nodiscard]] bool start(goroutine& g, launched_case& c, time_limit::duration longest) {
+    limit_.longest = longest;
     c.owner = this;
+    c.waiting = &g;
     g.waiting_on = wait_reason::asio_operation;
     const auto launch = [](void* launched) {
       auto& op = *static_cast<launched_case*>(launched);
-      op.launch(op);
+      op.launch(op, static_cast<limited_wait*>(op.owner)->wait_.slot());
     };
-    return wait_.start(g, launch, &c, longest);
+    return wait_.start(g, launch, &c, &limit_);
   }
 
   enum class end : unsigned char { by_itself, too_late, cancelled, context_deadline };
@@ -33,22 +34,18 @@ class limited_wait final : launching_wait {
   /// What has ended it. The goroutine's own cancellation comes before the limit.
   /** @throws What launching it threw. */
   [[nodiscard]] end finish() {
-    wait_.finish();
+    wait_.finish(limit_);
     if (wait_.timed_out()) return end::context_deadline;
     if (wait_.cancelled()) return end::cancelled;
-    return wait_.too_late() ? end::too_late : end::by_itself;
+    return limit_.too_late ? end::too_late : end::by_itself;
   }
 
  private:
-  [[nodiscard]] goroutine& waiting_goroutine() const noexcept override { return *goroutine_; }
-  [[nodiscard]] asio::cancellation_slot slot_of(launched_case&) noexcept override {
-    return wait_.slot();
-  }
   void asio_completed(launched_case&) override { wait_.completed(); }
   void asio_abandoned(launched_case&) override { wait_.abandoned(); }
 
-  goroutine* goroutine_ = nullptr;
   handler_wait wait_;
+  time_limit limit_;  ///< ends before the wait's emission
 };
 
 }  // namespace sluice::detail

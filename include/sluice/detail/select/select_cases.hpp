@@ -323,10 +323,9 @@ class asio_case : public launched_case {
     return plain_value<Rest...>::get(detail::without_first(std::move(all)));
   }
 
-  static void launch_case(launched_case& c) {
+  static void launch_case(launched_case& c, asio::cancellation_slot slot) {
     auto& self = static_cast<asio_case&>(c);
-    self.operation_.launch(
-        resume_handler<asio_case>(self.owner->waiting_goroutine(), self, self.owner->slot_of(c)));
+    self.operation_.launch(resume_handler<asio_case>(*self.waiting, self, slot));
   }
 
   template <class... Args>

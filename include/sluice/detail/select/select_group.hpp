@@ -18,11 +18,6 @@ struct launched_case;
 /// The wait that has launched an Asio operation, and is told of its end.
 class launching_wait {
  public:
-  /// The goroutine that waits, or for a handler the block without frames: whose strand, and
-  /// references, the Asio operations have.
-  [[nodiscard]] virtual goroutine& waiting_goroutine() const noexcept = 0;
-  /// The slot that cancels an operation which is about to be launched.
-  [[nodiscard]] virtual asio::cancellation_slot slot_of(launched_case& c) noexcept = 0;
   /// On the strand: an Asio operation has completed, or its handler was destroyed.
   virtual void asio_completed(launched_case& c) = 0;
   virtual void asio_abandoned(launched_case& c) = 0;
@@ -33,10 +28,15 @@ class launching_wait {
 
 /// A case of a select that is an Asio operation. After launch it is used on the strand only.
 struct launched_case {
-  explicit launched_case(void (*l)(launched_case&)) noexcept : launch(l) {}
+  using launch_function = void(launched_case&, asio::cancellation_slot);
 
-  void (*launch)(launched_case&);
+  explicit launched_case(launch_function* l) noexcept : launch(l) {}
+
+  launch_function* launch;
   launching_wait* owner = nullptr;
+  /// The goroutine that waits, or for a handler the block without frames: whose strand, and
+  /// references, the Asio operation has.
+  goroutine* waiting = nullptr;
   std::uint32_t index = 0;
   bool launched = false;
   bool dropped = false;  ///< its handler was destroyed inside the launch
@@ -97,15 +97,12 @@ class select_group final : public select_wait, public launching_wait {
 
   void asio_completed(launched_case& c) override;
   void asio_abandoned(launched_case& c) override;
-  [[nodiscard]] goroutine& waiting_goroutine() const noexcept override { return *goroutine_; }
-  [[nodiscard]] asio::cancellation_slot slot_of(launched_case& c) noexcept override {
-    return c.signal.slot();
-  }
-
   /// Whether an Asio operation has dropped its handler, as nobody but its context should.
   [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
 
  private:
+  [[nodiscard]] goroutine& waiting_goroutine() const noexcept { return *goroutine_; }
+
   /// Asio cases go first in every so manieth select of a goroutine that has some. A prime: of
   /// several selects that are used in turn each comes to it, unless there are a multiple of so
   /// many.
@@ -144,7 +141,7 @@ class select_group final : public select_wait, public launching_wait {
 
   strand_waker strand_waker_{{&wake_on_strand, nullptr}};
   std::span<launched_case*> asio_cases_;
-  goroutine* goroutine_ = nullptr;      ///< that of `waiting_goroutine`, once there is one
+  goroutine* goroutine_ = nullptr;      ///< that of the cases, once there is one
   ready_node* claimed_step_ = nullptr;  ///< `on_claimed`, until it is queued on the strand
   launched_case* launching_ = nullptr;  ///< the Asio case whose launch is under way
   std::uint32_t rescued_ = none;        ///< an Asio case that succeeded though all were cancelled
