@@ -108,8 +108,9 @@ detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0,
  * If the environment variable SLUICE_WATCHDOG holds a duration such as `100ms`, a thread reports on
  * standard error each goroutine of the process, of whatever context, that holds its thread for
  * longer: its name, where it was started or last waited, and where the platform has it the stack.
- * It sends that thread a real-time signal. The first use of a context throws std::invalid_argument
- * if the variable is no duration.
+ * It sends that thread a real-time signal. A library that is built without `NDEBUG` and without
+ * sanitizers does so after two seconds unless the variable says `off`. The first use of a context
+ * throws std::invalid_argument if the variable is neither.
  *
  * @par Thread safety
  * Distinct objects: safe. `run` is not called twice at the same time.

@@ -5,6 +5,7 @@
 #include <sluice/detail/select/range_select.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/select/static_select.hpp>
+#include <sluice/detail/select/wrong_case.hpp>
 #include <sluice/task.hpp>
 
 #include <concepts>
@@ -42,12 +43,12 @@ class select_result {
   /** @throws std::bad_optional_access if another case happened. */
   template <std::size_t I>
   [[nodiscard]] auto& get() {
-    return std::get<I>(values_).value().value;
+    return detail::of_case(std::get<I>(values_), I, index_).value;
   }
   /// The same of a constant result.
   template <std::size_t I>
   [[nodiscard]] const auto& get() const {
-    return std::get<I>(values_).value().value;
+    return detail::of_case(std::get<I>(values_), I, index_).value;
   }
 
   /// Calls the function of the case that happened, of one for each case, with its value, and
@@ -158,6 +159,13 @@ template <class Operation, class F>
  */
 template <detail::select_operand Operation, class Handler, class OnLost = detail::no_lost>
 [[nodiscard]] auto on(Operation&& op, Handler&& handler, OnLost&& on_lost = {}) {
+  using case_type = typename detail::case_for<Operation>::type;
+  static_assert(!case_type::gives_nothing || detail::takes_what_case_gives<case_type, Handler>(),
+                "the handler of a case whose operation gives nothing takes nothing");
+  static_assert(
+      case_type::gives_nothing || detail::takes_what_case_gives<case_type, Handler>(),
+      "the handler of a case takes what its operation gives when it is awaited (a receive: "
+      "std::optional<T>), all its completion arguments, or nothing");
   static_assert(
       !std::is_same_v<OnLost, detail::no_lost> || !detail::loses_more_than_an_error<Operation>,
       "an Asio operation that loses may have done something all the same, such as read "
@@ -170,8 +178,8 @@ template <detail::select_operand Operation, class Handler, class OnLost = detail
       detail::safe_in_co_await_expression<Handler> && detail::safe_in_co_await_expression<OnLost>,
       "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression and "
       "destroys it twice: capture by reference, or name the closure first and pass the name");
-  return detail::handled_case<typename detail::case_for<Operation>::type,
-                              detail::kept_handler<Handler>, detail::kept_handler<OnLost>>(
+  return detail::handled_case<case_type, detail::kept_handler<Handler>,
+                              detail::kept_handler<OnLost>>(
       detail::make_case(std::forward<Operation>(op)), std::forward<Handler>(handler),
       std::forward<OnLost>(on_lost));
 }

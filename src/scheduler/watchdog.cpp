@@ -197,17 +197,40 @@ class watching {
   std::vector<watched> workers_;
 };
 
+// The lock that its workers take would order for the thread sanitizer what nothing else orders, and
+// sanitizers are slow.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+#else
+constexpr bool sanitized = false;
+#endif
+#if defined(NDEBUG)
+constexpr bool is_release = true;
+#else
+constexpr bool is_release = false;
+#endif
+constexpr auto default_limit = is_release || sanitized ? std::optional<std::chrono::milliseconds>()
+                                                       : std::chrono::milliseconds(2000);
+
 std::optional<std::chrono::milliseconds> limit_from_environment() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe while nobody changes the environment
   const char* const text = std::getenv("SLUICE_WATCHDOG");
-  if (!text || !*text) return {};
+  if (!text || !*text) return default_limit;
+  if (std::strcmp(text, "off") == 0) return std::nullopt;
   long long n = 0;
   const char* const end = text + std::strlen(text);
   const auto [rest, failure] = std::from_chars(text, end, n);
   const std::string unit(rest, end);
   if (failure != std::errc() || n <= 0 || (unit != "ms" && unit != "s"))
-    throw std::invalid_argument("SLUICE_WATCHDOG must be a duration such as 100ms or 2s, not \"" +
-                                std::string(text) + "\"");
+    throw std::invalid_argument(
+        "SLUICE_WATCHDOG must be off or a duration such as 100ms or 2s, not \"" +
+        std::string(text) + "\"");
   return std::chrono::milliseconds(unit == "s" ? n * 1000 : n);
 }
 

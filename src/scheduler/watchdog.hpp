@@ -6,11 +6,11 @@ namespace sluice::detail {
 
 class worker;
 
-/// Reports goroutines that hold their thread for long, if the environment variable SLUICE_WATCHDOG
-/// asks for it.
+/// Reports goroutines that hold their thread for long: as long as the environment variable
+/// SLUICE_WATCHDOG says, or two seconds in a debug build.
 namespace watchdog {
 
-/// Looks at the environment, once in the process.
+/// Looks at the environment, once in the process, and is on or not from then on.
 /** @throws std::invalid_argument if the variable is no duration. */
 void start_if_asked();
 

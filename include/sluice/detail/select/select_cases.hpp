@@ -109,6 +109,19 @@ inline constexpr bool takes_or_ignores =
     // NOLINTNEXTLINE(misc-redundant-expression): they are the same without a Value only
     std::is_invocable_v<Handler&, Value...> || std::is_invocable_v<Handler&>;
 
+/// Whether a case's handler can be called with one of what `call_handler` has for it.
+template <class Case, class Handler>
+[[nodiscard]] consteval bool takes_what_case_gives() {
+  using handler = std::remove_reference_t<Handler>;
+  if constexpr (takes_elements<handler, typename Case::arguments>)
+    return true;
+  else if constexpr (Case::gives_nothing)
+    return takes_or_ignores<handler>;
+  else
+    return takes_or_ignores<handler, typename Case::value_type&&> ||
+           takes_elements<handler, typename Case::value_type>;
+}
+
 /// Calls a case's handler with the completion arguments if it takes them, error first; otherwise
 /// with the value, which throws the error.
 template <class Handler, class Arguments, class TakeArguments, class TakeValue>
@@ -117,16 +130,10 @@ decltype(auto) call_handler(Handler& handler, std::type_identity<Arguments>,
   if constexpr (takes_elements<Handler, Arguments>) {
     return std::apply(handler, take_arguments());
   } else if constexpr (std::is_void_v<decltype(take_value())>) {
-    static_assert(takes_or_ignores<Handler>,
-                  "the handler of a case whose operation gives nothing takes nothing");
     take_value();
     return std::invoke(handler);
   } else {
     auto value = take_value();
-    static_assert(
-        takes_or_ignores<Handler, decltype(value)&&> || takes_elements<Handler, decltype(value)>,
-        "the handler of a case takes what its operation gives when it is awaited (a receive: "
-        "std::optional<T>), all its completion arguments, or nothing");
     if constexpr (std::invocable<Handler&, decltype(value)&&>)
       return std::invoke(handler, std::move(value));
     else if constexpr (is_tuple<decltype(value)>::value)
@@ -144,6 +151,8 @@ class sluice_case {
 
  public:
   using value_type = void_to_monostate<decltype(std::declval<operation_type&>().take())>;
+  static constexpr bool gives_nothing =
+      std::is_void_v<decltype(std::declval<operation_type&>().take())>;
   using arguments = decltype(std::declval<operation_type&>().take_arguments());
   static constexpr bool is_asio = false;
   static constexpr bool gives_exceptions = false;
@@ -234,6 +243,7 @@ class asio_case : public launched_case {
 
  public:
   using value_type = void_to_monostate<typename value::type>;
+  static constexpr bool gives_nothing = std::is_void_v<typename value::type>;
   using arguments = typename operation_type::arguments;
   using lost_type = arguments;
   static constexpr bool is_asio = true;
