@@ -190,7 +190,7 @@ bool job_queue::cancel_submission(submission& s) noexcept {
 // those who wait for the last job, and a step of the worker's asks its goroutine.
 bool job_queue::cancel_awaited(submission& s, waiter::state outcome, ready_list& steps) noexcept {
   const std::lock_guard guard(lock_);
-  s.asked = outcome;
+  if (s.at != submission::stage::ended) s.asked = outcome;
   if (s.at == submission::stage::queued) {
     s.owes_end = withdraw(s);
     s.outcome = outcome;

@@ -164,23 +164,32 @@ void job_queue::begin(pool_worker& w, submission& s) noexcept {
   w.at = pool_worker::stage::busy;
 }
 
-// Under the lock: what is next for a worker whose job, if it had one, has ended.
+// Under the lock. One that has lent its place leaves it to the borrower.
+bool job_queue::ends_with_its_job(const pool_worker& w) noexcept {
+  return w.at == pool_worker::stage::overdue || w.lent_to || w.asked || w.expired || w.strand ||
+         !is_as_at_first(*w.runs_in);
+}
+
+// Under the lock: what is next for a worker whose job, if it had one, has ended. One that finds
+// none looks once more after those whom it has woken: they may be about to submit the next.
 job_queue::turn job_queue::take_next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept {
   const bool had_job = w.at != pool_worker::stage::vacant;
-  submission* const s = had_job && (w.at == pool_worker::stage::overdue || w.lent_to || w.asked ||
-                                    w.expired || w.strand || !is_as_at_first(*w.runs_in))
-                            ? nullptr
-                            : next_for(w);
+  if (had_job && ends_with_its_job(w)) {
+    leave(w);
+    return turn::end;
+  }
+  submission* const s = next_for(w);
+  if (had_job && (s ? !may_go_on : !stopped_ && places_ <= workers_)) {
+    while (submission* const left = w.borrowers.front()) leave_lender(*left);
+    w.at = pool_worker::stage::vacant;
+    if (!w.borrowed_from) ++vacant_;
+    return turn::later;
+  }
   if (!s) {
     leave(w);
     return turn::end;
   }
   while (submission* const left = w.borrowers.front()) leave_lender(*left);
-  if (had_job && !may_go_on) {
-    w.at = pool_worker::stage::vacant;
-    if (!w.borrowed_from) ++vacant_;
-    return turn::later;
-  }
   begin(w, *s);
   slot.take_job(*s);
   return turn::job;

@@ -150,6 +150,7 @@ class job_queue {
   [[nodiscard]] submission* next_for(const pool_worker& w) const noexcept;
   [[nodiscard]] submission* first_queued() const noexcept;
   void begin(pool_worker& w, submission& s) noexcept;
+  [[nodiscard]] static bool ends_with_its_job(const pool_worker& w) noexcept;
   [[nodiscard]] turn take_next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
   [[nodiscard]] bool end_job(pool_worker& w, job_slot* slot, std::exception_ptr& failure, bool late,
                              bool by_cancellation, wake_list& told) noexcept;

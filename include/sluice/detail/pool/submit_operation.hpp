@@ -13,7 +13,6 @@
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/without_executor.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
-#include <sluice/detail/select/select_cases.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/task.hpp>
@@ -29,6 +28,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace sluice::detail {
 
@@ -63,6 +63,9 @@ struct job_arguments<void> {
 /** Job and result travel as the elements of a channel do: in boxes, if moving them may throw. */
 template <class Job, class Result>
 class submit_operation : private submission, private cancellable {
+  /// What there is of a result.
+  using kept = std::conditional_t<std::is_void_v<Result>, std::monostate, Result>;
+
  public:
   using arguments = typename job_arguments<Result>::tuple;
   using value = typename job_arguments<Result>::value;
@@ -187,12 +190,10 @@ class submit_operation : private submission, private cancellable {
 
    private:
     std::optional<carried<Job>> job_;
-    std::optional<carried<void_to_monostate<Result>>> result_;
+    std::optional<carried<kept>> result_;
   };
 
  private:
-  using kept = void_to_monostate<Result>;
-
   submit_operation(ref<job_queue>&& q, clock::duration most) noexcept
       : cancellable{&cancel}, queue_(std::move(q)) {
     limit = most;
