@@ -51,7 +51,8 @@ struct worker_pool_stats {
  * signature carries one beside an exception.
  *
  * Each worker does one job at a time, in a goroutine whose waits end when the job is cancelled or
- * its time runs out. The handler is called by several goroutines at the same time.
+ * its time runs out, and takes the next when it has ended that. No job finds anything that another
+ * has left in its goroutine. The handler is called by several goroutines at the same time.
  *
  * The submitter of every accepted job is notified exactly once: the job gave a result, threw, timed
  * out or was cancelled.
