@@ -21,6 +21,21 @@
 
 namespace sluice::detail {
 
+/// The end of a job's time. It keeps the worker, for whose job it may come too late.
+class job_queue::job_limit final : public callback_timer {
+ public:
+  explicit job_limit(pool_worker& w)
+      : callback_timer(w.runs_in->where,
+                       [&w, which = w.jobs](reason why) {
+                         if (why == reason::due && w.queue->expire(w, which))
+                           w.queue->end_waits_of(w, waiter::state::timed_out);
+                       }),
+        worker_(w) {}
+
+ private:
+  const ref<pool_worker> worker_;
+};
+
 // A step of whoever has asked under the lock of a goroutine, and has a reference.
 void pool_worker::run_request(ready_node& node, worker*) {
   const auto asked = ref<pool_worker>::adopt(static_cast<pool_worker&>(node));
@@ -28,9 +43,13 @@ void pool_worker::run_request(ready_node& node, worker*) {
 }
 
 // The worker does no other job after one that is to be cancelled, so no other is cancelled here.
-void job_queue::cancel_job_of(pool_worker& w) noexcept {
-  w.cancel->context_done(waiter::state::aborted);
+void job_queue::end_waits_of(pool_worker& w, waiter::state outcome) noexcept {
+  w.cancel->context_done(outcome);
   replace_if_slow(w);
+}
+
+void job_queue::cancel_job_of(pool_worker& w) noexcept {
+  end_waits_of(w, waiter::state::aborted);
 }
 
 // --- limits --------------------------------------------------------------------------------------
@@ -46,12 +65,7 @@ bool job_queue::limit_job(pool_worker& w, job_slot& slot) noexcept {
   }
   try {
     w.deadline = add_saturated(clock::now(), w.limit);
-    const auto run_out = [self = ref<pool_worker>(w), which = w.jobs](callback_timer::reason why) {
-      if (why != callback_timer::reason::due || !self->queue->expire(*self.get(), which)) return;
-      self->cancel->context_done(waiter::state::timed_out);
-      self->queue->replace_if_slow(*self.get());
-    };
-    auto timer = std::make_shared<callback_timer>(w.runs_in->where, run_out);
+    auto timer = std::allocate_shared<job_limit>(recycling_allocator<job_limit>(), w);
     if (!timer->start(w.deadline)) return false;
     w.timer = std::move(timer);
   } catch (...) {

@@ -121,6 +121,7 @@ class job_queue {
   [[nodiscard]] virtual task<> work(working w) = 0;
 
  private:
+  class job_limit;
   enum class entry : std::uint8_t { accepted, refused, unwanted };
 
   [[nodiscard]] bool reserve() noexcept;
@@ -157,6 +158,7 @@ class job_queue {
   void leave(pool_worker& w) noexcept;
   [[nodiscard]] bool limit_job(pool_worker& w, job_slot& slot) noexcept;
   [[nodiscard]] bool expire(pool_worker& w, std::size_t which) noexcept;
+  void end_waits_of(pool_worker& w, waiter::state outcome) noexcept;
   void replace_if_slow(pool_worker& w) noexcept;
   static task<> look_after(ref<pool_worker> w);
   void be_overdue(pool_worker& w) noexcept;
