@@ -103,8 +103,8 @@ class cancellation {
   [[nodiscard]] bool throws() noexcept;
   void set_throws(bool on) noexcept;
 
-  /// Whether its goroutine, which asks, has set nothing here: as far as that goes another goroutine's
-  /// work could go on in it.
+  /// Whether its goroutine, which asks, has set nothing here: as far as that goes another
+  /// goroutine's work could go on in it.
   [[nodiscard]] bool is_unset() const noexcept {
     return filter_ == asio::cancellation_type::terminal && !throws_ && !told_;
   }
