@@ -67,6 +67,7 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
   explicit pool_worker(job_queue& q);
   pool_worker(const pool_worker&) = delete;
   pool_worker& operator=(const pool_worker&) = delete;
+  virtual ~pool_worker();
 
   static void* operator new(std::size_t size);
   static void operator delete(void* memory, std::size_t size) noexcept;
@@ -117,8 +118,6 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
   const dispatcher* strand = nullptr;
 
  private:
-  ~pool_worker();
-
   void runs_on(const dispatcher& where) noexcept override;
   static void run_request(ready_node& node, worker* w);
 

@@ -36,13 +36,17 @@ struct submission : waiter {
     ended,   ///< who waits has been told, or is not there any more
   };
 
+  explicit submission(std::chrono::steady_clock::duration most,
+                      std::exception_ptr why = nullptr) noexcept
+      : limit(most), failure(std::move(why)) {}
+
   stage at = stage::idle;
   /// It was taken out of the queue by somebody who could not report that the job has ended.
   bool owes_end = false;
   /// What its goroutine's cancellation ends waits with, once that has been asked for.
   waiter::state asked = waiter::state::waiting;
   /// How long the job may run.
-  std::chrono::steady_clock::duration limit{};
+  const std::chrono::steady_clock::duration limit;
   /// Whose job awaits this one, while that is queued.
   pool_worker* lender = nullptr;
   submission* previous_borrower = nullptr;

@@ -74,7 +74,7 @@ class submit_operation : private submission, private cancellable {
   static constexpr bool has_exception_ptr = true;
 
   submit_operation(ref<job_queue> q, clock::duration most, Job&& job)
-      : submit_operation(std::move(q), most) {
+      : submission(most), cancellable{&cancel}, queue_(std::move(q)) {
     if constexpr (travels_in_box<Job>)
       job_.emplace(make_box<Job>(std::move(job)));
     else
@@ -82,15 +82,14 @@ class submit_operation : private submission, private cancellable {
   }
   /// One that fails, because the job could not be moved.
   submit_operation(ref<job_queue> q, std::exception_ptr why) noexcept
-      : submit_operation(std::move(q), clock::duration()) {
-    failure = std::move(why);
-  }
+      : submission({}, std::move(why)), cancellable{&cancel}, queue_(std::move(q)) {}
   submit_operation(submit_operation&& other) noexcept
-      : submit_operation(std::move(other.queue_), other.limit) {
+      : submission(other.limit, std::move(other.failure)),
+        cancellable{&cancel},
+        queue_(std::move(other.queue_)),
+        by_(std::move(other.by_)),
+        room_(other.room_) {
     if (other.job_) job_.emplace(*std::move(other.job_));
-    by_ = std::move(other.by_);
-    room_ = other.room_;
-    failure = std::move(other.failure);
   }
   submit_operation& operator=(submit_operation&&) = delete;
   ~submit_operation() { forget(); }
@@ -126,7 +125,7 @@ class submit_operation : private submission, private cancellable {
     return queue_->submit_for(*h.promise().g, *this, *this);
   }
   Result await_resume() {
-    if (const auto g = static_cast<goroutine*>(std::exchange(who, nullptr)); g->cancel)
+    if (auto* const g = static_cast<goroutine*>(std::exchange(who, nullptr)); g->cancel)
       g->cancel->end();
     queue_->settle(*this);
     if (outcome != state::done) throw_wait_error(outcome, wait_reason::worker_pool);
@@ -194,11 +193,6 @@ class submit_operation : private submission, private cancellable {
   };
 
  private:
-  submit_operation(ref<job_queue>&& q, clock::duration most) noexcept
-      : cancellable{&cancel}, queue_(std::move(q)) {
-    limit = most;
-  }
-
   [[nodiscard]] static submit_operation& of(submission& s) noexcept {
     return static_cast<submit_operation&>(s);
   }
