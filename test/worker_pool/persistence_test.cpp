@@ -29,6 +29,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -307,12 +308,14 @@ BOOST_AUTO_TEST_CASE(runs_on_the_pool_also_behind_one_that_has_moved) {
       if (n == 0) co_await asio::dispatch(asio::bind_executor(other, asio::deferred));
       co_return n;
     };
-    const asio::any_io_executor where =
-        on_a_strand ? asio::any_io_executor(asio::make_strand(io)) : io.get_executor();
-    int_pool p(where, {}, job);
     submitter first, second;
-    p.submit(0)(asio::bind_executor(io, first.callback()));
-    p.submit(1)(asio::bind_executor(io, second.callback()));
+    std::optional<int_pool> p;
+    if (on_a_strand)
+      p.emplace(asio::make_strand(io), sluice::worker_pool_options{}, job);
+    else
+      p.emplace(io, sluice::worker_pool_options{}, job);
+    p->submit(0)(asio::bind_executor(io, first.callback()));
+    p->submit(1)(asio::bind_executor(io, second.callback()));
     while (first.times + second.times < 2) {
       poll(io);
       poll(other);

@@ -36,9 +36,12 @@ struct submission : waiter {
     ended,   ///< who waits has been told, or is not there any more
   };
 
-  explicit submission(std::chrono::steady_clock::duration most,
-                      std::exception_ptr why = nullptr) noexcept
-      : limit(most), failure(std::move(why)) {}
+  explicit submission(std::chrono::steady_clock::duration most) noexcept : limit(most) {}
+  /// One that has failed with `why`, or with nothing.
+  submission(std::chrono::steady_clock::duration most, std::exception_ptr why) noexcept
+      : limit(most) {
+    failure.swap(why);
+  }
 
   stage at = stage::idle;
   /// It was taken out of the queue by somebody who could not report that the job has ended.
