@@ -14,7 +14,6 @@
 
 #include <boost/asio/error.hpp>
 
-#include <limits>
 #include <mutex>
 #include <source_location>
 
