@@ -1,36 +1,25 @@
 #pragma once
 
-#include <sluice/channel.hpp>
-#include <sluice/context.hpp>
-#include <sluice/detail/base/associated_goroutine.hpp>
-#include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/base/from_parts.hpp>
-#include <sluice/detail/operation/initiation.hpp>
-#include <sluice/detail/operation/without_executor.hpp>
+#include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/channel/element.hpp>
+#include <sluice/detail/pool/handler_pool.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
+#include <sluice/detail/pool/submit_operation.hpp>
+#include <sluice/detail/task/start.hpp>
+#include <sluice/detail/task/startable.hpp>
 #include <sluice/error.hpp>
-#include <sluice/go.hpp>
 #include <sluice/timer.hpp>
-#include <sluice/use_task.hpp>
 #include <sluice/wait_group.hpp>
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <exception>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <source_location>
-#include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace sluice {
 
@@ -62,7 +51,8 @@ struct worker_pool_stats {
  * signature carries one beside an exception.
  *
  * Each worker does one job at a time, in a goroutine whose waits end when the job is cancelled or
- * its time runs out. The handler is called by several goroutines at the same time.
+ * its time runs out, and takes the next when it has ended that. No job finds anything that another
+ * has left in its goroutine. The handler is called by several goroutines at the same time.
  *
  * The submitter of every accepted job is notified exactly once: the job gave a result, threw, timed
  * out or was cancelled.
@@ -95,9 +85,7 @@ class worker_pool {
    */
   template <detail::executor_or_context Where, class Handler>
   worker_pool(Where&& where, worker_pool_options options, Handler&& handler)
-      : jobs_(std::make_shared<detail::job_queue>(detail::start_point_of(where), options)),
-        handler_(std::make_shared<handler_function>(make_handler(std::forward<Handler>(handler)))) {
-  }
+      : jobs_(make_queue(detail::start_point_of(where), options, std::forward<Handler>(handler))) {}
   worker_pool(const worker_pool&) = delete;
   worker_pool& operator=(const worker_pool&) = delete;
   ~worker_pool() { jobs_->cancel(); }
@@ -131,14 +119,7 @@ class worker_pool {
   template <class Rep, class Period>
   [[nodiscard("co_await it, or give it a completion token")]] auto submit(
       detail::parameter<Job> job, std::chrono::duration<Rep, Period> timeout) {
-    return asio::async_initiate<const use_task_t, signature>(
-        detail::initiation(jobs_->where(),
-                           [jobs = jobs_, run = handler_, limit = detail::saturate(timeout)](
-                               auto handler, carried_job j) {
-                             worker_pool::start(*jobs, run, limit, nullptr, std::move(handler),
-                                                job_in(j));
-                           }),
-        use_task, carry(static_cast<Job&&>(std::move(job))));
+    return submission(jobs_, detail::saturate(timeout), static_cast<Job&&>(std::move(job)));
   }
 
   /// Has a job done if a worker is free or the queue has room, and tells `token`.
@@ -150,15 +131,9 @@ class worker_pool {
    */
   template <asio::completion_token_for<typename detail::start_signature<Result>::type> Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
-    detail::job_queue::reservation room(*jobs_);
+    detail::job_queue::reservation room(*jobs_.get());
     if (!room || !jobs_->where()) return false;
-    asio::async_initiate<Token, signature>(
-        detail::initiation(jobs_->where(),
-                           [&, this](auto handler, std::reference_wrapper<Job> j) {
-                             worker_pool::start(*jobs_, handler_, jobs_->job_timeout(), &room,
-                                                std::move(handler), j.get());
-                           }),
-        token, std::ref(job));
+    accepted(std::move(job)).submit_in(room, std::forward<Token>(token));
     return true;
   }
 
@@ -187,154 +162,32 @@ class worker_pool {
   [[nodiscard]] worker_pool_stats stats() const noexcept { return jobs_->stats(); }
 
  private:
-  using signature = typename detail::start_signature<Result>::type;
-  using arguments = std::conditional_t<std::is_void_v<Result>, std::tuple<std::exception_ptr>,
-                                       std::tuple<std::exception_ptr, Result>>;
-  using handler_function = std::function<task<Result>(Job, std::size_t worker)>;
-
-  /// A job on its way through a token, as an element through a channel: in a box if it is not
-  /// moved safely, so that the launch of the operation does not throw.
-  static constexpr bool in_box = detail::travels_in_box<Job>;
-  using carried_job = detail::carried<Job>;
-  static carried_job carry(Job&& job) {
-    if constexpr (in_box)
-      return detail::make_box<Job>(std::move(job));
-    else
-      return std::move(job);
-  }
-  static Job& job_in(carried_job& carried) noexcept {
-    if constexpr (in_box)
-      return detail::unboxed<Job>(carried);
-    else
-      return carried;
-  }
+  using submission = detail::submit_operation<Job, Result>;
 
   template <class Handler>
-  static handler_function make_handler(Handler&& handler) {
+  static detail::ref<detail::job_queue> make_queue(const detail::start_point& where,
+                                                   const worker_pool_options& options,
+                                                   Handler&& handler) {
     using f = std::decay_t<Handler>;
     static_assert(
         std::invocable<f&, Job> || std::invocable<f&, Job, std::size_t>,
         "the handler of a worker_pool<Job, Result> takes a Job, or a Job and the number of "
         "the worker");
-    // Shared, because std::function copies and handlers may be move-only.
-    auto h = std::make_shared<std::decay_t<Handler>>(std::forward<Handler>(handler));
-    return [h](Job job, std::size_t worker) { return call(h, std::move(job), worker); };
+    using pool = detail::handler_pool<Job, Result, f>;
+    return detail::ref<detail::job_queue>(
+        *new pool(where, options, std::forward<Handler>(handler)));
   }
 
-  template <class Handler>
-  static task<Result> call(std::shared_ptr<Handler> handler, Job job, std::size_t worker) {
-    const auto started = [&]() -> decltype(auto) {
-      if constexpr (std::invocable<Handler&, Job, std::size_t>)
-        return std::invoke(*handler, std::move(job), worker);
-      else
-        return std::invoke(*handler, std::move(job));
-    };
-    using given = std::remove_cvref_t<decltype(started())>;
-    if constexpr (detail::is_task<given> || detail::is_awaitable<given>)
-      co_return co_await started();
-    else
-      co_return started();
-  }
-
-  /// Who awaits a job that this handler is told of.
-  template <class Token>
-  static detail::job_awaiter awaiter_of(const Token& token, const executor& fallback) {
-    detail::job_awaiter by{detail::get_associated_goroutine(token), {}};
-    if constexpr (std::is_same_v<asio::associated_executor_t<Token, executor>,
-                                 asio::any_io_executor>) {
-      auto ex = asio::get_associated_executor(token, fallback);
-      const auto* const known = ex.template target<executor>();
-      if (!by.waiting && known && detail::where_of(*known)->is_serial())
-        by.strand = detail::where_of(*known);
-    }
-    return by;
-  }
-
-  /// What cannot be done is told as every failure, but for what the telling itself needs.
-  template <class Token>
-  static void start(detail::job_queue& jobs, const std::shared_ptr<handler_function>& run,
-                    clock::duration limit, detail::job_queue::reservation* room, Token&& token,
-                    Job& j) {
-    using work = submission<std::decay_t<Token>>;
-    detail::pinned_dispatcher where = jobs.where();
-    if (!where)
-      return detail::complete_without_executor<arguments>(std::move(token), error::closed);
-    const executor fallback = detail::executor_on(*where);
-    const auto by = awaiter_of(token, fallback);
-    const auto s = std::make_shared<work>(run, std::move(token), fallback);
-    where = {};
+  /// What cannot be moved is told as every failure.
+  submission accepted(Job&& job) {
     try {
-      s->take(std::move(j));
+      return submission(jobs_, jobs_->job_timeout(), std::move(job));
     } catch (...) {
-      return s->tell(std::current_exception());
+      return submission(jobs_, std::current_exception());
     }
-    jobs.submit(s, limit, by, room);
   }
 
-  /// A job with whom to tell.
-  template <class Token>
-  class submission final : public detail::job {
-   public:
-    submission(std::shared_ptr<handler_function> run, Token&& token, const executor& fallback)
-        : run_(std::move(run)), token_(std::move(token), fallback) {
-      home_ = token_.home();
-    }
-
-    void take(Job&& j) { job_.emplace(std::move(j)); }
-
-    // The result is moved once, on the handler's executor: an exception is told there.
-    void tell(std::exception_ptr failure) override {
-      auto self = std::static_pointer_cast<submission>(shared_from_this());
-      detail::boxed_handler<Token>::post(
-          std::move(token_), [kept = std::move(self), e = std::move(failure)](Token&& t) mutable {
-            call(std::move(kept), std::move(t), std::move(e));
-          });
-    }
-
-   private:
-    void listen(std::function<void()> cancel) override {
-      if (auto slot = token_.slot(); slot.is_connected())
-        slot.assign([cancel = std::move(cancel)](asio::cancellation_type type) {
-          if (type != asio::cancellation_type::none) cancel();
-        });
-    }
-
-    task<> run(std::size_t worker) override {
-      if constexpr (std::is_void_v<Result>)
-        co_await (*run_)(std::move(*job_), worker);
-      else
-        result_.emplace(co_await (*run_)(std::move(*job_), worker));
-    }
-
-    void drop() noexcept override { const auto dropped = std::move(token_); }
-
-    static void call(std::shared_ptr<submission> last, Token&& token, std::exception_ptr failure) {
-      if constexpr (std::is_void_v<Result>) {
-        last.reset();
-        std::move(token)(std::move(failure));
-      } else {
-        std::optional<Result> result;
-        try {
-          if (!failure) result.emplace(*std::move(last->result_));
-        } catch (...) {
-          failure = std::current_exception();
-        }
-        last.reset();
-        if (result)
-          std::move(token)(std::move(failure), *std::move(result));
-        else
-          std::move(token)(std::move(failure), Result());
-      }
-    }
-
-    std::optional<Job> job_;
-    std::shared_ptr<handler_function> run_;
-    detail::boxed_handler<Token> token_;
-    std::optional<std::conditional_t<std::is_void_v<Result>, std::monostate, Result>> result_;
-  };
-
-  const std::shared_ptr<detail::job_queue> jobs_;
-  const std::shared_ptr<handler_function> handler_;
+  const detail::ref<detail::job_queue> jobs_;
 };
 
 }  // namespace sluice

@@ -239,7 +239,7 @@ void goroutine::become_serial() {
     where = std::move(serial);
   }
   moved_ = true;
-  if (cancel && cancel->pool_job) cancel->pool_job->runs_on(*where);
+  if (cancel && cancel->pool_member) cancel->pool_member->runs_on(*where);
 }
 
 // Whoever could queue something on the strand has a reference, or takes one from `where` under the
@@ -248,7 +248,7 @@ void goroutine::leave_unused_strand() noexcept {
   steps_without_need_ = 0;
   std::unique_lock<byte_lock> guard;
   if (cancel) {
-    if (cancel->pool_job) return;
+    if (cancel->pool_member) return;
     guard = std::unique_lock(cancel->lock());
     if (cancel->tells_slot()) return;
   }

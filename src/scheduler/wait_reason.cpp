@@ -32,6 +32,8 @@ const char* text_of(wait_reason reason) noexcept {
       return "rate_limiter";
     case wait_reason::context:
       return "context";
+    case wait_reason::worker_pool:
+      return "worker_pool";
   }
   return "something unknown";
 }

@@ -76,7 +76,8 @@ struct breach {
 
 /// The end of a job, which only its queue brings about.
 struct end_of_a_job {
-  using type = void (job_queue::*)(const std::shared_ptr<job>&, std::exception_ptr);
+  using type = bool (job_queue::*)(pool_worker&, job_slot*, std::exception_ptr&, bool, bool,
+                                   wake_list&) noexcept;
   friend type private_member(end_of_a_job);
 };
 /// What a class keeps to itself: an explicit instantiation may name it.
@@ -84,13 +85,12 @@ template <class Member, typename Member::type Pointer>
 struct disclosed {
   friend typename Member::type private_member(Member) { return Pointer; }
 };
-template struct disclosed<end_of_a_job, &job_queue::end>;
+template struct disclosed<end_of_a_job, &job_queue::end_job>;
 
-struct nothing_to_do final : job {
-  sluice::task<> run(std::size_t) override { co_return; }
-  void tell(std::exception_ptr) override {}
-  void drop() noexcept override {}
-  void listen(std::function<void()>) override {}
+/// A pool that does nothing.
+struct idle_pool final : job_queue {
+  using job_queue::job_queue;
+  sluice::task<> work(working) override { co_return; }
 };
 
 constexpr timer_node::kind never_due{[](timer_node&) noexcept { return false; },
@@ -211,12 +211,13 @@ constexpr breach breaches[] = {
     {"a job ends once, after it has begun",
      [] {
        program p;
-       const auto queue =
-           std::make_shared<job_queue>(start_point{p.place(), true}, sluice::worker_pool_options{});
-       const auto j = std::make_shared<nothing_to_do>();
-       queue->submit(j, sluice::clock::duration::max(), {}, nullptr);
-       p.io.run();
-       ((*queue).*private_member(end_of_a_job()))(j, nullptr);
+       const ref<job_queue> queue(
+           *new idle_pool(start_point{p.place(), true}, sluice::worker_pool_options{}));
+       const ref<pool_worker> w(*new pool_worker(*queue.get()));
+       std::exception_ptr failure;
+       wake_list told;
+       (queue.get()->*private_member(end_of_a_job()))(*w.get(), nullptr, failure, false, false,
+                                                      told);
      }},
 
     // Reference counts.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // semaphore is Go's usual one: a channel with room for as many as may hold it.
@@ -58,15 +60,15 @@ type job struct {
 	result chan<- int64
 }
 
-// workerPool: 64 goroutines that each wait for the result of one job at a time, from four workers.
-func workerPool(n int) {
+// fourWorkers: 64 goroutines that each wait for the result of one job at a time, from four workers.
+func fourWorkers(n int, do func(number int64) int64) {
 	const clients = 64
 	each := n / clients
 	jobs := make(chan job, clients)
 	for i := 0; i < 4; i++ {
 		go func() {
 			for j := range jobs {
-				j.result <- j.number
+				j.result <- do(j.number)
 			}
 		}()
 	}
@@ -90,10 +92,32 @@ func workerPool(n int) {
 	check(sum, sumBelow(each*clients))
 }
 
+func workerPool(n int) {
+	fourWorkers(n, func(number int64) int64 { return number })
+}
+
+// workerPoolTimeout: the same with a limit on each job that none reaches.
+func workerPoolTimeout(n int) {
+	fourWorkers(n, func(number int64) int64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		return unlessDone(ctx, number)
+	})
+}
+
+//go:noinline
+func unlessDone(ctx context.Context, number int64) int64 {
+	if ctx.Err() != nil {
+		return 0
+	}
+	return number
+}
+
 func init() {
 	add("mutex_uncontended", uncontendedLock(newMutex))
 	add("mutex_contended", contendedLock(newMutex))
 	add("semaphore_uncontended", uncontendedLock(newSemaphore))
 	add("semaphore_contended", contendedLock(newSemaphore))
 	add("worker_pool", workerPool)
+	add("worker_pool_timeout", workerPoolTimeout)
 }

@@ -2,6 +2,7 @@
 #include "run.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -81,12 +82,12 @@ task<> submit(pool& workers, std::int64_t from, std::int64_t to, std::atomic<std
 }
 
 /// 64 goroutines that each wait for the result of one job at a time, from four workers.
-const measure::workload worker_pool("worker_pool", [](const measure::setting& s) {
+measure::results four_workers(const measure::setting& s, sluice::clock::duration limit) {
   constexpr std::int64_t clients = 64;
   const std::int64_t each = static_cast<std::int64_t>(s.size) / clients;
   std::atomic<std::int64_t> sum = 0;
   measure::program program(s.threads);
-  pool workers(program.io(), {.workers = 4, .queue_capacity = 64},
+  pool workers(program.io(), {.workers = 4, .queue_capacity = 64, .job_timeout = limit},
                [](std::int64_t i) { return i; });
   sluice::go(program.io(), [&]() -> task<> {
     sluice::wait_group all;
@@ -99,6 +100,14 @@ const measure::workload worker_pool("worker_pool", [](const measure::setting& s)
   const double ns = program.run() * 1e9 / static_cast<double>(s.size);
   measure::check(sum, measure::sum_below(static_cast<std::size_t>(each * clients)));
   return ns;
+}
+
+const measure::workload worker_pool("worker_pool", [](const measure::setting& s) {
+  return four_workers(s, sluice::clock::duration::max());
+});
+/// The same with a limit on each job that none reaches.
+const measure::workload worker_pool_timeout("worker_pool_timeout", [](const measure::setting& s) {
+  return four_workers(s, std::chrono::hours(1));
 });
 
 }  // namespace

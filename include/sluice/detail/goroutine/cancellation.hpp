@@ -103,6 +103,12 @@ class cancellation {
   [[nodiscard]] bool throws() noexcept;
   void set_throws(bool on) noexcept;
 
+  /// Whether its goroutine, which asks, has set nothing here: as far as that goes another
+  /// goroutine's work could go on in it.
+  [[nodiscard]] bool is_unset() const noexcept {
+    return filter_ == asio::cancellation_type::terminal && !throws_ && !told_;
+  }
+
   /// Something that passes requests on to this goroutine, kept until it ends.
   void keep(std::shared_ptr<void> source);
 
@@ -119,8 +125,8 @@ class cancellation {
     if (before == 1) delete this;
   }
 
-  /// The worker pool's job that the goroutine does; set before its first step.
-  member* pool_job = nullptr;
+  /// The worker of a pool that the goroutine is; set before its first step.
+  member* pool_member = nullptr;
 
  private:
   ~cancellation() = default;

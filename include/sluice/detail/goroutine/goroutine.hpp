@@ -161,6 +161,8 @@ class goroutine final : public scheduled_goroutine {
   }
   /// It is about to go on somewhere else, until its next wait.
   void note_moved() noexcept { moved_ = true; }
+  /// Whether it may be running somewhere else than on its executor.
+  [[nodiscard]] bool may_be_elsewhere() const noexcept { return moved_; }
 
   /// Makes it one that can be cancelled.
   /** @throws std::bad_alloc */

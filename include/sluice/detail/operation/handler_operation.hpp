@@ -48,7 +48,9 @@ namespace sluice::detail {
  * - `forget()`: ends the wait of an operation that is destroyed while it waits;
  * - `end_for_handler()`: called before an operation that does not wait is destroyed;
  * - `abandoned()`, if it may launch Asio operations: whether one of them has dropped its handler.
- *   Then this operation is dropped too.
+ *   Then this operation is dropped too;
+ * - `waits_for_goroutines`, if it is goroutines of its own executor's that end its wait: they are
+ *   what keeps that executor's context at work.
  * @tparam OnTheSpot The handler may be called wherever the operation completes, if that has no
  * executor of its own.
  */
@@ -112,6 +114,8 @@ class handler_operation final : public waker, private parked_handler {
   static constexpr bool completes_elsewhere =
       !std::is_same_v<handler_executor, executor> || has_own_immediate_executor<Handler>;
 
+  static constexpr bool waits_for_goroutines =
+      requires { requires Operation::waits_for_goroutines; };
   static constexpr bool may_launch = requires(const Operation& op) { op.abandoned(); };
 
   /// Whether what may happen at once is tried before there is an object for the wait.
@@ -186,7 +190,9 @@ class handler_operation final : public waker, private parked_handler {
       home = &scheduler_of(fallback);
       fallback_ = fallback;
     }
+    if (is_found_in_deadlock(fallback)) return;
     work_.emplace(executor_);
+    if constexpr (waits_for_goroutines) return;
     if (where_of(fallback) &&
         (!has_execution_context<handler_executor> || &where_of(fallback)->owner() != home))
       own_work_.emplace(where_of(fallback));
@@ -197,6 +203,15 @@ class handler_operation final : public waker, private parked_handler {
       return static_cast<bool>(where_of(executor_));
     else
       return true;
+  }
+
+  /// Whether it waits for goroutines of the handler's own context, and that finds deadlocks: what
+  /// waits for a goroutine that waits is no work.
+  [[nodiscard]] bool is_found_in_deadlock([[maybe_unused]] const executor& own) const noexcept {
+    if constexpr (waits_for_goroutines)
+      return home->finds_deadlocks() && where_of(own) && &where_of(own)->owner() == home;
+    else
+      return false;
   }
 
   void begin(pinned_dispatcher& own) {

@@ -1,23 +1,24 @@
-// A worker pool without the types of its jobs: who waits, who runs, who uses whose worker.
+// A worker pool without the types of its jobs: who waits, who works, in whose place.
 #pragma once
 
-#include <sluice/context.hpp>
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/intrusive_list.hpp>
+#include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
-#include <sluice/detail/scheduler/scheduler.hpp>
-#include <sluice/go.hpp>
+#include <sluice/detail/pool/pool_worker.hpp>
+#include <sluice/detail/pool/submission.hpp>
+#include <sluice/detail/scheduler/registered.hpp>
+#include <sluice/detail/task/startable.hpp>
+#include <sluice/detail/wait/waiter.hpp>
 #include <sluice/task.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
+#include <atomic>
+#include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
-#include <functional>
-#include <list>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <utility>
 #include <vector>
 
 namespace sluice {
@@ -27,103 +28,34 @@ struct worker_pool_stats;
 
 namespace detail {
 
-class job;
-class job_queue;
-
-/// Running jobs by the strands of their goroutines, if those have one.
-using jobs_by_strand = std::map<const dispatcher*, job*>;
-
-/// A job of a worker pool, and its submitter, who is notified of the job's end.
-/**
- * The submitter has a context of his own, which may end before the job does: until somebody has
- * claimed the right to notify him, the job is registered with that context's scheduler, whose
- * shutdown claims it.
- */
-class job : public std::enable_shared_from_this<job>, private parked_handler, private member {
- public:
-  job() noexcept : parked_handler(&end_parked) {}
-  job(const job&) = delete;
-  job& operator=(const job&) = delete;
-  virtual ~job() = default;
-
-  /// Does it, keeping the result.
-  [[nodiscard]] virtual task<> run(std::size_t worker) = 0;
-  /// Tells how it ended: a failure, or null for the result. Called once, under no lock.
-  virtual void tell(std::exception_ptr failure) = 0;
-  /// There is nobody to tell any more.
-  virtual void drop() noexcept = 0;
-  /// Passes requests for cancellation on to `cancel`, from now on.
-  virtual void listen(std::function<void()> cancel) = 0;
-
- protected:
-  /// The scheduler of the submitter; null if his executor has no context.
-  scheduler* home_ = nullptr;
-
- private:
-  pin_count::epoch pinned_ = 0;  // of whoever has the right to notify the submitter
-  friend class job_queue;
-  enum class state : unsigned char { idle, waiting, running, overdue, ended };
-
-  static void end_parked(parked_handler& h) noexcept;
-  void runs_on(const dispatcher& strand) noexcept override;
-
-  std::shared_ptr<job_queue> queue_;
-  /// The job itself, while it is registered with the submitter's scheduler.
-  std::shared_ptr<job> registered_;
-  state state_ = state::idle;
-  /// Its goroutine has been given to its executor: the job ends with that goroutine at the latest.
-  bool begun_ = false;
-  /// Somebody has won the right to notify the submitter, or there is nobody to notify.
-  bool told_ = false;
-  bool cancel_requested_ = false;
-  /// How long it may run.
-  clock::duration limit_{};
-  /// The number of the worker that it uses.
-  std::size_t worker_ = 0;
-  /// The cancellation of the goroutine that does the job.
-  cancellation_ref cancellation_;
-  /// Its entry in the queue's `strands_`, while it is not there.
-  jobs_by_strand::node_type strand_;
-  /// The key of that entry once it is there.
-  const dispatcher* own_strand_ = nullptr;
-  /// Its position in the queue's `waiting_`, then in `active_`.
-  std::list<std::shared_ptr<job>>::iterator position_;
-  /// The job that awaits it, while it has not begun.
-  job* lender_ = nullptr;
-  std::list<job*>::iterator position_at_lender_;
-  /// The jobs that it awaits and that have not begun.
-  std::list<job*> borrowers_;
-  /// The job whose worker it uses, and the one that uses its.
-  job* borrowed_from_ = nullptr;
-  job* lent_to_ = nullptr;
-  /// It is in the queue's list of `offers_`.
-  bool offers_worker_ = false;
-  std::shared_ptr<job> next_offer_;
-  /// The next in a list of those whose submitters `cancel` notifies.
-  std::shared_ptr<job> next_to_tell_;
-  /// Its context, while it runs.
-  std::optional<cancellable_context> tree_;
-  /// What happens when its time is up.
-  std::unique_ptr<context_registration> timeout_;
-};
-
-/// Who awaits a job: a goroutine, or something that runs on a goroutine's strand.
-struct job_awaiter {
-  const goroutine* waiting = nullptr;
-  dispatcher_ptr strand;
-};
-
 /// All of a worker pool that does not depend on the types of its jobs.
-/** Kept by its jobs, so it outlives the pool while they run. Thread safe. */
-class job_queue : public std::enable_shared_from_this<job_queue> {
+/**
+ * Counted: workers and submissions keep it, so it outlives the pool while they are there. Thread
+ * safe.
+ *
+ * A place is what `workers` counts: one worker at a time uses it, has its number, and does its jobs
+ * from the queue. A job that awaits others lends its place to a worker that does these, one after
+ * the other, and that keeps the place if it is still busy when the lender has ended.
+ */
+class job_queue {
  public:
   job_queue(const start_point& where, const worker_pool_options& options);
+  job_queue(const job_queue&) = delete;
+  job_queue& operator=(const job_queue&) = delete;
+  virtual ~job_queue() = default;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    SLUICE_ASSERT(before != 0, "a worker pool has as many references as are given up");
+    if (before == 1) delete this;
+  }
 
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
   /// Where its jobs run; nowhere if its context has ended.
   [[nodiscard]] pinned_dispatcher where() const noexcept { return pinned_dispatcher(where_); }
 
-  /// Room for one job, kept until one is added with it, or as long as it lives.
+  /// Room for one job, kept until one is accepted with it, or as long as it lives.
   class reservation {
    public:
     explicit reservation(job_queue& q) noexcept : queue_(q.reserve() ? &q : nullptr) {}
@@ -139,48 +71,97 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
     job_queue* queue_;
   };
 
-  /// Accepts a job, tells it that the pool is stopped, or tells it why it cannot be accepted.
-  /** @param by Who awaits it. @param room What `try_submit` has reserved for it. */
-  void submit(const std::shared_ptr<job>& j, clock::duration limit, const job_awaiter& by,
-              reservation* room) noexcept;
+  // For submissions.
+
+  /// Submits the job of a goroutine that is suspending.
+  /** @param wait What cancels the job. @return True if it stays suspended; it may have been resumed
+   * then. */
+  [[nodiscard]] bool submit_for(goroutine& g, submission& s, cancellable& wait) noexcept;
+  /// Submits a job for a handler. @param room What `try_submit` has reserved for it.
+  [[nodiscard]] begun submit_for(waker& p, parked_handler& h, submission& s, const job_awaiter& by,
+                                 reservation* room) noexcept;
+  /// Takes a job out of the queue, or asks for its cancellation.
+  /** @return Whether its wait has ended, and the caller is to tell so. */
+  [[nodiscard]] bool cancel_submission(submission& s) noexcept;
+  /// The same, under the lock of the cancellation of the goroutine that waits.
+  /** @param outcome What its waits end with. @param steps What is to be run once that is free. */
+  [[nodiscard]] bool cancel_awaited(submission& s, waiter::state outcome,
+                                    ready_list& steps) noexcept;
+  /// Who waited has gone on: makes up for what could not be done then.
+  void settle(submission& s) noexcept;
+  /// Who waits is destroyed. Nobody uses the submission when this returns.
+  void forget(submission& s) noexcept;
+
+  // For workers.
+
+  enum class turn : std::uint8_t {
+    job,    ///< it has a job
+    later,  ///< it lets others go first, and asks again
+    end,    ///< there is nothing for it to do
+  };
+  /// Ends the worker's job, if it has one, and gives it the next.
+  /** @param may_go_on Whether it may do one more in this step. */
+  [[nodiscard]] turn next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
+  /// Its goroutine is destroyed.
+  void dropped(pool_worker& w) noexcept;
+  /// It runs on a strand of its own from now on.
+  void note_strand(pool_worker& w, const dispatcher& strand) noexcept;
+  /// Cancels its job, which has been asked for.
+  void cancel_job_of(pool_worker& w) noexcept;
+
+  // For the pool.
 
   [[nodiscard]] wait_group_operation stop();
   void cancel() noexcept;
   void resize(std::size_t workers);
   [[nodiscard]] worker_pool_stats stats() const noexcept;
 
- private:
-  friend class job;
-  class run_of_job;
-  using jobs = std::list<std::shared_ptr<job>>;
+ protected:
+  /// What a worker's goroutine does.
+  [[nodiscard]] virtual task<> work(working w) = 0;
 
-  static task<> run_job(run_of_job r);
-  static task<> look_after(std::shared_ptr<job_queue> self, std::shared_ptr<job> j);
+ private:
+  class job_limit;
+  enum class entry : std::uint8_t { accepted, refused, unwanted };
 
   [[nodiscard]] bool reserve() noexcept;
   void unreserve() noexcept;
-  void add(const std::shared_ptr<job>& j, clock::duration limit, const job_awaiter& by,
-           reservation* room);
-  [[nodiscard]] job* job_of(const goroutine* g) const noexcept;
-  [[nodiscard]] job* job_of(const job_awaiter& by) const noexcept;
-  [[nodiscard]] static bool claim_telling(job& j) noexcept;
-  static void tell(job& j, std::exception_ptr failure) noexcept;
+  [[nodiscard]] entry enter(submission& s, const job_awaiter& by, parked_handler* h,
+                            reservation* room, pinned_dispatcher& where,
+                            ref<job_queue>& starter) noexcept;
+  void take_out(submission& s) noexcept;
+  [[nodiscard]] bool withdraw(submission& s) noexcept;
+  static void tell(submission& s, std::exception_ptr failure, wake_list& told) noexcept;
 
-  void start_jobs() noexcept;
-  [[nodiscard]] std::shared_ptr<job> next_job() noexcept;
-  void begin(const std::shared_ptr<job>& j) noexcept;
-  void start_goroutine(const std::shared_ptr<job>& j);
-  [[nodiscard]] bool may_run(job& j) noexcept;
-  void end(const std::shared_ptr<job>& j, std::exception_ptr failure);
-  void cancel_job(const std::shared_ptr<job>& j);
-  void time_out(const std::shared_ptr<job>& j);
-  void replace_if_slow(const std::shared_ptr<job>& j) noexcept;
-  void be_overdue(job& j) noexcept;
+  [[nodiscard]] pool_worker* job_of(const goroutine* g) const noexcept;
+  [[nodiscard]] pool_worker* job_of(const job_awaiter& by) const noexcept;
+  static void leave_lender(submission& s) noexcept;
+  void offer_place_of(pool_worker& w) noexcept;
+  [[nodiscard]] ref<pool_worker> take_offer() noexcept;
+  void give_place_back(pool_worker& w) noexcept;
 
-  void take_out(job& j, jobs& out) noexcept;
-  void leave_lender(job& j) noexcept;
-  void offer_worker_of(job& j) noexcept;
-  void give_worker_back(job& j) noexcept;
+  [[nodiscard]] std::size_t running() const noexcept { return places_ - vacant_; }
+  [[nodiscard]] bool wants_worker() const noexcept {
+    return offers_ || (places_ < workers_ && vacant_ < queued_);
+  }
+  void start_workers() noexcept;
+  [[nodiscard]] bool give_place(pool_worker& w) noexcept;
+  void start(const ref<pool_worker>& w);
+  void fail_to_start(pool_worker* w, const std::exception_ptr& failure) noexcept;
+  [[nodiscard]] submission* next_for(const pool_worker& w) const noexcept;
+  [[nodiscard]] submission* first_queued() const noexcept;
+  void begin(pool_worker& w, submission& s) noexcept;
+  [[nodiscard]] static bool ends_with_its_job(const pool_worker& w) noexcept;
+  [[nodiscard]] turn take_next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
+  [[nodiscard]] bool end_job(pool_worker& w, job_slot* slot, std::exception_ptr& failure, bool late,
+                             bool by_cancellation, wake_list& told) noexcept;
+  void leave(pool_worker& w) noexcept;
+  [[nodiscard]] bool limit_job(pool_worker& w, job_slot& slot) noexcept;
+  [[nodiscard]] bool expire(pool_worker& w, std::size_t which) noexcept;
+  void end_waits_of(pool_worker& w, waiter::state outcome) noexcept;
+  void replace_if_slow(pool_worker& w) noexcept;
+  static task<> look_after(ref<pool_worker> w);
+  void be_overdue(pool_worker& w) noexcept;
 
   const lasting_dispatcher where_;
   const bool counts_as_work_;
@@ -188,33 +169,61 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
   const std::size_t capacity_;
   const clock::duration job_timeout_;
 
-  mutable std::mutex mutex_;
-  /// How many workers may be in use.
-  std::size_t workers_;
-  /// For how many jobs `try_submit` has kept room that have not been added yet.
-  std::size_t reserved_ = 0;
+  /// Ordered as that of a wait queue.
+  mutable byte_lock lock_;
   /// Nothing is accepted any more.
   bool stopped_ = false;
-  /// A thread is in `start_jobs`.
-  bool starting_ = false;
-  /// Accepted jobs that have not begun, and those that have and have not ended.
-  jobs waiting_;
-  jobs active_;
-  jobs_by_strand strands_;
-  /// Jobs whose worker is free for those that they await.
-  std::shared_ptr<job> offers_;
-  /// Numbers of workers: how many there have been, and a heap of those not in use.
+  /// How many places there are to be.
+  std::size_t workers_;
+  /// Places in use, each once, however often it is lent, and those of them whose worker is vacant.
+  std::size_t places_ = 0;
+  std::size_t vacant_ = 0;
+  /// Accepted jobs that have not begun.
+  waiter_list queue_;
+  std::size_t queued_ = 0;
+  /// For how many jobs `try_submit` has kept room that have not been accepted yet.
+  std::size_t reserved_ = 0;
+  /// Accepted jobs that have not ended.
+  std::size_t unfinished_ = 0;
+  /// Workers that have not ended.
+  intrusive_list<pool_worker> active_;
+  workers_by_strand strands_;
+  /// Workers whose place is free for those that their jobs await.
+  ref<pool_worker> offers_;
+  /// Numbers of places: how many there have been, and a heap of those not in use.
   std::size_t numbers_ = 0;
   std::vector<std::size_t> free_numbers_;
-  /// Workers in use, each once, however often it is lent.
-  std::size_t running_ = 0;
   std::size_t overdue_ = 0;
   std::size_t done_ = 0;
   std::size_t failed_ = 0;
   std::size_t timed_out_ = 0;
   std::size_t cancelled_ = 0;
-  /// Counts the accepted jobs that have not ended.
+  /// Counts one while there are accepted jobs that have not ended.
   wait_group accepted_;
+  std::atomic<std::size_t> references_{0};
+};
+
+/// A worker's wait for its next job: awaited it says whether there is one.
+class next_job {
+ public:
+  using sluice_operation = void;
+
+  next_job(pool_worker& w, job_slot& slot) noexcept : worker_(w), slot_(slot) {}
+
+  [[nodiscard]] bool try_now(goroutine& g) noexcept;
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+    h.promise().g->make_ready();
+  }
+  [[nodiscard]] bool await_resume() noexcept {
+    if (turn_ == job_queue::turn::later) turn_ = worker_.queue->next(worker_, slot_, true);
+    return turn_ == job_queue::turn::job;
+  }
+
+ private:
+  pool_worker& worker_;
+  job_slot& slot_;
+  job_queue::turn turn_ = job_queue::turn::end;
 };
 
 }  // namespace detail

@@ -19,6 +19,7 @@ enum class wait_reason : std::uint8_t {
   wait_group,
   rate_limiter,
   context,
+  worker_pool,
 };
 
 /// As reports name it.
