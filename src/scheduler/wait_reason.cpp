@@ -32,6 +32,10 @@ const char* text_of(wait_reason reason) noexcept {
       return "rate_limiter";
     case wait_reason::context:
       return "context";
+    case wait_reason::when_all:
+      return "when_all";
+    case wait_reason::for_each:
+      return "for_each";
   }
   return "something unknown";
 }

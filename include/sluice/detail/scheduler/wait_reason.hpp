@@ -19,6 +19,8 @@ enum class wait_reason : std::uint8_t {
   wait_group,
   rate_limiter,
   context,
+  when_all,
+  for_each,
 };
 
 /// As reports name it.

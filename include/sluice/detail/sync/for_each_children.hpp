@@ -1,0 +1,137 @@
+#pragma once
+
+#include <sluice/detail/select/select_cases.hpp>
+#include <sluice/detail/sync/child.hpp>
+#include <sluice/detail/sync/children_operation.hpp>
+#include <sluice/detail/sync/children_wait.hpp>
+#include <sluice/detail/sync/range_children.hpp>
+#include <sluice/detail/task/startable.hpp>
+#include <sluice/task.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <ranges>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+// The children of a `for_each`: calls of one function, made when their turn comes.
+
+namespace sluice::detail {
+
+/// What a function's result gives when it is awaited, or the result itself.
+template <class T>
+struct awaited_value {
+  using type = std::conditional_t<std::is_lvalue_reference_v<T>, T, std::remove_cvref_t<T>>;
+};
+template <awaited_result T>
+struct awaited_value<T> {
+  using type = decltype(std::declval<task_promise_base&>()
+                            .await_transform(std::declval<T>())
+                            .await_resume());
+};
+
+/// An element as its child keeps it: a reference to what stays where it is, or what it was.
+template <class Range>
+using kept_element =
+    std::conditional_t<std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>,
+                       std::ranges::range_reference_t<Range>,
+                       std::remove_cvref_t<std::ranges::range_reference_t<Range>>>;
+
+template <class F, class Range>
+using each_result = std::invoke_result_t<std::remove_reference_t<F>&, kept_element<Range>>;
+template <class F, class Range>
+using each_value = typename awaited_value<each_result<F, Range>>::type;
+
+/// Calls `f`, which is called by others at the same time, and awaits what it returns.
+template <class F, class Element, class Value>
+task<Value> call_for(F& f, Element element) {
+  if constexpr (awaited_result<std::invoke_result_t<F&, Element>>)
+    co_return co_await std::invoke(f, std::forward<Element>(element));
+  else if constexpr (std::is_void_v<Value>)
+    std::invoke(f, std::forward<Element>(element));
+  else
+    co_return std::invoke(f, std::forward<Element>(element));
+}
+
+/// @tparam Range, F References to those that stay the caller's.
+template <class Range, class F>
+class for_each_children : public row_of_children<task_child<each_value<F, Range>>> {
+  using base = row_of_children<task_child<each_value<F, Range>>>;
+  using function = std::remove_reference_t<F>;
+
+ public:
+  static constexpr auto reason = wait_reason::for_each;
+  static constexpr const char* name = "sluice: for_each";
+
+  for_each_children(Range&& range, F&& f, std::size_t limit)
+      : range_(std::forward<Range>(range)), function_(std::forward<F>(f)), limit_(limit) {}
+  // Before it is launched.
+  for_each_children(for_each_children&& other)
+      : base(std::move(other)),
+        range_(std::forward<Range>(other.range_)),
+        function_(std::forward<F>(other.function_)),
+        limit_(other.limit_) {}
+  for_each_children& operator=(for_each_children&&) = delete;
+  ~for_each_children() = default;
+
+  void launch(children_wait& wait, start_point at, const std::source_location& where) {
+    wait_ = &wait;
+    at_ = std::move(at);
+    where_ = where;
+    try {
+      next_.emplace(std::ranges::begin(range_));
+    } catch (...) {
+      wait.failed(std::current_exception());
+      return;
+    }
+    wait.set_successor(
+        [](void* self) noexcept { static_cast<for_each_children*>(self)->one_more(); }, this);
+    wanted_.store(1, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < limit_ && launch_one(); ++i) {
+    }
+    launch_wanted();
+  }
+
+ private:
+  // One thread launches: who finds that nobody does. The others leave it to him.
+  void one_more() noexcept {
+    if (wanted_.fetch_add(1, std::memory_order_acq_rel) != 0) return;
+    static_cast<void>(launch_one());
+    launch_wanted();
+  }
+  void launch_wanted() noexcept {
+    while (wanted_.fetch_sub(1, std::memory_order_acq_rel) != 1) static_cast<void>(launch_one());
+  }
+
+  /// @return Whether there may be one more.
+  [[nodiscard]] bool launch_one() noexcept {
+    if (wait_->stopped()) return false;
+    try {
+      if (*next_ == std::ranges::end(range_)) return false;
+      auto& c = this->children_.emplace_back(
+          call_for<function, kept_element<Range>, each_value<F, Range>>(function_, **next_));
+      detail::launch_child(*wait_, c, at_, where_);
+      ++*next_;
+      return true;
+    } catch (...) {
+      wait_->failed(std::current_exception());
+      return false;
+    }
+  }
+
+  Range range_;
+  F function_;
+  const std::size_t limit_;
+  children_wait* wait_ = nullptr;
+  start_point at_;
+  std::source_location where_;
+  std::optional<std::ranges::iterator_t<Range>> next_;
+  /// How many are to be launched, with the one that is being launched.
+  std::atomic<std::size_t> wanted_{0};
+};
+
+}  // namespace sluice::detail
