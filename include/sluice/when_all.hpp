@@ -244,7 +244,7 @@ concept range_of_children =
  * when_all_result<…>)`, or `void(std::exception_ptr, when_all_result<…>)` if a child is a task, or
  * completes with an `exception_ptr`; with `asio::as_tuple` that has every outcome. The handler runs
  * by default on the executor of the first operation that has one, otherwise on the running
- * goroutine's; there run the tasks.
+ * goroutine's. There run the tasks, or where a goroutine of that context starts it, beside that.
  *
  * @par Cancellation
  * Any type: it cancels the children, for good, and ends when they have. If they have all succeeded

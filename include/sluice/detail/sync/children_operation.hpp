@@ -108,7 +108,10 @@ class children_operation {
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h, Where where) {
     const pinned_scheduler until_launched(*p.home->link());
     wait_.begin(p);
-    const start_point at{where()->without_strand(), false};
+    // In a goroutine of the handler's context, where that starts others.
+    start_point at{where(), false};
+    const goroutine* const around = this_goroutine_or_null();
+    if (around && around->home == p.home) at.where = around->start_dispatcher();
     if (!p.home->try_add(h)) return begun::refused;
     children_.launch(wait_, at, std::source_location());
     if (!wait_.launched()) p.wake(p);

@@ -37,9 +37,9 @@ struct awaited_value<T> {
 /// An element as its child keeps it: a reference to what stays where it is, or what it was.
 template <class Range>
 using kept_element =
-    std::conditional_t<std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>,
-                       std::ranges::range_reference_t<Range>,
-                       std::remove_cvref_t<std::ranges::range_reference_t<Range>>>;
+    std::conditional_t<std::ranges::forward_range<Range> &&
+                           std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>,
+                       std::ranges::range_reference_t<Range>, std::ranges::range_value_t<Range>>;
 
 template <class F, class Range>
 using each_result = std::invoke_result_t<std::remove_reference_t<F>&, kept_element<Range>>;
@@ -96,6 +96,11 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
     launch_wanted();
   }
 
+  /// Whether all have been made, and have succeeded.
+  [[nodiscard]] bool succeeded() {
+    return !broken_ && next_ && *next_ == std::ranges::end(range_) && base::succeeded();
+  }
+
  private:
   // One thread launches: who finds that nobody does. The others leave it to him.
   void one_more() noexcept {
@@ -118,6 +123,7 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
       ++*next_;
       return true;
     } catch (...) {
+      broken_ = true;
       wait_->failed(std::current_exception());
       return false;
     }
@@ -132,6 +138,7 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
   std::optional<std::ranges::iterator_t<Range>> next_;
   /// How many are to be launched, with the one that is being launched.
   std::atomic<std::size_t> wanted_{0};
+  bool broken_ = false;  ///< reading the range has thrown
 };
 
 }  // namespace sluice::detail
