@@ -83,6 +83,47 @@ void worker::let_others_see(const ready_node& pushed_last) noexcept {
   if (pushed >= most_pushed) owner.move_local_to_shared(*this);
 }
 
+void worker::push_fork(ready_node& node) noexcept {
+  gate.lock_as_owner();
+  if (forks == 0) last_fork = &node;
+  forks = forks + 1;
+  local.push_front(node);
+  const bool wanted = must_expose;
+  gate.unlock_as_owner();
+  if (wanted) [[unlikely]]
+    let_others_see(node);
+}
+
+void worker::push_fork_again(ready_node& node) noexcept {
+  gate.lock_as_owner();
+  if (forks == 0) {
+    last_fork = &node;
+    forks = 1;
+  }
+  local.push_front(node);
+  if (local.size() == forks)
+    fork_steps = 0;
+  else if (++fork_steps >= most_fork_steps) {
+    fork_steps = 0;
+    local.rotate(*last_fork);
+    forget_forks();
+  }
+  const bool wanted = must_expose;
+  gate.unlock_as_owner();
+  if (wanted) [[unlikely]]
+    let_others_see(node);
+}
+
+void worker::fork_is_done() noexcept {
+  if (forks == 0) return;
+  gate.lock_as_owner();
+  if (forks != 0) {
+    forks = forks - 1;
+    if (forks == 0) last_fork = nullptr;
+  }
+  gate.unlock_as_owner();
+}
+
 // ---------------------------------------------------------------- scheduler: making ready,
 // draining
 
@@ -344,6 +385,7 @@ bool scheduler::take_shared(worker& w) noexcept {
     w.gate.lock_as_owner();
     outer->gate.lock_as_owner();
     w.local.append(outer->local);
+    outer->forget_forks();
     outer->gate.unlock_as_owner();
     w.gate.unlock_as_owner();
   }
@@ -409,6 +451,7 @@ void scheduler::move_local_to_shared(worker& w) noexcept {
     const std::lock_guard guard(shared_lock_);
     w.gate.lock_as_owner();
     shared_.append(w.local);
+    w.forget_forks();
     w.gate.unlock_as_owner();
     needed = count_drain(false);
   }

@@ -4,7 +4,11 @@
 
 #include <sluice/detail/sync/children_wait.hpp>
 
+#include "scheduler/current_worker.hpp"
+
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
 
 #include <boost/asio/error.hpp>
@@ -45,21 +49,83 @@ void children_wait::begin(waker& p) noexcept {
   outstanding_.store(1, std::memory_order_relaxed);
 }
 
-void children_wait::launch(child_link& c, start_point at, task<> body, std::source_location where) {
-  new_goroutine g(std::move(at), std::move(body), false, where);
+goroutine* children_wait::make(child_link& c, task<> body) {
+  new_goroutine g(at_, std::move(body), false, where_);
   if (!g) {
     const std::lock_guard guard(lock_);
     stopped_ = true;
-    return;
+    return nullptr;
   }
   auto of_child = (*g).become_cancellable();
   {
     const std::lock_guard guard(lock_);
-    if (stopped_) return;
+    if (stopped_) return nullptr;
     c.cancel = std::move(of_child);
     running_.push_front(c);
   }
+  if (at_.where->is_native()) return &g.take();
+  goroutine* const made = &*g;
   g.start();
+  return made;
+}
+
+void children_wait::launch(next_function next, void* children, start_point at,
+                           std::source_location where, std::size_t most_at_a_time) noexcept {
+  next_ = next;
+  children_ = children;
+  at_ = std::move(at);
+  where_ = where;
+  turns_.store(most_at_a_time, std::memory_order_relaxed);
+  go_on_launching();
+}
+
+// Once this has been called another thread may be doing all that follows.
+void children_wait::go_on_launching() noexcept {
+  if (!at_.where->is_native()) return launch_elsewhere();
+  worker* const w = current_worker;
+  if (w && &w->owner == &at_.where->owner())
+    w->push_fork(fork_);
+  else
+    at_.where->schedule(fork_);
+}
+
+// An executor of somebody else's has got each when it has been made.
+void children_wait::launch_elsewhere() noexcept {
+  for (;;) {
+    const next_child next = next_(children_, *this);
+    const bool all = !next.child || next.is_last;
+    const bool goes_on = all || turns_.fetch_sub(1, std::memory_order_acq_rel) != 1;
+    if (all) return count_down_and_wake();
+    if (!goes_on) return;
+  }
+}
+
+void children_wait::run_fork(ready_node& node, worker* w) {
+  auto& self = static_cast<fork&>(node).owner;
+  if (!w) return;  // its context is ending
+  if (!self.over_) return self.launch_one(*w);
+  w->fork_is_done();
+  auto& g = static_cast<goroutine&>(*self.who_);
+  g.run(g, w);
+}
+
+// Once it has put itself back another thread may launch the next, and after the last child this may
+// be gone.
+void children_wait::launch_one(worker& w) {
+  const next_child next = next_(children_, *this);
+  if (!next.child) {
+    w.fork_is_done();
+    return count_down_and_wake();
+  }
+  if (next.is_last) {
+    w.fork_is_done();
+    static_cast<void>(count_down());
+  } else if (turns_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
+    w.push_fork_again(fork_);
+  } else {
+    w.fork_is_done();
+  }
+  next.child->run(*next.child, &w);
 }
 
 bool children_wait::stopped() noexcept {
@@ -103,7 +169,6 @@ void children_wait::cancel_children() noexcept {
 }
 
 void children_wait::ended(child_link& c) noexcept {
-  bool goes_on = false;
   {
     cancellation_ref unused;
     const std::lock_guard guard(lock_);
@@ -111,15 +176,24 @@ void children_wait::ended(child_link& c) noexcept {
       (c.told ? told_ : running_).remove(c);
       unused = std::exchange(c.cancel, {});
     }
-    goes_on = !stopped_;
   }
-  if (goes_on && successor_) successor_(successor_argument_);
+  if (turns_.fetch_add(1, std::memory_order_acq_rel) == 0) go_on_launching();
   count_down_and_wake();
 }
 
+// A goroutine goes on before what else is ready, on the thread that has run its last child: so a
+// tree is left depth first, too.
 void children_wait::count_down_and_wake() noexcept {
   waker& who = *who_;
-  if (count_down()) who.wake(who);
+  if (!count_down()) return;
+  worker* const w = current_worker;
+  if (w && &w->owner == who.home && goroutine::is_one(who) &&
+      static_cast<goroutine&>(who).where->is_native()) {
+    over_ = true;
+    w->push_fork(fork_);
+  } else {
+    who.wake(who);
+  }
 }
 
 bool children_wait::count_up_unless_over() noexcept {

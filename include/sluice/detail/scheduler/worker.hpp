@@ -53,6 +53,19 @@ class worker {
       let_others_see(node);
   }
 
+  /// Makes the node of a fork run on this thread, before all that are in the list: the newest of
+  /// them first, so that a tree is walked depth first.
+  void push_fork(ready_node& node) noexcept;
+  /// Puts back the fork that runs, which has more to do.
+  void push_fork_again(ready_node& node) noexcept;
+  /// The fork that runs has nothing more to do.
+  void fork_is_done() noexcept;
+  /// Under the gate: what is in front of the list is nobody's fork any more.
+  void forget_forks() noexcept {
+    forks = 0;
+    last_fork = nullptr;
+  }
+
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
     return static_cast<std::chrono::steady_clock::time_point>(started) !=
@@ -127,6 +140,15 @@ class worker {
   biased_lock gate;
   /// What is ready here. Its length is read by other threads, as a hint whether to steal.
   ready_list local;
+  /// How many forks stand in front of `local`; read by other threads, as a hint. Some may stand
+  /// behind them unknown, after all that was ready has had its turn.
+  relaxed<std::uint32_t> forks = 0;
+  /// The last of those, which is the oldest.
+  ready_node* last_fork = nullptr;
+  /// How often in a row a fork has gone on while others were in the list.
+  int fork_steps = 0;
+  /// After so many those others have their turn.
+  static constexpr int most_fork_steps = 64;
   /// How many steps the worker has begun: written here, read by the watch, which takes from a
   /// worker whose number it has seen before. One that is late costs one more look.
   std::atomic<std::uint64_t> steps{0};

@@ -25,15 +25,15 @@
 
 namespace sluice::detail {
 
-/// Starts a child, whose failure to start is its own.
+/// Makes a child's goroutine; that it cannot be made is a failure of its own.
 template <class Child>
-void launch_child(children_wait& wait, Child& c, const start_point& at,
-                  const std::source_location& where) noexcept {
+[[nodiscard]] goroutine* make_child(children_wait& wait, Child& c) noexcept {
   try {
-    wait.launch(c, at, c.run(child_membership(wait, c)), where);
+    return wait.make(c, c.run(child_membership(wait, c)));
   } catch (...) {
     c.thrown = std::current_exception();
     wait.failed(c.thrown);
+    return nullptr;
   }
 }
 
@@ -45,7 +45,8 @@ void launch_child(children_wait& wait, Child& c, const start_point& at,
  *   `hold(error_type)`;
  * - `error_type`: what is held by the error, constructible from `Children&`;
  * - `gives_exceptions`, `reason`, `handler_dispatcher()`, `keep()`;
- * - `launch(wait, at, where)`, and `succeeded()` when all have ended.
+ * - `make_next(wait)` for `children_wait::launch`, `most_at_a_time()`, and `succeeded()` when all
+ *   have ended.
  */
 template <class Children>
 class children_operation {
@@ -91,8 +92,8 @@ class children_operation {
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
     if (!wait_.begin(g)) return g.must_yield();
-    children_.launch(wait_, {g.start_dispatcher(), g.counts_as_work()}, g.location);
-    return wait_.launched() || g.must_yield();
+    launch({g.start_dispatcher(), g.counts_as_work()}, g.location);
+    return true;
   }
   value_type await_resume() {
     wait_.end();
@@ -113,8 +114,7 @@ class children_operation {
     const goroutine* const around = this_goroutine_or_null();
     if (around && around->home == p.home) at.where = around->start_dispatcher();
     if (!p.home->try_add(h)) return begun::refused;
-    children_.launch(wait_, at, std::source_location());
-    if (!wait_.launched()) p.wake(p);
+    launch(std::move(at), std::source_location());
     return begun::waits;
   }
   [[nodiscard]] static bool abandoned() noexcept { return false; }
@@ -148,6 +148,14 @@ class children_operation {
   void keep() noexcept { children_.keep(); }
 
  private:
+  void launch(start_point at, std::source_location where) noexcept {
+    wait_.launch(
+        [](void* children, children_wait& wait) noexcept {
+          return static_cast<Children*>(children)->make_next(wait);
+        },
+        &children_, std::move(at), where, children_.most_at_a_time());
+  }
+
   Children children_;
   children_wait wait_{Children::reason};
 };

@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <source_location>
 #include <utility>
 
@@ -55,18 +56,27 @@ class children_wait : private cancellable, private ready_node {
   /// Begins the wait of a handler.
   void begin(waker& p) noexcept;
 
-  /// From now on `f(arg)` is called when a child has ended and none has failed: it may launch
-  /// another.
-  void set_successor(void (*f)(void*) noexcept, void* arg) noexcept {
-    successor_ = f;
-    successor_argument_ = arg;
-  }
+  /// A child that is to be run.
+  struct next_child {
+    goroutine* child = nullptr;  ///< none: there is no more, or there is to be no more
+    bool is_last = false;
+  };
+  /// Makes the next child, by `make`, of what is at `children`.
+  using next_function = next_child (*)(void* children, children_wait& wait) noexcept;
 
-  /// Starts the goroutine of a child, which has a `child_membership` of it.
-  /** @throws What starting a goroutine throws. */
-  void launch(child_link& c, start_point at, task<> body, std::source_location where);
-  /// All have been launched. @return Whether one of them will call the waker, and may have.
-  [[nodiscard]] bool launched() noexcept { return !count_down(); }
+  static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max() / 2;
+
+  /// Begins to launch children, at most so many at a time, and does not wait for them: each is
+  /// launched as a thread comes to it, the first before what else is ready on this one.
+  /** The waker may have been called when this returns. */
+  void launch(next_function next, void* children, start_point at, std::source_location where,
+              std::size_t most_at_a_time) noexcept;
+
+  /// Makes the goroutine of a child, which has a `child_membership` of it. For a `next_function`.
+  /** On somebody else's executor it has been started, and may have ended.
+   * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws
+   */
+  [[nodiscard]] goroutine* make(child_link& c, task<> body);
   /// Whether no more are to be launched.
   [[nodiscard]] bool stopped() noexcept;
 
@@ -91,7 +101,17 @@ class children_wait : private cancellable, private ready_node {
  private:
   friend class child_membership;
 
+  /// Launches the next child, when its turn comes on a thread; when all have ended it wakes.
+  struct fork : ready_node {
+    explicit fork(children_wait& w) noexcept : ready_node(&run_fork), owner(w) {}
+    children_wait& owner;
+  };
+
   void ended(child_link& c) noexcept;
+  void go_on_launching() noexcept;
+  void launch_elsewhere() noexcept;
+  void launch_one(worker& w);
+  static void run_fork(ready_node& node, worker* w);
   void cancel_children() noexcept;
   [[nodiscard]] bool count_up_unless_over() noexcept;
   [[nodiscard]] bool count_down() noexcept {
@@ -104,13 +124,20 @@ class children_wait : private cancellable, private ready_node {
 
   waker* who_ = nullptr;
   cancellation_ref cancel_;  ///< of the goroutine that waits
-  void (*successor_)(void*) noexcept = nullptr;
-  void* successor_argument_ = nullptr;
-  /// The children, those that are being launched, and those who are cancelling.
+  next_function next_ = nullptr;
+  void* children_ = nullptr;
+  start_point at_;
+  std::source_location where_;
+  fork fork_{*this};
+  /// How many more may be under way. Who finds none, and makes one, goes on launching; nobody else
+  /// does meanwhile.
+  std::atomic<std::size_t> turns_{0};
+  /// The children, one more until all have been launched, and those who are cancelling.
   std::atomic<std::size_t> outstanding_{0};
   byte_lock lock_;
   const wait_reason reason_;
   bool stopped_ = false;
+  bool over_ = false;                               ///< the waiting goroutine is to go on
   waiter::state outcome_ = waiter::state::waiting;  ///< how the whole was cancelled
   intrusive_list<child_link> running_;
   intrusive_list<child_link> told_;  ///< those who know that they are cancelled

@@ -5,16 +5,14 @@
 #include <sluice/detail/sync/children_operation.hpp>
 #include <sluice/detail/sync/children_wait.hpp>
 #include <sluice/detail/sync/range_children.hpp>
-#include <sluice/detail/task/startable.hpp>
 #include <sluice/task.hpp>
 
-#include <atomic>
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <optional>
 #include <ranges>
-#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -78,22 +76,22 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
   for_each_children& operator=(for_each_children&&) = delete;
   ~for_each_children() = default;
 
-  void launch(children_wait& wait, start_point at, const std::source_location& where) {
-    wait_ = &wait;
-    at_ = std::move(at);
-    where_ = where;
+  [[nodiscard]] children_wait::next_child make_next(children_wait& wait) noexcept {
     try {
-      next_.emplace(std::ranges::begin(range_));
+      if (!next_) next_.emplace(std::ranges::begin(range_));
+      if (*next_ == std::ranges::end(range_)) return {};
+      auto call = call_for<function, kept_element<Range>, each_value<F, Range>>(function_, **next_);
+      ++*next_;
+      auto& c = this->children_.emplace_back(std::move(call));
+      return {detail::make_child(wait, c), false};
     } catch (...) {
+      broken_ = true;
       wait.failed(std::current_exception());
-      return;
+      return {};
     }
-    wait.set_successor(
-        [](void* self) noexcept { static_cast<for_each_children*>(self)->one_more(); }, this);
-    wanted_.store(1, std::memory_order_relaxed);
-    for (std::size_t i = 0; i < limit_ && launch_one(); ++i) {
-    }
-    launch_wanted();
+  }
+  [[nodiscard]] std::size_t most_at_a_time() const noexcept {
+    return std::min(limit_, children_wait::no_limit);
   }
 
   /// Whether all have been made, and have succeeded.
@@ -102,42 +100,10 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
   }
 
  private:
-  // One thread launches: who finds that nobody does. The others leave it to him.
-  void one_more() noexcept {
-    if (wanted_.fetch_add(1, std::memory_order_acq_rel) != 0) return;
-    static_cast<void>(launch_one());
-    launch_wanted();
-  }
-  void launch_wanted() noexcept {
-    while (wanted_.fetch_sub(1, std::memory_order_acq_rel) != 1) static_cast<void>(launch_one());
-  }
-
-  /// @return Whether there may be one more.
-  [[nodiscard]] bool launch_one() noexcept {
-    if (wait_->stopped()) return false;
-    try {
-      if (*next_ == std::ranges::end(range_)) return false;
-      auto& c = this->children_.emplace_back(
-          call_for<function, kept_element<Range>, each_value<F, Range>>(function_, **next_));
-      detail::launch_child(*wait_, c, at_, where_);
-      ++*next_;
-      return true;
-    } catch (...) {
-      broken_ = true;
-      wait_->failed(std::current_exception());
-      return false;
-    }
-  }
-
   Range range_;
   F function_;
   const std::size_t limit_;
-  children_wait* wait_ = nullptr;
-  start_point at_;
-  std::source_location where_;
   std::optional<std::ranges::iterator_t<Range>> next_;
-  /// How many are to be launched, with the one that is being launched.
-  std::atomic<std::size_t> wanted_{0};
   bool broken_ = false;  ///< reading the range has thrown
 };
 

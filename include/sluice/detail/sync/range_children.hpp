@@ -5,14 +5,12 @@
 #include <sluice/detail/sync/child_outcomes.hpp>
 #include <sluice/detail/sync/children_operation.hpp>
 #include <sluice/detail/sync/children_wait.hpp>
-#include <sluice/detail/task/startable.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <optional>
 #include <ranges>
-#include <source_location>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -99,12 +97,15 @@ class range_children : public row_of_children<Child> {
     }
   }
 
-  void launch(children_wait& wait, const start_point& at, const std::source_location& where) {
-    for (Child& c : this->children_) {
-      if (wait.stopped()) break;
-      detail::launch_child(wait, c, at, where);
-    }
+  [[nodiscard]] children_wait::next_child make_next(children_wait& wait) noexcept {
+    if (next_ == this->children_.size()) return {};
+    auto& c = this->children_[next_++];
+    return {detail::make_child(wait, c), next_ == this->children_.size()};
   }
+  [[nodiscard]] static std::size_t most_at_a_time() noexcept { return children_wait::no_limit; }
+
+ private:
+  std::size_t next_ = 0;
 };
 
 }  // namespace sluice::detail

@@ -1,14 +1,13 @@
 #pragma once
 
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/sync/child.hpp>
 #include <sluice/detail/sync/child_outcomes.hpp>
 #include <sluice/detail/sync/children_operation.hpp>
 #include <sluice/detail/sync/children_wait.hpp>
-#include <sluice/detail/task/startable.hpp>
 
 #include <cstddef>
-#include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -43,9 +42,18 @@ class static_children {
   static_children(static_children&&) = default;
   static_children& operator=(static_children&&) = delete;
 
-  void launch(children_wait& wait, const start_point& at, const std::source_location& where) {
-    std::apply([&](auto&... c) { (detail::launch_child(wait, c, at, where), ...); }, children_);
+  [[nodiscard]] children_wait::next_child make_next(children_wait& wait) noexcept {
+    if constexpr (sizeof...(Children) == 0)
+      return {};
+    else
+      return [&]<std::size_t... I>(std::index_sequence<I...>) {
+        using function = goroutine* (*)(static_children&, children_wait&) noexcept;
+        static constexpr function table[] = {&make<I>...};
+        const auto make_this = table[next_++];
+        return children_wait::next_child{make_this(*this, wait), next_ == sizeof...(Children)};
+      }(std::index_sequence_for<Children...>());
   }
+  [[nodiscard]] static std::size_t most_at_a_time() noexcept { return children_wait::no_limit; }
 
   [[nodiscard]] bool succeeded() {
     return std::apply([](auto&... c) { return (c.succeeded() && ...); }, children_);
@@ -73,6 +81,11 @@ class static_children {
   }
 
  private:
+  template <std::size_t I>
+  static goroutine* make(static_children& self, children_wait& wait) noexcept {
+    return detail::make_child(wait, std::get<I>(self.children_));
+  }
+
   template <class Child>
   static auto value_of(Child& c) {
     if constexpr (std::is_void_v<typename Child::value_type>)
@@ -93,6 +106,7 @@ class static_children {
   }
 
   std::tuple<Children...> children_;
+  std::size_t next_ = 0;
 };
 
 }  // namespace sluice::detail
