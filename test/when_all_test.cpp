@@ -21,7 +21,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include <atomic>
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -194,6 +194,45 @@ BOOST_AUTO_TEST_CASE(makes_each_a_goroutine_that_is_seen_in_reports) {
   BOOST_TEST(contains(report, "left"));
   BOOST_TEST(contains(report, "right"));
   BOOST_TEST(contains(report, "when_all"));
+}
+
+BOOST_AUTO_TEST_CASE(walks_a_tree_depth_first) {
+  struct tree {
+    static task<> grow(int depth, int& alive, int& most) {
+      most = std::max(most, ++alive);
+      if (depth != 0)
+        co_await when_all(grow(depth - 1, alive, most), grow(depth - 1, alive, most),
+                          grow(depth - 1, alive, most));
+      --alive;
+    }
+  };
+  int alive = 0;
+  int most = 0;
+  run_task([&]() { return tree::grow(8, alive, most); });
+  BOOST_TEST(alive == 0);
+  BOOST_TEST(most == 9);
+}
+
+BOOST_AUTO_TEST_CASE(lets_others_have_their_turn_meanwhile) {
+  struct tree {
+    static task<> grow(int depth) {
+      if (depth != 0) co_await when_all(grow(depth - 1), grow(depth - 1));
+    }
+  };
+  asio::io_context io;
+  bool over = false;
+  int turns = 0;
+  const auto other = [&]() -> task<> {
+    for (; !over; ++turns) co_await sluice::this_goroutine::yield();
+  };
+  const auto body = [&]() -> task<> {
+    co_await tree::grow(12);
+    over = true;
+  };
+  sluice::go(io, body);
+  sluice::go(io, other);
+  run(io);
+  BOOST_TEST(turns > 30);
 }
 
 BOOST_AUTO_TEST_CASE(needs_a_stack_of_constant_depth) {

@@ -36,6 +36,9 @@ constexpr auto least_allowed = 10us;
 // They cost a tenth of a step that was long.
 constexpr int careful_looks = 500;
 
+/// What forks run, once there are any.
+constinit std::atomic<ready_node::function*> function_of_forks{nullptr};
+
 ready_node* pop(worker& w) noexcept {
   w.gate.lock_as_owner();
   ready_node* const node = w.local.pop_front();
@@ -84,29 +87,14 @@ void worker::let_others_see(const ready_node& pushed_last) noexcept {
 }
 
 void worker::push_fork(ready_node& node) noexcept {
+  function_of_forks.store(node.run, std::memory_order_relaxed);
   gate.lock_as_owner();
   if (forks == 0) last_fork = &node;
   forks = forks + 1;
   local.push_front(node);
-  const bool wanted = must_expose;
-  gate.unlock_as_owner();
-  if (wanted) [[unlikely]]
-    let_others_see(node);
-}
-
-void worker::push_fork_again(ready_node& node) noexcept {
-  gate.lock_as_owner();
-  if (forks == 0) {
-    last_fork = &node;
-    forks = 1;
-  }
-  local.push_front(node);
-  if (local.size() == forks)
-    fork_steps = 0;
-  else if (++fork_steps >= most_fork_steps) {
+  if (fork_steps >= most_fork_steps) {
     fork_steps = 0;
     local.rotate(*last_fork);
-    forget_forks();
   }
   const bool wanted = must_expose;
   gate.unlock_as_owner();
@@ -114,14 +102,27 @@ void worker::push_fork_again(ready_node& node) noexcept {
     let_others_see(node);
 }
 
-void worker::fork_is_done() noexcept {
-  if (forks == 0) return;
+void worker::fork_is_taken() noexcept {
   gate.lock_as_owner();
   if (forks != 0) {
     forks = forks - 1;
     if (forks == 0) last_fork = nullptr;
   }
+  fork_steps = local.size() == forks ? 0 : fork_steps + 1;
   gate.unlock_as_owner();
+}
+
+// In a very deep tree the oldest are left out: they are found when they have come to the front.
+void worker::find_forks() noexcept {
+  constexpr std::uint32_t most = 1024;
+  forget_forks();
+  const auto function = function_of_forks.load(std::memory_order_relaxed);
+  std::uint32_t found = 0;
+  for (ready_node* n = local.front(); n && n->run == function && found != most; n = n->next) {
+    last_fork = n;
+    ++found;
+  }
+  forks = found;
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -319,6 +320,7 @@ void scheduler::run_posted_drain(bool kept) {
     --(kept ? drains_kept_ : drains_posted_);
     w.gate.lock_as_owner();
     left_over_since = left_over_.pop_front(w.local);
+    w.find_forks();
     w.gate.unlock_as_owner();
   }
   if (left_over_since != steady_clock::time_point()) {

@@ -10,7 +10,6 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <algorithm>
-#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -127,17 +126,14 @@ bool work_sharing::take_half(worker& from, worker& to) noexcept {
   if (from.forks != 0 && waiting > 1 && waiting <= most_forks_walked) {
     // The oldest forks have the most behind them, and are the last.
     from.local.move_back(count, taken);
-    if (from.forks > waiting - count) {
-      from.forks = static_cast<std::uint32_t>(waiting - count);
-      from.last_fork = &from.local.back();
-    }
   } else {
     from.local.move_front(count, taken);
-    from.forget_forks();
   }
+  from.find_forks();
   from.gate.unlock_as_other();
   to.gate.lock_as_owner();
   to.local.append(taken);
+  to.find_forks();
   to.gate.unlock_as_owner();
   if (!to.listed) add_worker(to);
   return to.local.size() != 0;

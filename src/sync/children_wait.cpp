@@ -35,9 +35,8 @@ bool children_wait::begin(goroutine& g) noexcept {
   g.waiting_on = reason_;
   begin(static_cast<waker&>(g));
   if (!g.cancel) return true;
-  cancel_ = g.cancel;
-  const std::lock_guard guard(cancel_->lock());
-  const auto seen = cancel_->begin(*this);
+  const std::lock_guard guard(g.cancel->lock());
+  const auto seen = g.cancel->begin(*this);
   if (seen == waiter::state::waiting) return true;
   outcome_ = seen;
   stopped_ = true;
@@ -69,12 +68,13 @@ goroutine* children_wait::make(child_link& c, task<> body) {
   return made;
 }
 
-void children_wait::launch(next_function next, void* children, start_point at,
+void children_wait::launch(next_function make_next, void* children, start_point at,
                            std::source_location where, std::size_t most_at_a_time) noexcept {
-  next_ = next;
+  make_next_ = make_next;
   children_ = children;
   at_ = std::move(at);
   where_ = where;
+  limited_ = most_at_a_time < no_limit;
   turns_.store(most_at_a_time, std::memory_order_relaxed);
   go_on_launching();
 }
@@ -92,9 +92,9 @@ void children_wait::go_on_launching() noexcept {
 // An executor of somebody else's has got each when it has been made.
 void children_wait::launch_elsewhere() noexcept {
   for (;;) {
-    const next_child next = next_(children_, *this);
-    const bool all = !next.child || next.is_last;
-    const bool goes_on = all || turns_.fetch_sub(1, std::memory_order_acq_rel) != 1;
+    const next_child made = make_next_(children_, *this);
+    const bool all = !made.child || made.is_last;
+    const bool goes_on = all || !use_last_turn();
     if (all) return count_down_and_wake();
     if (!goes_on) return;
   }
@@ -103,8 +103,8 @@ void children_wait::launch_elsewhere() noexcept {
 void children_wait::run_fork(ready_node& node, worker* w) {
   auto& self = static_cast<fork&>(node).owner;
   if (!w) return;  // its context is ending
+  w->fork_is_taken();
   if (!self.over_) return self.launch_one(*w);
-  w->fork_is_done();
   auto& g = static_cast<goroutine&>(*self.who_);
   g.run(g, w);
 }
@@ -112,20 +112,13 @@ void children_wait::run_fork(ready_node& node, worker* w) {
 // Once it has put itself back another thread may launch the next, and after the last child this may
 // be gone.
 void children_wait::launch_one(worker& w) {
-  const next_child next = next_(children_, *this);
-  if (!next.child) {
-    w.fork_is_done();
-    return count_down_and_wake();
-  }
-  if (next.is_last) {
-    w.fork_is_done();
+  const next_child made = make_next_(children_, *this);
+  if (!made.child) return count_down_and_wake();
+  if (made.is_last)
     static_cast<void>(count_down());
-  } else if (turns_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
-    w.push_fork_again(fork_);
-  } else {
-    w.fork_is_done();
-  }
-  next.child->run(*next.child, &w);
+  else if (!use_last_turn())
+    w.push_fork(fork_);
+  made.child->run(*made.child, &w);
 }
 
 bool children_wait::stopped() noexcept {
@@ -177,7 +170,7 @@ void children_wait::ended(child_link& c) noexcept {
       unused = std::exchange(c.cancel, {});
     }
   }
-  if (turns_.fetch_add(1, std::memory_order_acq_rel) == 0) go_on_launching();
+  if (limited_ && turns_.fetch_add(1, std::memory_order_acq_rel) == 0) go_on_launching();
   count_down_and_wake();
 }
 

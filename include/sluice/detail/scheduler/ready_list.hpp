@@ -49,8 +49,8 @@ class ready_list {
     resize(size() + 1);
   }
 
-  /// The last node; there is one.
-  [[nodiscard]] ready_node& back() const noexcept { return *tail_; }
+  /// The first node, or null.
+  [[nodiscard]] ready_node* front() const noexcept { return head_; }
 
   /// Moves the nodes from the first to `last` behind the others.
   void rotate(ready_node& last) noexcept {

@@ -54,17 +54,17 @@ class worker {
   }
 
   /// Makes the node of a fork run on this thread, before all that are in the list: the newest of
-  /// them first, so that a tree is walked depth first.
+  /// them first, so that a tree is walked depth first. Now and then the others go first.
   void push_fork(ready_node& node) noexcept;
-  /// Puts back the fork that runs, which has more to do.
-  void push_fork_again(ready_node& node) noexcept;
-  /// The fork that runs has nothing more to do.
-  void fork_is_done() noexcept;
+  /// The fork that runs has been taken off the list.
+  void fork_is_taken() noexcept;
   /// Under the gate: what is in front of the list is nobody's fork any more.
   void forget_forks() noexcept {
     forks = 0;
     last_fork = nullptr;
   }
+  /// Under the gate: looks which nodes in front of the list are forks.
+  void find_forks() noexcept;
 
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
@@ -140,12 +140,12 @@ class worker {
   biased_lock gate;
   /// What is ready here. Its length is read by other threads, as a hint whether to steal.
   ready_list local;
-  /// How many forks stand in front of `local`; read by other threads, as a hint. Some may stand
-  /// behind them unknown, after all that was ready has had its turn.
+  /// How many forks in `local` are known, at most as many as there are; read by other threads, as a
+  /// hint.
   relaxed<std::uint32_t> forks = 0;
   /// The last of those, which is the oldest.
   ready_node* last_fork = nullptr;
-  /// How often in a row a fork has gone on while others were in the list.
+  /// How many forks in a row have run while others were in the list.
   int fork_steps = 0;
   /// After so many those others have their turn.
   static constexpr int most_fork_steps = 64;

@@ -99,7 +99,7 @@ class task_child : public child<typename task_arguments<T>::type, T> {
 
  private:
   static task<> run_and_report(task_child& self, child_membership parent) {
-    if (parent.stopped()) co_return;
+    if (parent.kept_from_beginning()) co_return;
     try {
       if constexpr (std::is_void_v<T>) {
         co_await std::move(self.what_);
@@ -180,7 +180,7 @@ class operation_child : public child<arguments_of_wait<Wait>, value_of_wait<Wait
 
  private:
   static task<> run_and_report(operation_child& self, child_membership parent) {
-    if (parent.stopped()) co_return;
+    if (parent.kept_from_beginning()) co_return;
     try {
       self.outcome.emplace(co_await arguments_of<wait_type>(self.wait_));
     } catch (...) {
@@ -216,7 +216,7 @@ class launched_child : public child<typename std::remove_reference_t<Operation>:
 
  private:
   static task<> run_and_report(launched_child& self, child_membership parent) {
-    if (parent.stopped()) co_return;
+    if (parent.kept_from_beginning()) co_return;
     try {
       auto launched = std::move(self.operation_)(asio::as_tuple(use_task));
       self.outcome.emplace(co_await std::move(launched));

@@ -69,7 +69,7 @@ class children_wait : private cancellable, private ready_node {
   /// Begins to launch children, at most so many at a time, and does not wait for them: each is
   /// launched as a thread comes to it, the first before what else is ready on this one.
   /** The waker may have been called when this returns. */
-  void launch(next_function next, void* children, start_point at, std::source_location where,
+  void launch(next_function make_next, void* children, start_point at, std::source_location where,
               std::size_t most_at_a_time) noexcept;
 
   /// Makes the goroutine of a child, which has a `child_membership` of it. For a `next_function`.
@@ -77,8 +77,11 @@ class children_wait : private cancellable, private ready_node {
    * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws
    */
   [[nodiscard]] goroutine* make(child_link& c, task<> body);
-  /// Whether no more are to be launched.
-  [[nodiscard]] bool stopped() noexcept;
+  /// Whether one that has been launched is not to begin any more, having waited for somebody else's
+  /// executor.
+  [[nodiscard]] bool keeps_from_beginning() noexcept {
+    return !at_.where->is_native() && stopped();
+  }
 
   /// A child has failed.
   void failed(const std::exception_ptr& e) noexcept;
@@ -90,7 +93,8 @@ class children_wait : private cancellable, private ready_node {
 
   /// The waiting goroutine goes on.
   void end() noexcept {
-    if (cancel_) cancel_->end();
+    const auto& g = static_cast<goroutine&>(*who_);
+    if (g.cancel) g.cancel->end();
   }
 
   /// What the whole fails with, if not all have succeeded: the first failure, or what cancelled it.
@@ -107,7 +111,12 @@ class children_wait : private cancellable, private ready_node {
     children_wait& owner;
   };
 
+  [[nodiscard]] bool stopped() noexcept;
   void ended(child_link& c) noexcept;
+  /// @return Whether nobody goes on launching until a child has ended.
+  [[nodiscard]] bool use_last_turn() noexcept {
+    return limited_ && turns_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
   void go_on_launching() noexcept;
   void launch_elsewhere() noexcept;
   void launch_one(worker& w);
@@ -123,8 +132,7 @@ class children_wait : private cancellable, private ready_node {
   static void cancel_now(ready_node& node, worker*);
 
   waker* who_ = nullptr;
-  cancellation_ref cancel_;  ///< of the goroutine that waits
-  next_function next_ = nullptr;
+  next_function make_next_ = nullptr;
   void* children_ = nullptr;
   start_point at_;
   std::source_location where_;
@@ -136,6 +144,7 @@ class children_wait : private cancellable, private ready_node {
   std::atomic<std::size_t> outstanding_{0};
   byte_lock lock_;
   const wait_reason reason_;
+  bool limited_ = false;
   bool stopped_ = false;
   bool over_ = false;                               ///< the waiting goroutine is to go on
   waiter::state outcome_ = waiter::state::waiting;  ///< how the whole was cancelled
@@ -159,7 +168,7 @@ class child_membership {
   }
 
   /// Whether it is not to begin any more.
-  [[nodiscard]] bool stopped() const noexcept { return wait_->stopped(); }
+  [[nodiscard]] bool kept_from_beginning() const noexcept { return wait_->keeps_from_beginning(); }
   template <class Failure>
   void failed(const Failure& f) const noexcept {
     wait_->failed(f);
