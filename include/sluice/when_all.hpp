@@ -235,9 +235,10 @@ concept range_of_children =
 /**
  * Each child is a task, what `go` makes a task of (an `asio::awaitable`, a callable), an operation
  * of this library or one of Asio's given `asio::deferred`. All are under way at the same time, each
- * task as a goroutine of its own, beside its siblings and where the awaiting one runs. When this
- * ends, all of them have ended and been destroyed: they may refer to whatever lives where it is
- * awaited, `[&]` included.
+ * as a goroutine of its own, beside its siblings and where the awaiting one runs. This thread runs
+ * the first before what else is ready, then the second, unless another thread takes that: a tree of
+ * a million tasks has as many goroutines at a time as it is deep. When this ends, all of them have
+ * ended and been destroyed: they may refer to whatever lives where it is awaited, `[&]` included.
  *
  * @return A `std::tuple` of the results, in which a child without one takes no place; void if none
  * has one. A task may give a reference, and what is move-only. With a token: `void(error_code,
