@@ -112,10 +112,12 @@ void worker::fork_is_taken() noexcept {
   gate.unlock_as_owner();
 }
 
-// In a very deep tree the oldest are left out: they are found when they have come to the front.
+// In a very deep tree the oldest are left out: they are found when they have come to the front. A
+// drain may be too short for many steps: what was behind the forks has its turn soon.
 void worker::find_forks() noexcept {
   constexpr std::uint32_t most = 1024;
   forget_forks();
+  fork_steps = most_fork_steps;
   const auto function = function_of_forks.load(std::memory_order_relaxed);
   std::uint32_t found = 0;
   for (ready_node* n = local.front(); n && n->run == function && found != most; n = n->next) {

@@ -145,7 +145,8 @@ class worker {
   relaxed<std::uint32_t> forks = 0;
   /// The last of those, which is the oldest.
   ready_node* last_fork = nullptr;
-  /// How many forks in a row have run while others were in the list.
+  /// How many forks in a row have run while others were in the list; at first in a drain that takes
+  /// over what another has left, as many as may.
   int fork_steps = 0;
   /// After so many those others have their turn.
   static constexpr int most_fork_steps = 64;

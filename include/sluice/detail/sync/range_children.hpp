@@ -34,7 +34,8 @@ class row_of_children {
   using child_value = typename Child::value_type;
 
  public:
-  using child_type = Child;
+  row_of_children& operator=(row_of_children&&) = delete;
+
   using value_type =
       typename std::conditional_t<std::is_void_v<child_value>, std::type_identity<void>,
                                   std::type_identity<std::vector<in_vector<child_value>>>>::type;
@@ -73,7 +74,6 @@ class row_of_children {
  protected:
   row_of_children() = default;
   row_of_children(row_of_children&&) = default;
-  row_of_children& operator=(row_of_children&&) = delete;
   ~row_of_children() = default;
 
   // They stay where they are while there come more.
