@@ -28,6 +28,8 @@
 #include <sluice/rate_limiter.hpp>
 #include <sluice/wait_group.hpp>
 #include <sluice/task_group.hpp>
+#include <sluice/when_all.hpp>
+#include <sluice/for_each.hpp>
 #include <sluice/offload.hpp>
 #include <sluice/worker_pool.hpp>
 #include <sluice/peer_watch.hpp>

@@ -54,6 +54,13 @@ sluice::task<> fetch(std::string url);
 sluice::sleep_operation attempt();
 }  // namespace of_context
 
+namespace of_for_each {
+extern std::vector<std::string> urls;
+extern std::vector<std::string> files;
+sluice::task<std::string> fetch(const std::string& url);
+sluice::task<> check(const std::string& file);
+}  // namespace of_for_each
+
 namespace of_go {
 extern sluice::receiver<int> jobs;
 extern sluice::sender<int> results;
@@ -133,6 +140,17 @@ sluice::task<> body(sluice::task_group& g);
 namespace of_wait_group {
 sluice::task<> work(int i);
 }  // namespace of_wait_group
+
+namespace of_when_all {
+extern std::string url;
+extern sluice::channel<std::string> users;
+sluice::task<std::string> fetch(const std::string& url);
+sluice::task<> produce(sluice::sender<int> out);
+sluice::task<> consume(sluice::receiver<int> in);
+sluice::task<int> number();
+sluice::task<std::string> name();
+sluice::task<int> count(int i);
+}  // namespace of_when_all
 
 namespace of_examples_README {
 struct completion_handler {

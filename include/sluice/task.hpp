@@ -80,6 +80,11 @@ concept called_with_token =
     !awaitable_as_it_is<T> && !becomes_task<T> &&
     !asio::is_deferred<std::remove_cvref_t<T>>::value && asio::is_async_operation<T>::value;
 
+/// One of this library, which `select` launches as it does Asio's, and a task awaits as it is.
+template <class T>
+concept awaited_in_place =
+    called_with_token<T> && requires { typename std::remove_cvref_t<T>::awaited_in_place; };
+
 /// `co_await` of a task by another task.
 template <class T>
 class task_awaiter;
@@ -224,6 +229,13 @@ struct task_promise_base : promise_base {
                        std::source_location where = std::source_location::current()) {
     g->location = where;
     return std::forward<Operation>(op)(use_task);
+  }
+
+  template <awaited_in_place Operation>
+  operation_awaiter<Operation> await_transform(
+      Operation&& op, std::source_location where = std::source_location::current()) noexcept {
+    g->location = where;
+    return operation_awaiter<Operation>(op, *g);
   }
 
   template <becomes_task What>

@@ -155,6 +155,7 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
     if (&w->owner != this) continue;
     w->gate.lock_as_owner();
     ready.append(w->local);
+    w->forget_forks();
     w->gate.unlock_as_owner();
   }
   worker* const hidden = std::exchange(current_worker, nullptr);

@@ -34,6 +34,10 @@ const char* text_of(wait_reason reason) noexcept {
       return "context";
     case wait_reason::worker_pool:
       return "worker_pool";
+    case wait_reason::when_all:
+      return "when_all";
+    case wait_reason::for_each:
+      return "for_each";
   }
   return "something unknown";
 }

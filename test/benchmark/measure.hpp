@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -158,6 +159,13 @@ class stopwatch {
   std::size_t all = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> all >> resident;
   return static_cast<double>(resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
+}
+
+/// The most of it that has been.
+[[nodiscard]] inline double peak_bytes() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return static_cast<double>(used.ru_maxrss) * 1024;
 }
 
 /// The number that 99 % of the samples are not above.

@@ -4,6 +4,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -12,6 +13,7 @@
 #include <boost/asio/cancellation_type.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -58,6 +60,10 @@ class cancellation {
   explicit cancellation(goroutine& g) noexcept : goroutine_(&g) {}
   cancellation(const cancellation&) = delete;
   cancellation& operator=(const cancellation&) = delete;
+  static void* operator new(std::size_t size) { return allocate_recycled(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    deallocate_recycled(memory, size);
+  }
 
   /// Asks for cancellation. Thread safe.
   /** @param reason The outcome of the waits that it ends: `aborted` or `timed_out`. */

@@ -23,7 +23,8 @@ struct ready_node {
   function* run;
 };
 
-/// A queue of ready nodes, first in, first out. Its length may be read by any thread.
+/// A queue of ready nodes, first in, first out; but for those that are put in front. Its length may
+/// be read by any thread.
 class ready_list {
  public:
   ready_list() noexcept = default;
@@ -39,6 +40,24 @@ class ready_list {
     (head_ ? tail_->next : head_) = &node;
     tail_ = &node;
     resize(size() + 1);
+  }
+
+  void push_front(ready_node& node) noexcept {
+    node.next = head_;
+    if (!head_) tail_ = &node;
+    head_ = &node;
+    resize(size() + 1);
+  }
+
+  /// The first node, or null.
+  [[nodiscard]] ready_node* front() const noexcept { return head_; }
+
+  /// Moves the nodes from the first to `last` behind the others.
+  void rotate(ready_node& last) noexcept {
+    if (!last.next) return;
+    tail_->next = head_;
+    head_ = std::exchange(last.next, nullptr);
+    tail_ = &last;
   }
 
   ready_node* pop_front() noexcept {
@@ -68,6 +87,20 @@ class ready_list {
       if (!node) break;
       taken.push_back(*node);
     }
+    to.append(taken);
+  }
+
+  /// Moves the last `count` nodes, of more, behind those of `to`.
+  void move_back(std::size_t count, ready_list& to) noexcept {
+    if (count == 0) return;
+    const std::size_t kept = size() - count;
+    ready_node* last_kept = head_;
+    for (std::size_t i = 1; i < kept; ++i) last_kept = last_kept->next;
+    ready_list taken;
+    taken.head_ = std::exchange(last_kept->next, nullptr);
+    taken.tail_ = std::exchange(tail_, last_kept);
+    taken.resize(count);
+    resize(kept);
     to.append(taken);
   }
 

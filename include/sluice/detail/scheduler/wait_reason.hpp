@@ -20,6 +20,8 @@ enum class wait_reason : std::uint8_t {
   rate_limiter,
   context,
   worker_pool,
+  when_all,
+  for_each,
 };
 
 /// As reports name it.

@@ -234,6 +234,11 @@ class sluice_case {
   Operation operation_;
 };
 
+template <class Arguments>
+inline constexpr bool begins_with_failure = false;
+template <failure Failure, class... Rest>
+inline constexpr bool begins_with_failure<std::tuple<Failure, Rest...>> = true;
+
 /// An Asio operation as a case; `Operation` is a reference for one that stays the caller's until it
 /// is launched.
 template <class Operation>
@@ -308,7 +313,7 @@ class asio_case : public launched_case {
   /// The completion arguments that came beside an error which `take` has thrown.
   template <class Value>
   void take_beside_error(Value& v) {
-    if constexpr (operation_type::has_error_code && std::tuple_size_v<arguments> >= 2)
+    if constexpr (begins_with_failure<arguments> && std::tuple_size_v<arguments> >= 2)
       if (result_) v = beside_error(std::move(*result_));
   }
 
@@ -328,8 +333,8 @@ class asio_case : public launched_case {
     std::rethrow_exception(failure_);
   }
 
-  template <class... Rest>
-  static auto beside_error(std::tuple<error_code, Rest...>&& all) {
+  template <failure Failure, class... Rest>
+  static auto beside_error(std::tuple<Failure, Rest...>&& all) {
     return plain_value<Rest...>::get(detail::without_first(std::move(all)));
   }
 

@@ -39,6 +39,12 @@ class new_goroutine {
   explicit operator bool() const noexcept { return g_ != nullptr; }
   [[nodiscard]] goroutine& operator*() const noexcept { return *g_; }
 
+  /// Gives it to the caller, who runs it.
+  [[nodiscard]] goroutine& take() noexcept {
+    pinned_ = pinned_scheduler();
+    return *std::exchange(g_, nullptr);
+  }
+
   /// Makes it ready. It may have ended when this returns.
   /** @throws What its executor throws, if that is not a scheduler's own. */
   void start();

@@ -1,0 +1,182 @@
+// What one operation needs to have several children: it counts them, and cancels those that are
+// left when one has failed or the whole is cancelled.
+#pragma once
+
+#include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/intrusive_list.hpp>
+#include <sluice/detail/goroutine/cancellation.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/wait_reason.hpp>
+#include <sluice/detail/scheduler/waker.hpp>
+#include <sluice/detail/task/startable.hpp>
+#include <sluice/detail/wait/waiter.hpp>
+#include <sluice/error.hpp>
+#include <sluice/task.hpp>
+
+#include <boost/asio/cancellation_type.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <source_location>
+#include <utility>
+
+namespace sluice::detail {
+
+/// A child as those see it who cancel it.
+struct child_link : list_hook<child_link> {
+  /// Set while it is there to be cancelled.
+  cancellation_ref cancel;
+  bool told = false;  ///< that it is
+};
+
+/// An error as those need it who complete with an `error_code`.
+[[nodiscard]] error_code error_code_of(const std::exception_ptr& failure) noexcept;
+
+/// The wait of a goroutine, or of a handler, for children that it has launched.
+/**
+ * It ends when all of them have ended and been destroyed, whatever they ended with. The first that
+ * fails cancels the others, for good: no reset of theirs forgets it. So does whoever cancels the
+ * whole; a goroutine's cancellation, under whose lock no executor is to be called, leaves that to a
+ * step, which counts as one more child.
+ */
+class children_wait : private cancellable, private ready_node {
+ public:
+  explicit children_wait(wait_reason reason) noexcept
+      : cancellable{&cancel_later}, ready_node(&cancel_now), reason_(reason) {}
+  children_wait(const children_wait&) = delete;
+  children_wait& operator=(const children_wait&) = delete;
+
+  /// Begins the wait of a goroutine.
+  /** @return False if that is cancelled already: nothing is launched then. */
+  [[nodiscard]] bool begin(goroutine& g) noexcept;
+  /// Begins the wait of a handler.
+  void begin(waker& p) noexcept;
+
+  /// A child that is to be run.
+  struct next_child {
+    goroutine* child = nullptr;  ///< none: there is no more, or there is to be no more
+    bool is_last = false;
+  };
+  /// Makes the next child, by `make`, of what is at `children`.
+  using next_function = next_child (*)(void* children, children_wait& wait) noexcept;
+
+  static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max() / 2;
+
+  /// Begins to launch children, at most so many at a time, and does not wait for them: each is
+  /// launched as a thread comes to it, the first before what else is ready on this one.
+  /** The waker may have been called when this returns. */
+  void launch(next_function make_next, void* children, start_point at, std::source_location where,
+              std::size_t most_at_a_time) noexcept;
+
+  /// Makes the goroutine of a child, which has a `child_membership` of it. For a `next_function`.
+  /** On somebody else's executor it has been started, and may have ended.
+   * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws
+   */
+  [[nodiscard]] goroutine* make(child_link& c, task<> body);
+  /// Whether one that has been launched is not to begin any more, having waited for somebody else's
+  /// executor.
+  [[nodiscard]] bool keeps_from_beginning() noexcept {
+    return !at_.where->is_native() && stopped();
+  }
+
+  /// A child has failed.
+  void failed(const std::exception_ptr& e) noexcept;
+  /// The same.
+  void failed(const error_code& e) noexcept;
+
+  /// Cancels the wait of a handler. @return Whether the caller is to call the waker.
+  [[nodiscard]] bool cancel_for_handler() noexcept;
+
+  /// The waiting goroutine goes on.
+  void end() noexcept {
+    const auto& g = static_cast<goroutine&>(*who_);
+    if (g.cancel) g.cancel->end();
+  }
+
+  /// What the whole fails with, if not all have succeeded: the first failure, or what cancelled it.
+  void failure(error_code& e) const noexcept;
+  /// The same.
+  void failure(std::exception_ptr& e) const;
+
+ private:
+  friend class child_membership;
+
+  /// Launches the next child, when its turn comes on a thread; when all have ended it wakes.
+  struct fork : ready_node {
+    explicit fork(children_wait& w) noexcept : ready_node(&run_fork), owner(w) {}
+    children_wait& owner;
+  };
+
+  [[nodiscard]] bool stopped() noexcept;
+  void ended(child_link& c) noexcept;
+  /// @return Whether nobody goes on launching until a child has ended.
+  [[nodiscard]] bool use_last_turn() noexcept {
+    return limited_ && turns_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+  void go_on_launching() noexcept;
+  void launch_elsewhere() noexcept;
+  void launch_one(worker& w);
+  static void run_fork(ready_node& node, worker* w);
+  void cancel_children() noexcept;
+  [[nodiscard]] bool count_up_unless_over() noexcept;
+  [[nodiscard]] bool count_down() noexcept {
+    return outstanding_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+  void count_down_and_wake() noexcept;
+  static bool cancel_later(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                           ready_list& steps) noexcept;
+  static void cancel_now(ready_node& node, worker*);
+
+  waker* who_ = nullptr;
+  next_function make_next_ = nullptr;
+  void* children_ = nullptr;
+  start_point at_;
+  std::source_location where_;
+  fork fork_{*this};
+  /// How many more may be under way. Who finds none, and makes one, goes on launching; nobody else
+  /// does meanwhile.
+  std::atomic<std::size_t> turns_{0};
+  /// The children, one more until all have been launched, and those who are cancelling.
+  std::atomic<std::size_t> outstanding_{0};
+  byte_lock lock_;
+  const wait_reason reason_;
+  bool limited_ = false;
+  bool stopped_ = false;
+  bool over_ = false;                               ///< the waiting goroutine is to go on
+  waiter::state outcome_ = waiter::state::waiting;  ///< how the whole was cancelled
+  intrusive_list<child_link> running_;
+  intrusive_list<child_link> told_;  ///< those who know that they are cancelled
+  error_code first_error_;
+  std::exception_ptr first_exception_;
+};
+
+/// Counts a child until its frame is destroyed.
+class child_membership {
+ public:
+  child_membership(children_wait& wait, child_link& c) noexcept : wait_(&wait), child_(&c) {
+    wait.outstanding_.fetch_add(1, std::memory_order_relaxed);
+  }
+  child_membership(child_membership&& other) noexcept
+      : wait_(std::exchange(other.wait_, nullptr)), child_(other.child_) {}
+  child_membership& operator=(child_membership&&) = delete;
+  ~child_membership() {
+    if (wait_) wait_->ended(*child_);
+  }
+
+  /// Whether it is not to begin any more.
+  [[nodiscard]] bool kept_from_beginning() const noexcept { return wait_->keeps_from_beginning(); }
+  template <class Failure>
+  void failed(const Failure& f) const noexcept {
+    wait_->failed(f);
+  }
+
+ private:
+  children_wait* wait_;
+  child_link* child_;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,257 @@
+// Children of one operation. Each is in a list while it can be cancelled; who cancels takes them
+// off one by one, so that none is called under the lock, and is counted meanwhile: the operation
+// stays until he is done. Whoever counts down to zero wakes, and touches nothing after that.
+
+#include <sluice/detail/sync/children_wait.hpp>
+
+#include "scheduler/current_worker.hpp"
+
+#include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
+#include <sluice/detail/task/new_goroutine.hpp>
+
+#include <boost/asio/error.hpp>
+
+#include <mutex>
+#include <new>
+#include <string>
+
+namespace sluice::detail {
+
+error_code error_code_of(const std::exception_ptr& failure) noexcept {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const system_error& x) {
+    return x.code();
+  } catch (const std::bad_alloc&) {
+    return asio::error::no_memory;
+  } catch (...) {
+    return error::initiation_failed;
+  }
+}
+
+bool children_wait::begin(goroutine& g) noexcept {
+  g.waiting_on = reason_;
+  begin(static_cast<waker&>(g));
+  if (!g.cancel) return true;
+  const std::lock_guard guard(g.cancel->lock());
+  const auto seen = g.cancel->begin(*this);
+  if (seen == waiter::state::waiting) return true;
+  outcome_ = seen;
+  stopped_ = true;
+  return false;
+}
+
+void children_wait::begin(waker& p) noexcept {
+  who_ = &p;
+  outstanding_.store(1, std::memory_order_relaxed);
+}
+
+goroutine* children_wait::make(child_link& c, task<> body) {
+  new_goroutine g(at_, std::move(body), false, where_);
+  if (!g) {
+    const std::lock_guard guard(lock_);
+    stopped_ = true;
+    return nullptr;
+  }
+  auto of_child = (*g).become_cancellable();
+  {
+    const std::lock_guard guard(lock_);
+    if (stopped_) return nullptr;
+    c.cancel = std::move(of_child);
+    running_.push_front(c);
+  }
+  if (at_.where->is_native()) return &g.take();
+  goroutine* const made = &*g;
+  g.start();
+  return made;
+}
+
+void children_wait::launch(next_function make_next, void* children, start_point at,
+                           std::source_location where, std::size_t most_at_a_time) noexcept {
+  make_next_ = make_next;
+  children_ = children;
+  at_ = std::move(at);
+  where_ = where;
+  limited_ = most_at_a_time < no_limit;
+  turns_.store(most_at_a_time, std::memory_order_relaxed);
+  go_on_launching();
+}
+
+// Once this has been called another thread may be doing all that follows.
+void children_wait::go_on_launching() noexcept {
+  if (!at_.where->is_native()) return launch_elsewhere();
+  worker* const w = current_worker;
+  if (w && &w->owner == &at_.where->owner())
+    w->push_fork(fork_);
+  else
+    at_.where->schedule(fork_);
+}
+
+// An executor of somebody else's has got each when it has been made.
+void children_wait::launch_elsewhere() noexcept {
+  for (;;) {
+    const next_child made = make_next_(children_, *this);
+    const bool all = !made.child || made.is_last;
+    const bool goes_on = all || !use_last_turn();
+    if (all) return count_down_and_wake();
+    if (!goes_on) return;
+  }
+}
+
+void children_wait::run_fork(ready_node& node, worker* w) {
+  auto& self = static_cast<fork&>(node).owner;
+  if (!w) return;  // its context is ending
+  w->fork_is_taken();
+  if (!self.over_) return self.launch_one(*w);
+  auto& g = static_cast<goroutine&>(*self.who_);
+  g.run(g, w);
+}
+
+// Once it has put itself back another thread may launch the next, and after the last child this may
+// be gone.
+void children_wait::launch_one(worker& w) {
+  const next_child made = make_next_(children_, *this);
+  if (!made.child) return count_down_and_wake();
+  if (made.is_last)
+    static_cast<void>(count_down());
+  else if (!use_last_turn())
+    w.push_fork(fork_);
+  made.child->run(*made.child, &w);
+}
+
+bool children_wait::stopped() noexcept {
+  const std::lock_guard guard(lock_);
+  return stopped_;
+}
+
+void children_wait::failed(const std::exception_ptr& e) noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    if (std::exchange(stopped_, true)) return;
+    first_exception_ = e;
+  }
+  cancel_children();
+}
+
+void children_wait::failed(const error_code& e) noexcept {
+  {
+    const std::lock_guard guard(lock_);
+    if (std::exchange(stopped_, true)) return;
+    first_error_ = e;
+  }
+  cancel_children();
+}
+
+void children_wait::cancel_children() noexcept {
+  for (;;) {
+    cancellation_ref to_cancel;
+    auto reason = waiter::state::aborted;
+    {
+      const std::lock_guard guard(lock_);
+      child_link* const c = running_.pop_front();
+      if (!c) return;
+      c->told = true;
+      told_.push_front(*c);
+      to_cancel = c->cancel;
+      if (outcome_ != waiter::state::waiting) reason = outcome_;
+    }
+    to_cancel->context_done(reason);
+  }
+}
+
+void children_wait::ended(child_link& c) noexcept {
+  {
+    cancellation_ref unused;
+    const std::lock_guard guard(lock_);
+    if (c.cancel) {
+      (c.told ? told_ : running_).remove(c);
+      unused = std::exchange(c.cancel, {});
+    }
+  }
+  if (limited_ && turns_.fetch_add(1, std::memory_order_acq_rel) == 0) go_on_launching();
+  count_down_and_wake();
+}
+
+// A goroutine goes on before what else is ready, on the thread that has run its last child: so a
+// tree is left depth first, too.
+void children_wait::count_down_and_wake() noexcept {
+  waker& who = *who_;
+  if (!count_down()) return;
+  worker* const w = current_worker;
+  if (w && &w->owner == who.home && goroutine::is_one(who) &&
+      static_cast<goroutine&>(who).where->is_native()) {
+    over_ = true;
+    w->push_fork(fork_);
+  } else {
+    who.wake(who);
+  }
+}
+
+bool children_wait::count_up_unless_over() noexcept {
+  auto seen = outstanding_.load(std::memory_order_relaxed);
+  while (seen != 0)
+    if (outstanding_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                           std::memory_order_relaxed))
+      return true;
+  return false;
+}
+
+bool children_wait::cancel_later(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                                 ready_list& steps) noexcept {
+  auto& self = static_cast<children_wait&>(wait);
+  if (!self.count_up_unless_over()) return false;
+  bool first = false;
+  {
+    const std::lock_guard guard(self.lock_);
+    first = !std::exchange(self.stopped_, true);
+    if (first) self.outcome_ = outcome;
+  }
+  if (first) {
+    steps.push_back(self);
+    return false;
+  }
+  // Not the last: a child is there, or who has stopped it before still counts.
+  return self.count_down();
+}
+
+// Without a worker its executor, or its context, has ended: so have the children, or will.
+void children_wait::cancel_now(ready_node& node, worker* w) {
+  auto& self = static_cast<children_wait&>(node);
+  if (w) self.cancel_children();
+  self.count_down_and_wake();
+}
+
+bool children_wait::cancel_for_handler() noexcept {
+  if (!count_up_unless_over()) return false;
+  {
+    const std::lock_guard guard(lock_);
+    if (!std::exchange(stopped_, true)) outcome_ = waiter::state::aborted;
+  }
+  cancel_children();
+  return count_down();
+}
+
+void children_wait::failure(error_code& e) const noexcept {
+  if (outcome_ != waiter::state::waiting)
+    e = outcome_error(outcome_);
+  else if (first_exception_)
+    e = error_code_of(first_exception_);
+  else if (first_error_)
+    e = first_error_;
+  else
+    e = asio::error::operation_aborted;
+}
+
+void children_wait::failure(std::exception_ptr& e) const {
+  if (first_exception_) {
+    e = first_exception_;
+    return;
+  }
+  error_code code;
+  failure(code);
+  e = std::make_exception_ptr(system_error(code, std::string("sluice: ") + text_of(reason_)));
+}
+
+}  // namespace sluice::detail
