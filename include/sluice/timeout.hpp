@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sluice/detail/select/asio_timeout_operation.hpp>
 #include <sluice/detail/select/select_cases.hpp>
-#include <sluice/detail/select/timeout_operation.hpp>
+#include <sluice/detail/time/asio_timeout_operation.hpp>
+#include <sluice/detail/time/timeout_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/select.hpp>
 #include <sluice/timer.hpp>

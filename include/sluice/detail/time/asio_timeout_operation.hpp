@@ -5,7 +5,7 @@
 #include <sluice/detail/select/limited_wait.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/select/select_group.hpp>
-#include <sluice/detail/select/timeout_operation.hpp>
+#include <sluice/detail/time/timeout_operation.hpp>
 #include <sluice/error.hpp>
 #include <sluice/timer.hpp>
 
