@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace measure {
 using asio::ip::tcp;
 /// A request, and what comes back.
 using message = std::array<char, 64>;
+
+/// How long a server waits for the next request, and for an answer to be taken.
+inline constexpr std::chrono::seconds longest_read{30};
+inline constexpr std::chrono::seconds longest_write{5};
 
 /// Both ends of a connection.
 struct connection {

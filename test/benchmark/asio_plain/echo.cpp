@@ -3,9 +3,11 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <vector>
@@ -34,6 +36,40 @@ class server {
   }
 
   tcp::socket& socket_;
+  measure::message data_{};
+};
+
+/// With a timer for each connection. It is moved for each operation, as most servers do.
+class server_with_limits {
+ public:
+  explicit server_with_limits(tcp::socket& s) : socket_(s), timer_(s.get_executor()) {}
+
+  void read() {
+    limit(measure::longest_read);
+    socket_.async_read_some(asio::buffer(data_), [this](error_code e, std::size_t n) {
+      if (e)
+        timer_.cancel();
+      else
+        write(n);
+    });
+  }
+
+ private:
+  void write(std::size_t n) {
+    limit(measure::longest_write);
+    asio::async_write(socket_, asio::buffer(data_, n), [this](error_code e, std::size_t) {
+      if (!e) read();
+    });
+  }
+  void limit(std::chrono::seconds longest) {
+    timer_.expires_after(longest);
+    timer_.async_wait([this](error_code e) {
+      if (!e) socket_.cancel();
+    });
+  }
+
+  tcp::socket& socket_;
+  asio::steady_timer timer_;
   measure::message data_{};
 };
 
@@ -69,11 +105,12 @@ class client {
   std::function<void()> end_;
 };
 
+template <class Server>
 measure::results echo(const measure::setting& s, std::size_t connections) {
   const std::size_t each = s.size / connections;
   measure::program program(s.threads);
   std::deque<measure::connection> all;
-  std::deque<server> servers;
+  std::deque<Server> servers;
   std::deque<client> clients;
   std::vector<measure::latencies> latencies(connections, measure::latencies(each));
   std::atomic<std::size_t> open = connections;
@@ -89,8 +126,12 @@ measure::results echo(const measure::setting& s, std::size_t connections) {
   return measure::echo_results(seconds, latencies, each);
 }
 
-const measure::workload echo_1("echo_1", [](const measure::setting& s) { return echo(s, 1); });
+const measure::workload echo_1("echo_1",
+                               [](const measure::setting& s) { return echo<server>(s, 1); });
 const measure::workload echo_100("echo_100",
-                                 [](const measure::setting& s) { return echo(s, 100); });
+                                 [](const measure::setting& s) { return echo<server>(s, 100); });
+const measure::workload timeouts("server_timeouts", [](const measure::setting& s) {
+  return echo<server_with_limits>(s, 100);
+});
 
 }  // namespace

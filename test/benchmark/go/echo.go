@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -19,6 +20,36 @@ func serve(c net.Conn) {
 	}
 }
 
+func serveWithLimits(c net.Conn) {
+	var data [64]byte
+	for {
+		must(c.SetReadDeadline(time.Now().Add(30 * time.Second)))
+		n, err := c.Read(data[:])
+		if err != nil {
+			return
+		}
+		must(c.SetWriteDeadline(time.Now().Add(5 * time.Second)))
+		_, err = c.Write(data[:n])
+		must(err)
+	}
+}
+
+// stopped makes a server of one that ends with a context.
+func stopped(ctx context.Context, serve func(net.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
+		ended := make(chan struct{})
+		go func() {
+			select {
+			case <-ctx.Done():
+				c.Close()
+			case <-ended:
+			}
+		}()
+		serve(c)
+		close(ended)
+	}
+}
+
 func request(c net.Conn, n int, microseconds []float64) {
 	var data [64]byte
 	for i := 0; i < n; i++ {
@@ -34,7 +65,7 @@ func request(c net.Conn, n int, microseconds []float64) {
 	c.Close()
 }
 
-func echo(connections int) func(size int) []Quantity {
+func echo(connections int, serve func(net.Conn)) func(size int) []Quantity {
 	return func(size int) []Quantity {
 		each := size / connections
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,6 +96,11 @@ func echo(connections int) func(size int) []Quantity {
 }
 
 func init() {
-	workloads["echo_1"] = echo(1)
-	workloads["echo_100"] = echo(100)
+	ctx, cancel := context.WithCancel(context.Background())
+	_ = cancel // The program ends first.
+	workloads["echo_1"] = echo(1, serve)
+	workloads["echo_100"] = echo(100, serve)
+	workloads["server_timeouts"] = echo(100, serveWithLimits)
+	workloads["server_stop"] = echo(100, stopped(ctx, serve))
+	workloads["server_both"] = echo(100, stopped(ctx, serveWithLimits))
 }

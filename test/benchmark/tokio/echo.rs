@@ -3,9 +3,12 @@
 use crate::measure::{
     check, microseconds, nanoseconds_each, percentile_99, run, Results, Setting, Workload,
 };
+use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 type Message = [u8; 64];
 
@@ -16,6 +19,28 @@ async fn serve(mut socket: TcpStream) {
             0 => return,
             n => socket.write_all(&data[..n]).await.unwrap(),
         }
+    }
+}
+
+async fn serve_with_limits(mut socket: TcpStream) {
+    let mut data: Message = [0; 64];
+    loop {
+        let read = timeout(Duration::from_secs(30), socket.read(&mut data));
+        match read.await.unwrap().unwrap() {
+            0 => return,
+            n => timeout(Duration::from_secs(5), socket.write_all(&data[..n]))
+                .await
+                .unwrap()
+                .unwrap(),
+        }
+    }
+}
+
+/// The server until it is told to stop.
+async fn stopped(mut stop: watch::Receiver<bool>, serve: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stop.changed() => {}
+        _ = serve => {}
     }
 }
 
@@ -46,12 +71,25 @@ async fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
 }
 
 /// Gives the latencies of all requests, and how long they took together.
-async fn converse(connections: usize, each: usize) -> (Vec<f64>, Duration) {
+async fn converse<S>(
+    connections: usize,
+    each: usize,
+    serve: fn(TcpStream) -> S,
+    stops: bool,
+) -> (Vec<f64>, Duration)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let (_stop, told) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut clients = Vec::new();
     for _ in 0..connections {
         let (client, server) = connect(&listener).await;
-        tokio::spawn(serve(server));
+        if stops {
+            tokio::spawn(stopped(told.clone(), serve(server)));
+        } else {
+            tokio::spawn(serve(server));
+        }
         clients.push(client);
     }
     let started = Instant::now();
@@ -66,9 +104,12 @@ async fn converse(connections: usize, each: usize) -> (Vec<f64>, Duration) {
     (latencies, started.elapsed())
 }
 
-fn echo(s: &Setting, connections: usize) -> Results {
+fn echo<S>(s: &Setting, connections: usize, serve: fn(TcpStream) -> S, stops: bool) -> Results
+where
+    S: Future<Output = ()> + Send + 'static,
+{
     let each = s.size / connections;
-    let ((latencies, took), _) = run(s, converse(connections, each));
+    let ((latencies, took), _) = run(s, converse(connections, each, serve, stops));
     let requests = connections * each;
     check(latencies.len() as i64, requests as i64);
     vec![
@@ -77,5 +118,12 @@ fn echo(s: &Setting, connections: usize) -> Results {
     ]
 }
 
-pub const WORKLOADS: &[(&str, Workload)] =
-    &[("echo_1", |s| echo(s, 1)), ("echo_100", |s| echo(s, 100))];
+pub const WORKLOADS: &[(&str, Workload)] = &[
+    ("echo_1", |s| echo(s, 1, serve, false)),
+    ("echo_100", |s| echo(s, 100, serve, false)),
+    ("server_timeouts", |s| {
+        echo(s, 100, serve_with_limits, false)
+    }),
+    ("server_stop", |s| echo(s, 100, serve, true)),
+    ("server_both", |s| echo(s, 100, serve_with_limits, true)),
+];
