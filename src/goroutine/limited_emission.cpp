@@ -30,7 +30,7 @@ limited_emission::limited_emission(goroutine& g) noexcept
     : timer_node(emits), goroutine_(g), strand_(g.where) {}
 
 std::shared_ptr<emission> limited_emission::begin(goroutine& g, bool in_step, time_point t) {
-  struct made : limited_emission {
+  struct made final : limited_emission {
     explicit made(goroutine& of) noexcept : limited_emission(of) {}
   };
   if (in_step && g.on->left) {
