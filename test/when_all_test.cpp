@@ -223,7 +223,10 @@ BOOST_AUTO_TEST_CASE(lets_others_have_their_turn_meanwhile) {
   bool over = false;
   int turns = 0;
   const auto other = [&]() -> task<> {
-    for (; !over; ++turns) co_await sluice::this_goroutine::yield();
+    while (!over) {
+      co_await sluice::this_goroutine::yield();
+      ++turns;
+    }
   };
   const auto body = [&]() -> task<> {
     co_await tree::grow(12);
