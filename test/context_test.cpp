@@ -204,6 +204,15 @@ BOOST_AUTO_TEST_CASE(a_ctx_that_is_assigned_over_has_not_been_handed_on) {
   BOOST_TEST(done(without));
   BOOST_TEST(done(moved_back));
   BOOST_TEST(done(swapped));
+  context kept;
+  {
+    auto handed_on = with_cancel(context::background());
+    const context taken = std::move(handed_on.ctx);
+    auto own = with_cancel(context::background());
+    kept = own.ctx;
+    own.ctx = std::move(handed_on.ctx);
+  }
+  BOOST_TEST(done(kept), "what was moved here was moved out before");
 }
 
 BOOST_AUTO_TEST_CASE(a_context_of_a_pair_without_a_name_ends_at_its_deadline) {

@@ -233,6 +233,21 @@ BOOST_AUTO_TEST_CASE(that_completes_in_time_gives_its_value_or_its_error) {
   BOOST_TEST(op.cancelled == 0);
 }
 
+BOOST_AUTO_TEST_CASE(that_throws_as_it_is_launched_leaves_no_timer) {
+  asio::io_context io;
+  sluice::go(io, [&]() -> task<> {
+    co_await asio::post(asio::deferred);
+    auto op =
+        timeout(asio::async_initiate<const sluice::use_task_t, void(error_code)>(
+                    [](auto&&) { throw std::runtime_error("not launched"); }, sluice::use_task),
+                1h);
+    BOOST_CHECK_THROW(co_await std::move(op), std::runtime_error);
+    co_await asio::post(asio::deferred);
+    BOOST_TEST(has_no_timer(io));
+  });
+  run(io);
+}
+
 // The timer of the one before, which the step still has, is due earlier or later than it is to be.
 BOOST_AUTO_TEST_CASE(that_follows_another_in_one_step_has_a_limit_of_its_own) {
   asio::io_context io;

@@ -177,11 +177,14 @@ struct cancellable_context {
   cancellable_context(context c, cancel_function f) noexcept
       : ctx(std::move(c)), cancel(std::move(f)) {}
   /// What has been handed on stays so.
-  cancellable_context(cancellable_context&& other) noexcept = default;
+  cancellable_context(cancellable_context&& other) noexcept : cancel(std::move(other.cancel)) {
+    detail::access::move_whole(other.ctx, ctx);
+  }
   /// Ends what was here before, as the destructor does.
   cancellable_context& operator=(cancellable_context other) noexcept {
-    std::swap(ctx, other.ctx);
-    std::swap(cancel, other.cancel);
+    const cancellable_context ended(std::move(*this));
+    detail::access::move_whole(other.ctx, ctx);
+    cancel = std::move(other.cancel);
     return *this;
   }
   ~cancellable_context() {
@@ -265,8 +268,8 @@ template <class T, class U>
 class context_function {
  public:
   /// Sees to it that the function does not run.
-  /** @return True if this call has; false if it has been started or stopped before. Does not wait.
-   */
+  /** @return True if this call has; false if it has been started or stopped before, or could not
+   * run because nobody can make the context done. Does not wait. */
   bool stop() noexcept { return registration_ && registration_->stop(); }
 
  private:
@@ -282,7 +285,8 @@ class context_function {
 /// `context.AfterFunc`.
 /**
  * It runs on the running goroutine's scheduler. If its context has ended when `ctx` is done, `f`
- * does not run. It is destroyed when nobody is left who could make `ctx` done.
+ * does not run. It is destroyed when nobody is left who could make `ctx` done; a stop token counts
+ * as somebody as long as its context is there, because it does not tell that its sources have gone.
  * @param ctx What is waited for.
  * @param f Moved or copied by this call, and not again. If there is no memory for the goroutine
  * when the context is done the process ends.

@@ -22,6 +22,9 @@ namespace {
 thread_local constinit int loops = 0;
 constexpr int most_loops = 16;
 thread_local constinit context_state** last_to_tell = nullptr;
+/// What the loops of this thread have still to do that drop callbacks and destroy contexts.
+thread_local constinit context_state** never_done_here = nullptr;
+thread_local constinit context_state** dying_here = nullptr;
 }  // namespace
 
 context_ref context_link::lock() noexcept {
@@ -82,20 +85,29 @@ bool context_state::try_retain() noexcept {
   return false;
 }
 
-// Without recursion: a chain of contexts may be long.
+// Without recursion: a chain of contexts, or of what they were merged with, may be long. Nobody
+// else has a use for the link of one that has no references.
 void context_state::release() noexcept {
-  context_state* s = this;
-  while (s) {
-    const auto before = s->references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a context has as many references as are given up");
-    if (before != 1) return;
+  const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
+  SLUICE_ASSERT(before != 0, "a context has as many references as are given up");
+  if (before != 1) return;
+  if (dying_here) {
+    next_to_tell_ = std::exchange(*dying_here, this);
+    return;
+  }
+  context_state* first = this;
+  next_to_tell_ = nullptr;
+  dying_here = &first;
+  while (context_state* const s = first) {
+    first = s->next_to_tell_;
     context_state* const parent = s->parent_;
     if (parent) parent->unlink_child(*s);
     if (s->timer_) s->timer_->stop();
     if (s->link_) s->link_->clear();
     delete s;
-    s = parent;
+    if (parent) parent->release();
   }
+  dying_here = nullptr;
 }
 
 void context_state::unlink_child(context_state& c) noexcept {
@@ -300,7 +312,8 @@ void context_state::add_canceller() noexcept {
 
 // A child whose last canceller goes and a parent that is found never to be done see each other: the
 // child counts before it looks at its parent, and the parent is marked before it looks at its
-// children. In a loop, because a chain of contexts may be long.
+// children. In a loop, because a chain of contexts may be long, and what is dropped may be the last
+// canceller of another.
 void context_state::remove_canceller() noexcept {
   {
     const std::lock_guard guard(lock_);
@@ -308,12 +321,15 @@ void context_state::remove_canceller() noexcept {
     if (--cancellers_ != 0) return;
   }
   if (parent_ && !parent_->is_never_done()) return;
+  if (never_done_here) return mark_never_done(*never_done_here);
   context_state* first = nullptr;
+  never_done_here = &first;
   mark_never_done(first);
   while (context_state* const s = first) {
     s->drop_callbacks(first);
     s->release();
   }
+  never_done_here = nullptr;
 }
 
 bool context_state::is_never_done() const noexcept {

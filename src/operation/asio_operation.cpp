@@ -35,6 +35,7 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_li
       launch(arg);
     } catch (...) {
       if (g.cancel) g.cancel->end();
+      if (limit && limit->emission) std::exchange(limit->emission, nullptr)->end();
       throw;
     }
     if (!met_.exchange(true, std::memory_order_acq_rel)) return true;

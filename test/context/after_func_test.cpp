@@ -217,6 +217,46 @@ BOOST_AUTO_TEST_CASE(goes_with_a_long_chain_that_nobody_can_make_done) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(goes_with_a_long_chain_of_merged_contexts_that_nobody_can_make_done) {
+  on_stack_of(small_stack, [] {
+    asio::io_context io;
+    const int n = sanitized ? 10'000 : 100'000;
+    const auto kept = std::make_shared<int>();
+    std::vector<context> all;
+    {
+      auto root = with_cancel(context::background());
+      all.push_back(root.ctx);
+      for (int i = 0; i < n; ++i) {
+        all.push_back(merge_contexts({context::background(), all.back()}).ctx);
+        after_func(io, all.back(), [kept] {});
+      }
+      const auto handed_on = std::move(root.ctx);
+    }
+    BOOST_TEST(kept.use_count() == 1);
+    auto last = std::move(all.back());
+    all.clear();
+    last = context::background();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(that_owns_the_next_of_a_long_chain_goes_with_it) {
+  on_stack_of(small_stack, [] {
+    asio::io_context io;
+    const int n = sanitized ? 10'000 : 100'000;
+    const auto kept = std::make_shared<int>();
+    auto next = std::make_shared<sluice::cancellable_context>(with_cancel(context::background()));
+    after_func(io, std::move(next->ctx), [kept] {});
+    for (int i = 0; i < n; ++i) {
+      auto outer =
+          std::make_shared<sluice::cancellable_context>(with_cancel(context::background()));
+      after_func(io, std::move(outer->ctx), [next = std::move(next)] {});
+      next = std::move(outer);
+    }
+    next.reset();
+    BOOST_TEST(kept.use_count() == 1);
+  });
+}
+
 // Each owns what cancels the context of the next, and can run no more.
 BOOST_AUTO_TEST_CASE(may_own_the_next_of_a_long_chain) {
   on_stack_of(small_stack, [] {

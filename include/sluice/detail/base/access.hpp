@@ -43,6 +43,13 @@ struct access {
   [[nodiscard]] static bool is_moved_out(const Context& ctx) noexcept {
     return static_cast<bool>(ctx.moved_out_);
   }
+  /// Moves a context with what `is_moved_out` says of it.
+  template <class Context>
+  static void move_whole(Context& from, Context& to) noexcept {
+    const bool out = is_moved_out(from);
+    to = std::move(from);
+    if (out) to.moved_out_.set();
+  }
   /// The values of a context.
   template <class Context>
   [[nodiscard]] static const auto& values_of(const Context& ctx) noexcept {
