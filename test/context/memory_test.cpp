@@ -154,7 +154,8 @@ BOOST_AUTO_TEST_CASE(is_not_allocated_for_each_wait_of_a_goroutine_with_a_contex
     root.cancel();
   });
   run(io);
-  BOOST_TEST(after == before);
+  // Under the address sanitizer memory is not kept for the next who needs some.
+  BOOST_TEST(after - before <= (sanitized ? 400u : 0u));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
