@@ -55,7 +55,7 @@ bool select_group::start(goroutine& g, std::span<select_entry> entries,
   goroutine_ = &g;
   asio_cases_ = asio_cases;
   if (!begin(g, entries, candidates)) return g.must_yield();
-  asio_first_ = purpose_ != purpose::timeout && asio_goes_first(g);
+  asio_first_ = asio_goes_first(g);
   if (asio_first_)
     turn_used_ = ready_case() != none;
   else if (try_hinted())
@@ -337,8 +337,7 @@ bool select_group::cancel_for_handler() noexcept {
 // Asio cases that won without passing anything over leave their turn to the next select.
 std::uint32_t select_group::finish() {
   SLUICE_ASSERT(outstanding_ == 0, "a select goes on when nothing that it has launched is left");
-  if (in_goroutine_ && purpose_ != purpose::timeout && (turn_used_ || !asio_won_))
-    count_pass(*goroutine_, asio_first_);
+  if (in_goroutine_ && (turn_used_ || !asio_won_)) count_pass(*goroutine_, asio_first_);
   leave_strand();
   return end(rescued_);
 }

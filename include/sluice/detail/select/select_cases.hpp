@@ -394,15 +394,20 @@ struct case_for<Argument> {
   using type = asio_case<decltype(std::declval<Argument>()(use_task))>;
 };
 
+/// What a case is constructed from.
+template <class Argument>
+[[nodiscard]] decltype(auto) case_source(Argument&& argument) {
+  if constexpr (called_with_token<Argument>)
+    return std::forward<Argument>(argument)(use_task);
+  else if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
+    return std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task);
+  else
+    return detail::forward_wait<Argument>(argument);
+}
+
 template <class Argument>
 [[nodiscard]] typename case_for<Argument>::type make_case(Argument&& argument) {
-  using type = typename case_for<Argument>::type;
-  if constexpr (called_with_token<Argument>)
-    return type(std::forward<Argument>(argument)(use_task));
-  else if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
-    return type(std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task));
-  else
-    return type(detail::forward_wait<Argument>(argument));
+  return typename case_for<Argument>::type(detail::case_source(std::forward<Argument>(argument)));
 }
 
 template <class F>

@@ -14,7 +14,6 @@
 #include <sluice/use_task.hpp>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -265,12 +264,8 @@ using child_for_t = typename child_for<Argument>::type;
 /// What a child is constructed from.
 template <class Argument>
 [[nodiscard]] decltype(auto) child_source(Argument&& argument) {
-  if constexpr (called_with_token<Argument>)
-    return std::forward<Argument>(argument)(use_task);
-  else if constexpr (asio::is_deferred<std::remove_cvref_t<Argument>>::value)
-    return std::remove_cvref_t<Argument>(std::forward<Argument>(argument))(use_task);
-  else if constexpr (case_operand<Argument>)
-    return detail::forward_wait<Argument>(argument);
+  if constexpr (case_operand<Argument>)
+    return detail::case_source(std::forward<Argument>(argument));
   else if constexpr (becomes_task<Argument>)
     return std::move(argument).into_task();
   else
