@@ -7,6 +7,7 @@
 #include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/error_code_of.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
@@ -14,22 +15,9 @@
 #include <boost/asio/error.hpp>
 
 #include <mutex>
-#include <new>
 #include <string>
 
 namespace sluice::detail {
-
-error_code error_code_of(const std::exception_ptr& failure) noexcept {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const system_error& x) {
-    return x.code();
-  } catch (const std::bad_alloc&) {
-    return asio::error::no_memory;
-  } catch (...) {
-    return error::initiation_failed;
-  }
-}
 
 bool children_wait::begin(goroutine& g) noexcept {
   g.waiting_on = reason_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/error_code_of.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -12,7 +13,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
-#include <new>
 #include <optional>
 #include <source_location>
 #include <tuple>
@@ -133,15 +133,7 @@ class select_with_token {
   // What the exception being handled is as an error.
   static error_code error_of_exception(const Derived& op) noexcept {
     if (op.move_failed()) return error::move_failed;
-    try {
-      throw;
-    } catch (const system_error& failure) {
-      return failure.code();
-    } catch (const std::bad_alloc&) {
-      return asio::error::no_memory;
-    } catch (...) {
-      return error::initiation_failed;
-    }
+    return detail::error_code_of(std::current_exception());
   }
   static void note_failure(error_code& e, const Derived& op) noexcept {
     e = error_of_exception(op);

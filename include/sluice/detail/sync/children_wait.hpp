@@ -33,9 +33,6 @@ struct child_link : list_hook<child_link> {
   bool told = false;  ///< that it is
 };
 
-/// An error as those need it who complete with an `error_code`.
-[[nodiscard]] error_code error_code_of(const std::exception_ptr& failure) noexcept;
-
 /// The wait of a goroutine, or of a handler, for children that it has launched.
 /**
  * It ends when all of them have ended and been destroyed, whatever they ended with. The first that

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <sluice/error.hpp>
+
+#include <exception>
+
+namespace sluice::detail {
+
+/// A failure as those need it who complete with an `error_code`.
+[[nodiscard]] error_code error_code_of(const std::exception_ptr& failure) noexcept;
+
+}  // namespace sluice::detail
