@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/task/main_task.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/go.hpp>
@@ -11,10 +12,8 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <source_location>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 namespace sluice {
@@ -158,48 +157,16 @@ class runtime {
   friend detail::result_of_start_t<Main> run(Main&& main, std::size_t threads,
                                              std::source_location here);
 
-  template <class Result>
-  struct end_of_main {
-    using stored = std::conditional_t<
-        std::is_void_v<Result>, bool,
-        std::conditional_t<std::is_reference_v<Result>,
-                           std::reference_wrapper<std::remove_reference_t<Result>>, Result>>;
-    bool reached = false;
-    std::exception_ptr failure;
-    std::optional<stored> value;
-  };
-
   template <class Main, class Prepare>
   detail::result_of_start_t<Main> run(Main&& main, Prepare prepare, std::source_location here) {
     using result = detail::result_of_start_t<Main>;
-    const auto end = std::make_shared<end_of_main<result>>();
+    const auto end = std::make_shared<detail::end_of_main<result>>();
+    const auto ended = [this](const void* which) { stop(which); };
     detail::start({detail::start_point_of(context_).where, false},
-                  run_main<std::decay_t<Main>>(*this, end, std::forward<Main>(main)), false, here,
-                  prepare);
+                  detail::run_main<std::decay_t<Main>>(end, std::forward<Main>(main), ended), false,
+                  here, prepare);
     run_to_end(end.get(), end->reached);
-    if (end->failure) std::rethrow_exception(end->failure);
-    if constexpr (!std::is_void_v<result>) return static_cast<result>(*std::move(end->value));
-  }
-
-  // Awaits main's own task, without another between them: by that `before_main_ends` knows it.
-  template <class Main, class Result = detail::result_of_start_t<Main>>
-  static task<> run_main(runtime& r, std::shared_ptr<end_of_main<Result>> end, Main main) {
-    const auto start = [&] {
-      if constexpr (std::invocable<Main&> && detail::is_task<detail::started_t<Main>>)
-        return std::invoke(main);
-      else
-        return detail::make_task(std::move(main));
-    };
-    try {
-      if constexpr (std::is_void_v<Result>)
-        co_await start();
-      else
-        end->value.emplace(co_await start());
-    } catch (...) {
-      end->failure = std::current_exception();
-    }
-    end->reached = true;
-    r.stop(end.get());
+    return end->take();
   }
 
   /// Ends the run whose main it is; the main of an earlier run, which failed, ends nothing.

@@ -14,6 +14,10 @@ namespace sluice {
 /// The clock of sleeps and timers: monotonic.
 using clock = std::chrono::steady_clock;
 
+/// The time of sleeps, timers and deadlines where this is called: the clock's, or in a simulation
+/// (<sluice/testing.hpp>) that of the simulation. Go's `time.Now`. Thread safe.
+[[nodiscard]] clock::time_point now() noexcept;
+
 namespace detail {
 
 /// A duration as the clock's, saturated: what does not fit is "for ever" or its negative.

@@ -241,10 +241,10 @@ void context_state::set_deadline(const dispatcher_ptr& where,
     whose_deadline_ = self;
     deadline_cause_ = std::move(cause);
   }
-  if (t <= scheduler::now()) return expire();
+  if (t <= where->owner().now()) return expire();
   auto timer = std::make_shared<callback_timer>(
       where, [self = context_canceller(*this), t](callback_timer::reason why) {
-        if (why == callback_timer::reason::due || t <= scheduler::now())
+        if (why == callback_timer::reason::due || t <= scheduler::now_here())
           self.expire();
         else
           self.cancel(asio::error::operation_aborted, nullptr);
@@ -374,7 +374,7 @@ error_code context_state::err() noexcept {
   std::shared_ptr<context_link> late;
   {
     const std::lock_guard guard(lock_);
-    if (error_ || !deadline_ || *deadline_ > scheduler::now()) return error_;
+    if (error_ || !deadline_ || *deadline_ > scheduler::now_here()) return error_;
     late = whose_deadline_;
   }
   late->expire();

@@ -84,7 +84,7 @@ bool handler_wait::begin_limit(bool in_step) {
   if (limit_->too_late) return false;
   if (limit_->longest == time_limit::none) return true;
   emission_ =
-      limited_emission::begin(*g_, in_step, add_saturated(scheduler::now(), limit_->longest));
+      limited_emission::begin(*g_, in_step, add_saturated(g_->home->now(), limit_->longest));
   limit_->emission = static_cast<limited_emission*>(emission_.get());
   return true;
 }

@@ -10,6 +10,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/test_point.hpp>
+#include <sluice/detail/scheduler/environment.hpp>
 
 #include <map>
 #include <mutex>
@@ -47,6 +48,8 @@ bool scheduler::try_add(scheduled_goroutine& g, scheduled_goroutine::end_functio
 }
 
 void scheduler::remove(scheduled_goroutine& g) noexcept {
+  if (environment_) [[unlikely]]
+    environment_->goroutine_ended(g);
   decltype(names_)::node_type name;
   const std::lock_guard guard(registry_lock_);
   goroutines_.remove(g);

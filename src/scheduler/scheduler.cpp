@@ -9,6 +9,7 @@
 #include "watchdog.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/scheduler/environment.hpp>
 
 #include <boost/asio/execution.hpp>
 #include <boost/asio/strand.hpp>
@@ -198,6 +199,17 @@ scheduler& scheduler::of(asio::thread_pool& context) {
   return with_native_executor(context);
 }
 
+scheduler& scheduler::simulated_by(environment& e, asio::execution_context& context,
+                                   std::unique_ptr<native_executor> native) {
+  auto& s = made_in(context);
+  s.environment_ = &e;
+  s.native_storage_ = std::move(native);
+  s.native_.store(s.native_storage_.get(), std::memory_order_release);
+  s.timers.close();
+  s.sharing_.close();
+  return s;
+}
+
 asio::any_io_executor scheduler::to_any_executor() const {
   return native().executor();
 }
@@ -254,7 +266,7 @@ void scheduler::run_here(ready_node& node) {
 
 // The first of a drain whose clock has not been looked at yet says nothing about how long it took.
 bool worker::may_go_on() noexcept {
-  if (more_ticks == 0) return false;
+  if (more_ticks == 0) return owner.environment_ && owner.environment_->may_go_on();
   const auto now = steady_clock::now();
   if (!has_started()) {
     started = checked = now;
@@ -499,6 +511,29 @@ bool scheduler::fire_some_timers(steady_clock::time_point now) noexcept {
   return timers.next() <= now;
 }
 
+void scheduler::take_ready(worker& w, ready_list& to) noexcept {
+  {
+    const std::lock_guard guard(shared_lock_);
+    while (left_over_.size() != 0) left_over_.pop_front(to);
+    to.append(shared_);
+    drains_posted_ = drains_kept_ = 0;
+  }
+  w.gate.lock_as_owner();
+  to.append(w.local);
+  w.forget_forks();
+  w.gate.unlock_as_owner();
+}
+
+void scheduler::fire_one_timer(steady_clock::time_point now) noexcept {
+  timer_node* due;
+  {
+    const std::lock_guard guard(timers.lock);
+    const auto choices = timers.count_due(now);
+    due = choices == 0 ? nullptr : timers.claim_due(now, environment_->choose(choices));
+  }
+  if (due) due->functions->fire(*due);
+}
+
 // What is due is fired as long as a turn may take; the rest has the Asio timer go off at once
 // again. What fires calls nothing of the user's: it makes something ready here or queues it with
 // its executor. So the Asio timer is set again, and what is ready reported, before any of that.
@@ -555,7 +590,17 @@ void scheduler::timers_changed() noexcept {
   timers.settle();
 }
 
+steady_clock::time_point scheduler::now() const noexcept {
+  return environment_ ? environment_->now() : steady_clock::now();
+}
+
+steady_clock::time_point scheduler::now_here() noexcept {
+  return current_worker ? current_worker->owner.now() : steady_clock::now();
+}
+
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
+  if (current_worker && current_worker->owner.environment_) [[unlikely]]
+    return current_worker->owner.environment_->choose(bound);
   static thread_local constinit std::uint64_t state = 0;
   if (state == 0) [[unlikely]]
     state = reinterpret_cast<std::uintptr_t>(&state) ^

@@ -76,6 +76,22 @@ timer_node* timer_queue::claim_some(time_point now) noexcept {
   return first;
 }
 
+std::uint32_t timer_queue::count_due(time_point now) const noexcept {
+  return static_cast<std::uint32_t>(
+      std::ranges::count_if(heap_, [now](const entry& e) { return e.deadline <= now; }));
+}
+
+timer_node* timer_queue::claim_due(time_point now, std::uint32_t n) noexcept {
+  auto at = heap_.begin();
+  for (; at->deadline > now || n != 0; ++at)
+    if (at->deadline <= now) --n;
+  timer_node& node = *at->node;
+  remove_at(node.position);
+  const bool claimed = node.functions->claim(node);
+  publish_next();
+  return claimed ? &node : nullptr;
+}
+
 void timer_queue::put(std::size_t position, entry e) noexcept {
   heap_[position] = e;
   e.node->position = position;

@@ -133,12 +133,13 @@ bool select_wait::attempt_one(wake_list& woken) noexcept {
     if (e.lock && e.functions->ready(*e.w)) candidates_[left++] = i;
   }
   const auto candidates = candidates_.first(left);
-  if (order_ == order::written) {
+  // As written, whatever the addresses of the locks are, so that a choice can be made again.
+  if (left > 1)
     std::ranges::sort(candidates, std::less<>(),
                       [this](std::uint32_t i) { return entries_[i].w->index; });
+  if (order_ == order::written)
     return std::ranges::any_of(candidates,
                                [&](std::uint32_t i) { return attempt(entries_[i], woken); });
-  }
   for (; left != 0; --left) {
     if (left != 1)
       std::swap(candidates[scheduler::choose(static_cast<std::uint32_t>(left))],

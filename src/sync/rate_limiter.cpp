@@ -94,7 +94,7 @@ void rate_state::drop_decided() noexcept {
 
 bool rate_state::take(std::size_t n) noexcept {
   drop_decided();
-  const auto now = scheduler::now();
+  const auto now = where_->owner().now();
   const auto full = full_after(n, now);
   if (!waiters_.empty() || covered(full) > now) return false;
   full_at_ = full;

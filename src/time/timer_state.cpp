@@ -27,8 +27,8 @@ bool timer_state::set(clock::duration d, clock::duration period) {
   const std::lock_guard guard(lock_);
   const bool was_set = unset(was);
   period_ = period;
-  const auto at = add_saturated(scheduler::now(), std::max(d, clock::duration::zero()));
-  if (!home || !arm(*home, at)) end(woken);
+  const auto after = std::max(d, clock::duration::zero());
+  if (!home || !arm(*home, add_saturated((*home)->owner().now(), after))) end(woken);
   return was_set;
 }
 
@@ -75,7 +75,7 @@ void timer_state::on_shot(std::uint64_t generation) {
     const pinned_dispatcher home(where_);
     const std::lock_guard guard(lock_);
     if (generation != generation_ || !home) return;
-    const auto now = scheduler::now();
+    const auto now = (*home)->owner().now();
     if (period_ > clock::duration::zero()) {
       const auto missed = (now - deadline_) / period_;
       deadline_ = add_saturated(add_saturated(deadline_, missed * period_), period_);
@@ -105,7 +105,7 @@ void timer_state::try_again(std::uint64_t generation,
   const std::lock_guard guard(lock_);
   if (generation != generation_ || !home) return;
   shot_ = std::move(shot);
-  shot_->start_again(add_saturated(scheduler::now(), std::chrono::milliseconds(1)));
+  shot_->start_again(add_saturated((*home)->owner().now(), std::chrono::milliseconds(1)));
 }
 
 channel<clock::time_point> channel_timer::make(const dispatcher_ptr& where, clock::duration d,

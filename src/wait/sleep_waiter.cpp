@@ -24,7 +24,7 @@ const sleep_waiter& sleeper(const waiter& w) noexcept {
 bool over(const sleep_waiter& w) noexcept {
   if (w.delay != sleep_waiter::until_deadline) return w.delay == sleep_waiter::duration::zero();
   return w.deadline == timer_node::time_point::min() ||
-         (w.deadline != timer_node::time_point::max() && w.deadline <= scheduler::now());
+         (w.deadline != timer_node::time_point::max() && w.deadline <= w.who->home->now());
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ const waiter_functions sleep_functions{
     },
     [](waiter& w) {
       if (sleeper(w).delay != sleep_waiter::until_deadline)
-        sleeper(w).deadline = add_saturated(scheduler::now(), sleeper(w).delay);
+        sleeper(w).deadline = add_saturated(w.who->home->now(), sleeper(w).delay);
       w.who->home->timers.insert(sleeper(w));
       w.who->home->timer_set(*w.who);
     },

@@ -22,6 +22,12 @@ class strand_dispatcher final : public dispatcher {
  public:
   [[nodiscard]] static dispatcher_ptr make(dispatcher_ptr inner);
 
+  /// What runs on the turn of a strand, if `n` is one; otherwise `n`. For the thread that is about
+  /// to run it.
+  [[nodiscard]] static const ready_node& on_turn(const ready_node& n) noexcept {
+    return n.run == &run_turn ? *static_cast<const turn_node&>(n).strand.next_turn_ : n;
+  }
+
   void schedule(ready_node& node) override;
   bool try_run_here(void (*f)(void*), void* arg) override;
   [[nodiscard]] bool running_in_this_thread() const noexcept override;

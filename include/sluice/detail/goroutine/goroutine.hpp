@@ -85,6 +85,8 @@ class goroutine final : public scheduled_goroutine {
   /// Takes it off the registry again, and gives up its work.
   void leave() noexcept;
 
+  /// Whether what is ready is a goroutine.
+  [[nodiscard]] static bool is_one(const ready_node& n) noexcept { return n.run == &run_node; }
   /// Whether a waker is a goroutine.
   [[nodiscard]] static bool is_one(const waker& p) noexcept { return p.wake == &wake_goroutine; }
 

@@ -25,6 +25,7 @@
 
 namespace sluice::detail {
 
+class environment;
 class native_executor;
 
 /// The ready lists, goroutines and timers of one execution context. A service of that context.
@@ -46,6 +47,10 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// The same, of a context whose own executor the ready list may be drained on.
   static scheduler& of(asio::io_context& context);
   static scheduler& of(asio::thread_pool& context);
+  /// The scheduler of a context that nobody has used before, which asks `e` and has no Asio timer:
+  /// nothing of it runs but what its maker runs, by `take_ready` and `fire_one_timer`.
+  static scheduler& simulated_by(environment& e, asio::execution_context& context,
+                                 std::unique_ptr<native_executor> native);
 
   // dispatcher
   void schedule(ready_node& node) noexcept override;
@@ -126,9 +131,16 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// A random number below `bound`: the choice between ready cases.
   [[nodiscard]] static std::uint32_t choose(std::uint32_t bound) noexcept;
   /// The time for sleeps, timers and deadlines.
-  [[nodiscard]] static std::chrono::steady_clock::time_point now() noexcept {
-    return std::chrono::steady_clock::now();
-  }
+  [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept;
+  /// The same, of the scheduler that this thread works for, if it does for one.
+  [[nodiscard]] static std::chrono::steady_clock::time_point now_here() noexcept;
+
+  /// What simulates the clock and the threads; as a rule null.
+  [[nodiscard]] environment* simulated() const noexcept { return environment_; }
+  /// Moves all that is ready behind what is in `to`. For the thread that runs a simulation, on `w`.
+  void take_ready(worker& w, ready_list& to) noexcept;
+  /// Fires one of the timers that are due, if there are any: which one, the simulation chooses.
+  void fire_one_timer(std::chrono::steady_clock::time_point now) noexcept;
 
   /// `by` has inserted a timer.
   void timer_set(const waker& by) noexcept;
@@ -179,6 +191,8 @@ class scheduler final : public asio::execution_context::service, public dispatch
   std::unique_ptr<native_executor> native_storage_;
   /// The context that the first failure of a goroutine stops; null if none does.
   asio::io_context* ends_with_failure_ = nullptr;
+  /// Set before anything uses the scheduler, for good.
+  environment* environment_ = nullptr;
   /// How main's end stops the other threads, while `sluice::run` runs.
   end_of_program* end_of_program_ = nullptr;
   bool finds_deadlocks_ = false;

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -83,6 +84,12 @@ class timer_queue {
   /// Claims what is due at `now`, as much as may be done while others wait for the lock.
   /** @return The first to be fired, once the lock is free; each has the next. */
   [[nodiscard]] timer_node* claim_some(time_point now) noexcept;
+
+  /// How many are due at `now`.
+  [[nodiscard]] std::uint32_t count_due(time_point now) const noexcept;
+  /// Claims the `n`th of those, in no order.
+  /** @return Null if it is not to be fired. */
+  [[nodiscard]] timer_node* claim_due(time_point now, std::uint32_t n) noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace sluice::detail {
+
+struct scheduled_goroutine;
+
+/// What a scheduler asks instead of the clock, of chance and of other threads: a simulation.
+/** Only by one thread, which runs everything that the scheduler has. */
+class environment {
+ public:
+  /// The time for sleeps, timers and deadlines.
+  [[nodiscard]] virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
+  /// A number below `bound`.
+  [[nodiscard]] virtual std::uint32_t choose(std::uint32_t bound) noexcept = 0;
+  /// Whether the running goroutine, which need not suspend, goes on.
+  [[nodiscard]] virtual bool may_go_on() noexcept = 0;
+  /// A goroutine has ended, and its name is about to be forgotten.
+  virtual void goroutine_ended(const scheduled_goroutine& g) noexcept = 0;
+
+ protected:
+  ~environment() = default;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,7 @@
+#pragma once
+
+// Tools for tests of programs that use Sluice. No other header includes them.
+
+#include <sluice/testing/explore.hpp>
+#include <sluice/testing/simulation.hpp>
+#include <sluice/testing/simulation_failure.hpp>

@@ -1,0 +1,221 @@
+// The search for a run that fails, and its shortening. A run is its decisions: the same give the
+// same run.
+
+#include <sluice/testing/explore.hpp>
+
+#include <sluice/error.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+namespace sluice::detail {
+
+using testing::simulation;
+using testing::simulation_failure;
+
+/// A run of a body in a simulation of its own, and what it has found.
+class exploration_run {
+ public:
+  using body = testing::detail::simulated_body;
+
+  exploration_run(const body& what, std::uint64_t seed, std::unique_ptr<strategy> by,
+                  std::vector<std::uint32_t> decided) {
+    simulation sim(seed, std::move(by), std::move(decided));
+    try {
+      what(sim);
+    } catch (const simulation_failure& x) {
+      why_ = x.why();
+      text_ = x.what();
+    } catch (...) {
+      why_ = simulation_failure::reason::exception;
+      exception_ = std::current_exception();
+      text_ = "an exception has left a goroutine: " + describe(exception_);
+    }
+    decisions_ = sim.simulator_->decisions();
+    if (why_) steps_ = sim.describe_steps();
+  }
+
+  [[nodiscard]] bool failed() const noexcept { return why_.has_value(); }
+  [[nodiscard]] const schedule& decisions() const noexcept { return decisions_; }
+  [[nodiscard]] bool fails_as(const exploration_run& other) const {
+    return why_ == other.why_ && (!exception_ || text_ == other.text_);
+  }
+
+  /// @param how How to see it again.
+  [[noreturn]] void report(const std::string& how, const std::string& decisions) const {
+    const simulation_failure failure(*why_, text_ + "\nWho ran when:" + steps_ + "\n" + how,
+                                     decisions);
+    if (!exception_) throw failure;
+    try {
+      std::rethrow_exception(exception_);
+    } catch (...) {
+      std::throw_with_nested(failure);
+    }
+  }
+
+ private:
+  std::optional<simulation_failure::reason> why_;
+  std::string text_;
+  std::string steps_;
+  std::exception_ptr exception_;
+  schedule decisions_;
+};
+
+namespace {
+
+using body = exploration_run::body;
+using question = decision::question;
+
+constexpr int most_tries_to_shorten = 400;
+
+std::vector<std::uint32_t> taken_of(const schedule& decisions) {
+  std::vector<std::uint32_t> taken;
+  taken.reserve(decisions.size());
+  for (const auto& d : decisions) taken.push_back(d.taken);
+  while (!taken.empty() && taken.back() == 0) taken.pop_back();
+  return taken;
+}
+
+std::string text_of(const std::vector<std::uint32_t>& taken) {
+  std::string text;
+  for (const auto t : taken) text += (text.empty() ? "" : ".") + std::to_string(t);
+  return text.empty() ? "0" : text;
+}
+
+std::vector<std::uint32_t> parse(std::string_view text) {
+  std::vector<std::uint32_t> taken;
+  while (!text.empty()) {
+    std::uint32_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [parsed, failure] = std::from_chars(text.data(), end, value);
+    if (failure != std::errc() || (parsed != end && *parsed != '.'))
+      throw std::invalid_argument(
+          "sluice::testing::replay: decisions are numbers with dots between them");
+    taken.push_back(value);
+    text.remove_prefix(static_cast<std::size_t>(parsed - text.data()));
+    if (!text.empty()) text.remove_prefix(1);
+  }
+  return taken;
+}
+
+exploration_run run_as_decided(const body& what, std::uint64_t seed,
+                               std::vector<std::uint32_t> taken) {
+  return {what, seed, std::make_unique<first_come>(), std::move(taken)};
+}
+
+/// A run that fails as `failed` does and has fewer decisions other than the first answer.
+/** By delta debugging: ever smaller pieces of it are decided as by `first_come`. */
+exploration_run shortened(const body& what, std::uint64_t seed, exploration_run failed) {
+  int tries = 0;
+  for (std::size_t piece = failed.decisions().size(); piece != 0; piece /= 2) {
+    for (std::size_t from = 0; from < failed.decisions().size() && tries < most_tries_to_shorten;) {
+      auto taken = taken_of(failed.decisions());
+      if (from >= taken.size()) break;
+      const auto first = taken.begin() + static_cast<std::ptrdiff_t>(from);
+      const auto last = first + static_cast<std::ptrdiff_t>(std::min(piece, taken.size() - from));
+      from += piece;
+      if (std::all_of(first, last, [](std::uint32_t t) { return t == 0; })) continue;
+      std::fill(first, last, 0);
+      ++tries;
+      exploration_run shorter = run_as_decided(what, seed, std::move(taken));
+      if (shorter.failed() && shorter.fails_as(failed)) failed = std::move(shorter);
+    }
+  }
+  return failed;
+}
+
+[[noreturn]] void report(const body& what, std::uint64_t seed, exploration_run failed,
+                         const std::string& found) {
+  const exploration_run shorter = shortened(what, seed, std::move(failed));
+  const std::string decisions = text_of(taken_of(shorter.decisions()));
+  shorter.report(found + "\nThe same again: sluice::testing::replay(\"" + decisions + "\", body)",
+                 decisions);
+}
+
+std::optional<std::uint64_t> only_seed() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe while nobody changes the environment
+  const char* const text = std::getenv("SLUICE_SIMULATION_SEED");
+  if (!text || !*text) return std::nullopt;
+  std::uint64_t seed = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [parsed, failure] = std::from_chars(text, end, seed);
+  if (failure != std::errc() || parsed != end)
+    throw std::invalid_argument("SLUICE_SIMULATION_SEED must be a number, not \"" +
+                                std::string(text) + "\"");
+  return seed;
+}
+
+/// Turns the decisions of a run into the first ones of the next, depth first.
+/** @return False if there is no next one. */
+bool step_to_next(schedule& decisions, std::uint32_t preemptions) {
+  auto used = std::ranges::count_if(
+      decisions, [](const decision& d) { return d.about == question::suspends && d.taken != 0; });
+  for (; !decisions.empty(); decisions.pop_back()) {
+    auto& last = decisions.back();
+    const bool preempts = last.about == question::suspends;
+    if (preempts && last.taken != 0) --used;
+    if (last.taken + 1 == last.among || (preempts && used >= std::int64_t{preemptions})) continue;
+    ++last.taken;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+}  // namespace sluice::detail
+
+namespace sluice::testing::detail {
+
+using sluice::detail::exploration_run;
+
+exploration explore(const explore_options& options, const simulated_body& body) {
+  const auto only = sluice::detail::only_seed();
+  const std::uint64_t first = only ? *only : options.first_seed;
+  const std::uint64_t seeds = only ? 1 : options.seeds;
+  exploration done;
+  for (std::uint64_t seed = first; done.schedules != seeds; ++seed) {
+    exploration_run run(body, seed, sluice::detail::strategy_of_seed(seed), {});
+    ++done.schedules;
+    if (run.failed())
+      sluice::detail::report(body, seed, std::move(run),
+                             "Found by run " + std::to_string(done.schedules) +
+                                 ": explore({.first_seed = " + std::to_string(seed) +
+                                 ", .seeds = 1}, body), or SLUICE_SIMULATION_SEED=" +
+                                 std::to_string(seed) + " in the environment.");
+  }
+  return done;
+}
+
+exploration explore_all(const explore_all_options& options, const simulated_body& body) {
+  exploration done;
+  sluice::detail::schedule decisions;
+  do {
+    if (done.schedules == options.most_schedules) return done;
+    exploration_run run =
+        sluice::detail::run_as_decided(body, 0, sluice::detail::taken_of(decisions));
+    ++done.schedules;
+    decisions = run.decisions();
+    if (run.failed())
+      sluice::detail::report(body, 0, std::move(run),
+                             "Found by schedule " + std::to_string(done.schedules) + ".");
+  } while (sluice::detail::step_to_next(decisions, options.preemptions));
+  done.complete = true;
+  return done;
+}
+
+void replay(const std::string& decisions, const simulated_body& body) {
+  const exploration_run run =
+      sluice::detail::run_as_decided(body, 0, sluice::detail::parse(decisions));
+  if (run.failed()) run.report("Seen again by replay(\"" + decisions + "\", body).", decisions);
+}
+
+}  // namespace sluice::testing::detail

@@ -1,0 +1,91 @@
+// What a user calls of a simulation. The services of its context end before the simulator, which
+// they ask.
+
+#include <sluice/testing/simulation.hpp>
+
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/runtime.hpp>
+
+namespace sluice::testing {
+
+simulation::simulation(std::uint64_t seed) : simulation(seed, detail::strategy_of_seed(seed), {}) {}
+
+simulation::simulation(std::uint64_t seed, std::unique_ptr<detail::strategy> by,
+                       std::vector<std::uint32_t> decided)
+    : seed_(seed),
+      simulator_(std::make_unique<detail::simulator>(*this, std::move(by), std::move(decided))) {}
+
+simulation::~simulation() {
+  simulator_->give_back();
+  shutdown();
+  destroy();
+}
+
+simulation::executor_type simulation::get_executor() noexcept {
+  return detail::executor_on(detail::dispatcher_ptr(detail::scheduler::of(*this)));
+}
+
+void simulation::run() {
+  const bool never = false;
+  simulator_->run_until(clock::time_point::max(), never);
+}
+
+void simulation::settle() {
+  simulator_->run_ready();
+}
+
+void simulation::advance(clock::duration d) {
+  const bool never = false;
+  simulator_->run_until(now() + d, never);
+}
+
+clock::time_point simulation::now() const noexcept {
+  return simulator_->now();
+}
+
+void simulation::limit_steps(std::size_t n) noexcept {
+  simulator_->limit_steps(n);
+}
+
+std::string simulation::describe_steps() const {
+  return simulator_->describe_steps();
+}
+
+void simulation::run_main_to_end(const bool& ended) {
+  simulator_->run_until(clock::time_point::max(), ended);
+  if (!ended)
+    throw simulation_failure(
+        simulation_failure::reason::deadlock,
+        "all goroutines are asleep - deadlock!" + simulator_->describe_waits());
+  simulator_->run_ready();
+}
+
+void simulation::check_left_over() const {
+  const auto left = simulator_->describe_waits();
+  if (left_over_is_allowed_ || left.empty()) return;
+  throw simulation_failure(
+      simulation_failure::reason::left_over,
+      "main has ended, time stands still, and nobody has stopped these:" + left);
+}
+
+task<> settle() {
+  const auto settled =
+      detail::simulator::of_running_goroutine("sluice::testing::settle").when_settled();
+  static_cast<void>(co_await settled.receive());
+}
+
+task<> advance(clock::duration d) {
+  static_cast<void>(detail::simulator::of_running_goroutine("sluice::testing::advance"));
+  co_await sleep_for(d);
+  co_await settle();
+}
+
+invariant always(std::function<bool()> holds, std::string what, std::source_location where) {
+  auto& s = detail::simulator::of_running_goroutine("sluice::testing::always");
+  const auto kept = std::make_shared<const detail::kept_invariant>(
+      detail::kept_invariant{std::move(holds), std::move(what), where});
+  s.keep(kept);
+  return invariant(kept);
+}
+
+}  // namespace sluice::testing

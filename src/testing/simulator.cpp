@@ -1,0 +1,358 @@
+// The loop of a simulation. Everything that its scheduler has is a candidate here, on the one
+// thread that runs it; nothing is posted to any event loop.
+
+#include <sluice/detail/testing/simulator.hpp>
+
+#include "base/location_text.hpp"
+#include "scheduler/native_executor.hpp"
+
+#include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/executor/strand_dispatcher.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
+#include <sluice/executor.hpp>
+#include <sluice/testing/simulation_failure.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <stdexcept>
+#include <utility>
+
+namespace sluice::detail {
+
+namespace {
+
+using testing::simulation_failure;
+using reason = simulation_failure::reason;
+
+constexpr std::size_t most_steps_shown = 200;
+
+constexpr auto what_to_use =
+    "use sluice::sleep_for, sluice::timer and sluice::timeout instead of Asio's timers, and the "
+    "streams of <sluice/testing/network.hpp> instead of sockets";
+
+/// The executor of a context that a simulation runs.
+class simulated_executor final : public native_executor {
+ public:
+  explicit simulated_executor(simulator& s) noexcept : simulator_(s) {}
+
+  void bind(scheduler& s) noexcept { scheduler_ = &s; }
+
+  void post_drain(scheduler&) override { simulator_.made_ready(); }
+  void post_drain_after_handler(scheduler&, bool) override {}
+  void post_watch(scheduler&) override {}
+  void post_wakeup_timer(scheduler&) override {}
+  bool running_here() const noexcept override { return simulator_.is_running_here(); }
+  bool stopped() const noexcept override { return false; }
+  asio::any_io_executor executor() const override {
+    return executor_on(dispatcher_ptr(*scheduler_));
+  }
+  void hold_work() override {}
+  void drop_work() noexcept override {}
+
+ private:
+  simulator& simulator_;
+  scheduler* scheduler_ = nullptr;
+};
+
+scheduler& simulated(simulator& s, asio::execution_context& context) {
+  auto native = std::make_unique<simulated_executor>(s);
+  auto& bound = *native;
+  auto& made = scheduler::simulated_by(s, context, std::move(native));
+  bound.bind(made);
+  return made;
+}
+
+std::string since_start(std::chrono::steady_clock::time_point at) {
+  const std::chrono::duration<double> since = at - simulator::start;
+  std::array<char, 32> text{};
+  static_cast<void>(std::snprintf(text.data(), text.size(), "%.6gs", since.count()));
+  return text.data();
+}
+
+}  // namespace
+
+/// A thread that runs the simulation, as a worker of its scheduler.
+class simulator::run {
+ public:
+  explicit run(simulator& s) : simulator_(not_running(s)), worker_(s.scheduler_) {
+    worker_.must_expose = false;
+    worker_.more_ticks = 0;
+    s.worker_ = &worker_;
+    s.running_on_ = std::this_thread::get_id();
+  }
+  run(const run&) = delete;
+  run& operator=(const run&) = delete;
+  ~run() {
+    simulator_.take_ready();
+    simulator_.worker_ = nullptr;
+    simulator_.running_on_ = std::thread::id();
+  }
+
+ private:
+  static simulator& not_running(simulator& s) {
+    if (!s.worker_) return s;
+    throw std::logic_error(
+        "sluice::testing: a goroutine of a simulation cannot run it; it awaits "
+        "sluice::testing::settle() or sluice::testing::advance(duration)");
+  }
+
+  simulator& simulator_;
+  worker worker_;
+};
+
+simulator::simulator(asio::execution_context& context, std::unique_ptr<strategy> by,
+                     std::vector<std::uint32_t> decided)
+    : scheduler_(simulated(*this, context)),
+      strategy_(std::move(by)),
+      decided_(std::move(decided)) {}
+
+simulator::~simulator() = default;
+
+simulator& simulator::of_running_goroutine(const char* caller) {
+  const goroutine* const g = this_goroutine_or_null();
+  if (g && g->home->simulated()) return static_cast<simulator&>(*g->home->simulated());
+  throw std::logic_error(std::string(caller) + ": no goroutine of a simulation is running");
+}
+
+void simulator::run_until(time_point until, const bool& ended) {
+  const run here(*this);
+  for (;;) {
+    run_all_ready();
+    if (ended) return;
+    if (let_one_settle()) continue;
+    const auto next = scheduler_.timers.next();
+    if (next == time_point::max() || next > until) break;
+    now_ = next;
+    steps_since_time_passed_ = 0;
+  }
+  if (until != time_point::max()) now_ = std::max(now_, until);
+}
+
+void simulator::run_ready() {
+  const run here(*this);
+  do run_all_ready();
+  while (let_one_settle());
+}
+
+void simulator::run_all_ready() {
+  for (take_ready(); !candidates_.empty() || timer_is_due(); take_ready()) {
+    run_one();
+    check_invariants();
+    check_progress();
+    if (disturbed_)
+      throw simulation_failure(
+          reason::disturbed,
+          std::string(
+              "a thread outside the simulation has made something ready in it: an Asio timer, "
+              "a socket, offload, or a thread of the program's. That cannot be repeated: ") +
+              what_to_use);
+  }
+}
+
+// What was made ready by another thread, before this one came by, is in the shared list.
+void simulator::made_ready() noexcept {
+  if (std::this_thread::get_id() != made_on_ && !is_running_here()) disturbed_ = true;
+}
+
+void simulator::take_ready() noexcept {
+  ready_list ready;
+  scheduler_.take_ready(*worker_, ready);
+  while (ready_node* const node = ready.pop_front())
+    candidates_.push_back({node, number_of(*node)});
+}
+
+void simulator::give_back() noexcept {
+  for (const auto& c : std::exchange(candidates_, {})) scheduler_.schedule(*c.node);
+}
+
+bool simulator::timer_is_due() const noexcept {
+  return scheduler_.timers.next() <= now_;
+}
+
+strategy::id simulator::number_of(const ready_node& node) {
+  const ready_node& inner = strand_dispatcher::on_turn(node);
+  if (!goroutine::is_one(inner)) return next_number_++;
+  const auto [at, is_new] = numbers_.try_emplace(&static_cast<const goroutine&>(inner));
+  if (is_new) at->second = next_number_++;
+  return at->second;
+}
+
+template <class Ask>
+std::uint32_t simulator::decide(decision::question about, std::uint32_t among, Ask ask) noexcept {
+  const auto n = decisions_.size();
+  const std::uint32_t taken = n < decided_.size() ? decided_[n] % among : ask();
+  SLUICE_ASSERT(taken < among, "a strategy decides for one of those that it was given");
+  decisions_.push_back({about, among, taken});
+  return taken;
+}
+
+std::uint32_t simulator::choose(std::uint32_t bound) noexcept {
+  if (bound < 2) return 0;
+  return decide(decision::question::choose, bound, [&] { return strategy_->choose(bound); });
+}
+
+// Asked between two operations of the goroutine that runs; one that is to suspend does so after the
+// next operation, and is not asked again before.
+bool simulator::may_go_on() noexcept {
+  if (interrupted_) return false;
+  take_ready();
+  if (candidates_.empty() && !timer_is_due()) return true;
+  interrupted_ = decide(decision::question::suspends, 2, [&] {
+                   const auto ids = candidate_ids(candidates_.size());
+                   return strategy_->suspends(running_, ids) ? 1U : 0U;
+                 }) != 0;
+  return !interrupted_;
+}
+
+// The clock is one of them while timers are due.
+std::vector<strategy::id> simulator::candidate_ids(std::size_t n) const {
+  std::vector<strategy::id> ids;
+  ids.reserve(n + 1);
+  for (std::size_t i = 0; i != n; ++i) ids.push_back(candidates_[i].who);
+  if (timer_is_due()) ids.push_back(the_clock);
+  return ids;
+}
+
+// One that has been interrupted, and so is the last, has given way to another.
+void simulator::run_one() {
+  const bool gave_way = std::exchange(interrupted_, false) && !candidates_.empty() &&
+                        candidates_.back().who == running_;
+  const bool due = timer_is_due();
+  const std::size_t others = candidates_.size() - (gave_way ? 1 : 0);
+  const std::size_t among = others + (due ? 1 : 0);
+  std::size_t taken = 0;
+  if (among == 0)
+    taken = others;
+  else if (among > 1)
+    taken = decide(decision::question::next, static_cast<std::uint32_t>(among),
+                   [&] { return strategy_->next(candidate_ids(others)); });
+  if (due && taken == others) {
+    running_ = the_clock;
+    scheduler_.fire_one_timer(now_);
+  } else {
+    run_candidate(taken);
+  }
+}
+
+void simulator::run_candidate(std::size_t i) {
+  const candidate c = candidates_[i];
+  candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(i));
+  running_ = c.who;
+  running_has_ended_ = false;
+  worker& w = *worker_;
+  w.ticks = 0;
+  w.pushed = 0;
+  w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+
+  if (steps_.size() == most_steps_shown) steps_.pop_front();
+  step& s = steps_.emplace_back();
+  s.who = c.who;
+  s.at = now_;
+  const ready_node& inner = strand_dispatcher::on_turn(*c.node);
+  if (!goroutine::is_one(inner)) {
+    c.node->run(*c.node, &w);
+    return;
+  }
+  const auto& g = static_cast<const goroutine&>(inner);
+  s.is_goroutine = true;
+  s.started = g.started_at;
+  s.from = g.location;
+  s.how = step::end::ended;
+  c.node->run(*c.node, &w);
+  if (!running_has_ended_) note_end(s, g);
+}
+
+void simulator::note_end(step& s, const scheduled_goroutine& g) {
+  s.to = g.location;
+  s.waiting_on = g.waiting_on;
+  if (g.has_name) names_[s.who] = scheduler_.name_of(g);
+  take_ready();
+  const bool ready =
+      std::ranges::any_of(candidates_, [&](const candidate& c) { return c.who == s.who; });
+  s.how = interrupted_ ? step::end::interrupted : ready ? step::end::gave_way : step::end::waits;
+}
+
+void simulator::goroutine_ended(const scheduled_goroutine& g) noexcept {
+  const auto found = numbers_.find(&g);
+  if (found == numbers_.end()) return;
+  if (found->second == running_) running_has_ended_ = true;
+  numbers_.erase(found);
+}
+
+channel<bool> simulator::when_settled() {
+  auto settled = make_channel<bool>(1);
+  settling_.push_back(settled);
+  return settled;
+}
+
+bool simulator::let_one_settle() {
+  if (settling_.empty()) return false;
+  const channel<bool> first = std::move(settling_.front());
+  settling_.erase(settling_.begin());
+  static_cast<void>(first.try_send(true));
+  return true;
+}
+
+void simulator::check_invariants() {
+  std::erase_if(invariants_, [](const auto& kept) { return kept.expired(); });
+  for (const auto& weak : invariants_) {
+    const auto kept = weak.lock();
+    if (kept->holds()) continue;
+    throw simulation_failure(reason::invariant, "what always holds does not hold" +
+                                                    (kept->what.empty() ? "" : ": " + kept->what) +
+                                                    " (" + detail::text_of(kept->where) + ")");
+  }
+}
+
+void simulator::check_progress() {
+  if (++steps_since_time_passed_ <= most_steps_) return;
+  throw simulation_failure(reason::no_progress,
+                           std::to_string(most_steps_) +
+                               " steps without that everybody waits and time passes (more are "
+                               "allowed by limit_steps)");
+}
+
+std::string simulator::text_of(const step& s) const {
+  if (!s.is_goroutine) return "a function that was given to the executor, or to a timer, ran";
+  const auto name = names_.find(s.who);
+  std::string text = "goroutine " + std::to_string(s.who) +
+                     (name == names_.end() ? "" : " \"" + name->second + "\"") + " (started at " +
+                     detail::text_of(s.started) + ") ran";
+  if (detail::text_of(s.from) != detail::text_of(s.started))
+    text += " from " + detail::text_of(s.from);
+  switch (s.how) {
+    case step::end::ended:
+      return text + " to its end";
+    case step::end::waits:
+      return text + " to its wait, " + detail::text_of(s.waiting_on) + " at " +
+             detail::text_of(s.to);
+    case step::end::interrupted:
+      return text + " until it was interrupted, after its operation at " + detail::text_of(s.to);
+    case step::end::gave_way:
+      break;
+  }
+  return text + " until it gave way, at " + detail::text_of(s.to);
+}
+
+std::string simulator::describe_steps() {
+  std::string text;
+  time_point last = time_point::min();
+  for (const auto& s : steps_) {
+    text += "\n  ";
+    text += s.at == last ? std::string() : "at " + since_start(s.at) + ": ";
+    text += text_of(s);
+    last = s.at;
+  }
+  return text;
+}
+
+std::string simulator::describe_waits() {
+  const std::string waits = scheduler_.describe_goroutines();
+  if (waits.find(detail::text_of(wait_reason::asio_operation)) == std::string::npos) return waits;
+  return waits + "\nAn operation of Asio's is none of the simulation's: " + what_to_use + ".";
+}
+
+}  // namespace sluice::detail
