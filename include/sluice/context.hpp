@@ -234,7 +234,7 @@ template <detail::executor_or_context Where>
 template <class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(context parent, std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
-  return with_deadline(std::move(parent), detail::add_saturated(clock::now(), detail::saturate(d)),
+  return with_deadline(std::move(parent), detail::add_saturated(sluice::now(), detail::saturate(d)),
                        std::move(cause));
 }
 /// The same with the timer on `where`, an executor or an execution context.
@@ -243,7 +243,7 @@ template <detail::executor_or_context Where, class Rep, class Period>
                                                std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
   return with_deadline(where, std::move(parent),
-                       detail::add_saturated(clock::now(), detail::saturate(d)), std::move(cause));
+                       detail::add_saturated(detail::now_on(where), detail::saturate(d)), std::move(cause));
 }
 
 /// A context with a value that hides the parent's of the same key.

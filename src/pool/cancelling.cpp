@@ -64,7 +64,7 @@ bool job_queue::limit_job(pool_worker& w, job_slot& slot) noexcept {
     return false;
   }
   try {
-    w.deadline = add_saturated(clock::now(), w.limit);
+    w.deadline = add_saturated(scheduler::now_here(), w.limit);
     auto timer = std::allocate_shared<job_limit>(recycling_allocator<job_limit>(), w);
     if (!timer->start(w.deadline)) return false;
     w.timer = std::move(timer);

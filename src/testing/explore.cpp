@@ -3,8 +3,6 @@
 
 #include <sluice/testing/explore.hpp>
 
-#include <sluice/error.hpp>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -34,10 +32,10 @@ class exploration_run {
     } catch (const simulation_failure& x) {
       why_ = x.why();
       text_ = x.what();
+    } catch (const std::exception& x) {
+      note_exception(x.what());
     } catch (...) {
-      why_ = simulation_failure::reason::exception;
-      exception_ = std::current_exception();
-      text_ = "an exception has left a goroutine: " + describe(exception_);
+      note_exception("no std::exception");
     }
     decisions_ = sim.simulator_->decisions();
     if (why_) steps_ = sim.describe_steps();
@@ -62,6 +60,13 @@ class exploration_run {
   }
 
  private:
+  /// Notes the exception that is being handled.
+  void note_exception(const char* text) {
+    why_ = simulation_failure::reason::exception;
+    exception_ = std::current_exception();
+    text_ = std::string("an exception has left a goroutine: ") + text;
+  }
+
   std::optional<simulation_failure::reason> why_;
   std::string text_;
   std::string steps_;

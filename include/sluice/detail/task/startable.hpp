@@ -137,6 +137,12 @@ template <class Where>
     return {detail::dispatcher_of(where)};
 }
 
+/// The time of sleeps on `where`.
+template <class Where>
+[[nodiscard]] auto now_on(Where&& where) {
+  return detail::start_point_of(where).where->owner().now();
+}
+
 /// Where the goroutine that is running starts others.
 [[nodiscard]] start_point current_start_point(const char* caller);
 
