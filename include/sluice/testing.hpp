@@ -3,5 +3,6 @@
 // Tools for tests of programs that use Sluice. No other header includes them.
 
 #include <sluice/testing/explore.hpp>
+#include <sluice/testing/network.hpp>
 #include <sluice/testing/simulation.hpp>
 #include <sluice/testing/simulation_failure.hpp>

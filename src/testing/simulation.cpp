@@ -53,10 +53,7 @@ std::string simulation::describe_steps() const {
 
 void simulation::run_main_to_end(const bool& ended) {
   simulator_->run_until(clock::time_point::max(), ended);
-  if (!ended)
-    throw simulation_failure(
-        simulation_failure::reason::deadlock,
-        "all goroutines are asleep - deadlock!" + simulator_->describe_waits());
+  if (!ended) simulator_->fail_by_deadlock();
   simulator_->run_ready();
 }
 

@@ -30,8 +30,8 @@ using reason = simulation_failure::reason;
 constexpr std::size_t most_steps_shown = 200;
 
 constexpr auto what_to_use =
-    "use sluice::sleep_for, sluice::timer and sluice::timeout instead of Asio's timers, and the "
-    "streams of <sluice/testing/network.hpp> instead of sockets";
+    "Asio's timers and sockets are none of the simulation's: use sluice::sleep_for, sluice::timer "
+    "and sluice::timeout, and the streams of <sluice/testing/network.hpp>.";
 
 /// The executor of a context that a simulation runs.
 class simulated_executor final : public native_executor {
@@ -137,6 +137,13 @@ void simulator::run_ready() {
   while (let_one_settle());
 }
 
+void simulator::fail_by_deadlock() {
+  std::string text = "all goroutines are asleep - deadlock!" + describe_waits();
+  if (text.find(detail::text_of(wait_reason::asio_operation)) != std::string::npos)
+    text += std::string("\n") + what_to_use;
+  throw simulation_failure(reason::deadlock, text);
+}
+
 void simulator::run_all_ready() {
   for (take_ready(); !candidates_.empty() || timer_is_due(); take_ready()) {
     run_one();
@@ -145,9 +152,9 @@ void simulator::run_all_ready() {
     if (disturbed_)
       throw simulation_failure(
           reason::disturbed,
-          std::string(
-              "a thread outside the simulation has made something ready in it: an Asio timer, "
-              "a socket, offload, or a thread of the program's. That cannot be repeated: ") +
+          std::string("a thread outside the simulation has made something ready in it, which "
+                      "cannot be repeated: an Asio timer, a socket, offload, or a thread of the "
+                      "program's. ") +
               what_to_use);
   }
 }
@@ -350,9 +357,7 @@ std::string simulator::describe_steps() {
 }
 
 std::string simulator::describe_waits() {
-  const std::string waits = scheduler_.describe_goroutines();
-  if (waits.find(detail::text_of(wait_reason::asio_operation)) == std::string::npos) return waits;
-  return waits + "\nAn operation of Asio's is none of the simulation's: " + what_to_use + ".";
+  return scheduler_.describe_goroutines();
 }
 
 }  // namespace sluice::detail

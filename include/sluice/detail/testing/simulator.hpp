@@ -86,6 +86,8 @@ class simulator final : public environment {
   [[nodiscard]] const schedule& decisions() const noexcept { return decisions_; }
   /// Who ran when: the last steps, a line each.
   [[nodiscard]] std::string describe_steps();
+  /// Nothing is left that could wake anybody. @throws testing::simulation_failure
+  [[noreturn]] void fail_by_deadlock();
   /// Who waits on what: a line for each kind of wait.
   [[nodiscard]] std::string describe_waits();
 
