@@ -24,7 +24,7 @@ compile() {
 }
 
 # Doxygen takes them for examples as well.
-if grep -nE '^ *(\*|///) *(```|~~~)' include/sluice/*.hpp; then
+if grep -nE '^ *(\*|///) *(```|~~~)' include/sluice/*.hpp include/sluice/testing/*.hpp; then
   complain "an example in a header stands between @code and @endcode"
 fi
 
@@ -52,7 +52,7 @@ awk -v work="$work" '
     gsub(/…/, "")
     print >out
   }
-' include/*.hpp include/sluice/*.hpp "${documents[@]}"
+' include/*.hpp include/sluice/*.hpp include/sluice/testing/*.hpp "${documents[@]}"
 
 echo '#include "documented_examples.hpp"' >"$work/together.cpp"
 count=0

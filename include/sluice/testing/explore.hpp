@@ -73,6 +73,7 @@ void replay(const std::string& decisions, const simulated_body& body);
  * how to see it again. If the environment variable SLUICE_SIMULATION_SEED is set, only that seed is
  * tried.
  *
+ * @param options Which seeds.
  * @param body A callable that returns a task, an awaitable, or is run as a plain function; with a
  * `simulation&` as its argument if it takes one. Called once for each run, so what a run changes is
  * in it, not outside.
@@ -101,6 +102,7 @@ exploration explore(Body body, std::source_location here = std::source_location:
  * deadlines at the same instant, and up to `preemptions` suspensions of goroutines that need not
  * suspend. For small bodies: the number of runs grows fast.
  *
+ * @param options Within which bound.
  * @param body As of `explore`.
  * @return How many runs there were, and whether those were all.
  * @throws As `explore`; the first failure that is found, shortened.
@@ -121,8 +123,11 @@ exploration explore_all(Body body, std::source_location here = std::source_locat
 }
 
 /// Runs `body` once, as a run that has failed did.
-/** @param decisions What the failure says. @throws As `explore`, and std::invalid_argument if
- * `decisions` are none. */
+/**
+ * @param decisions What the failure says.
+ * @param body As of `explore`.
+ * @throws As `explore`, and std::invalid_argument if `decisions` are none.
+ */
 template <detail::explorable Body>
 void replay(const std::string& decisions, Body body,
             std::source_location here = std::source_location::current()) {

@@ -55,6 +55,7 @@ class stream {
   /// It is no layer above another.
   using lowest_layer_type = stream;
 
+  /// What it is moved from is closed.
   stream(stream&&) noexcept = default;
   /// Closes the connection that it had.
   stream& operator=(stream&& other) noexcept;
@@ -120,6 +121,7 @@ class stream {
 /// Accepts the connections to a name. Destroying it refuses those that come later.
 class acceptor {
  public:
+  /// What it is moved from accepts none.
   acceptor(acceptor&&) noexcept = default;
   acceptor& operator=(acceptor&&) = delete;
   ~acceptor();
@@ -161,6 +163,7 @@ class acceptor {
 class network {
  public:
   /// @param sim Lives longer.
+  /// @param options How its connections behave.
   explicit network(simulation& sim, const network_options& options = {});
   network(const network&) = delete;
   network& operator=(const network&) = delete;

@@ -160,7 +160,8 @@ class invariant {
  * throws leaves `run`.
  *
  * @param holds Looks only: it makes nothing ready and waits for nothing.
- * @param what Said of it in the failure.
+ * @param what Said of it in the failure, with `where`.
+ * @param where By default the line of the call.
  * @throws std::logic_error outside a simulation
  *
  * @code

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace sluice::testing {
 
@@ -20,9 +21,12 @@ class simulation_failure : public std::runtime_error {
     disturbed,    ///< something was made ready by a thread outside the simulation
   };
 
-  /// @param why What is wrong. @param text The same in words.
+  /// @param why What is wrong.
+  /// @param text The same in words.
   simulation_failure(reason why, const std::string& text) : std::runtime_error(text), why_(why) {}
   /// The same, found by `explore` and its like.
+  /// @param why What is wrong.
+  /// @param text The same in words.
   /// @param decisions What `replay` takes.
   simulation_failure(reason why, const std::string& text, std::string decisions)
       : std::runtime_error(text), why_(why), decisions_(std::move(decisions)) {}
