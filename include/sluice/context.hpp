@@ -243,7 +243,8 @@ template <detail::executor_or_context Where, class Rep, class Period>
                                                std::chrono::duration<Rep, Period> d,
                                                std::exception_ptr cause = nullptr) {
   return with_deadline(where, std::move(parent),
-                       detail::add_saturated(detail::now_on(where), detail::saturate(d)), std::move(cause));
+                       detail::add_saturated(detail::now_on(where), detail::saturate(d)),
+                       std::move(cause));
 }
 
 /// A context with a value that hides the parent's of the same key.

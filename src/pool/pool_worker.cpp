@@ -233,7 +233,8 @@ job_queue::turn job_queue::next(pool_worker& w, job_slot& slot, bool may_go_on) 
   for (;;) {
     if (const auto timer = std::exchange(w.timer, nullptr)) timer->stop();
     std::exception_ptr failure = std::exchange(slot.failure, nullptr);
-    const bool late = failure && w.limit != clock::duration::max() && w.deadline <= scheduler::now_here();
+    const bool late =
+        failure && w.limit != clock::duration::max() && w.deadline <= scheduler::now_here();
     const bool by_cancellation = failure && is_cancellation(failure);
     auto next = turn::end;
     bool last = false;

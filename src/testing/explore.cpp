@@ -11,18 +11,20 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <string_view>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace sluice::detail {
 
+using testing::exploration;
 using testing::simulation;
 using testing::simulation_failure;
 
 /// A run of a body in a simulation of its own, and what it has found.
 class exploration_run {
  public:
-  using body = testing::detail::simulated_body;
+  using body = simulated_body;
 
   exploration_run(const body& what, std::uint64_t seed, std::unique_ptr<strategy> by,
                   std::vector<std::uint32_t> decided) {
@@ -95,18 +97,17 @@ std::string text_of(const std::vector<std::uint32_t>& taken) {
   return text.empty() ? "0" : text;
 }
 
-std::vector<std::uint32_t> parse(std::string_view text) {
+std::vector<std::uint32_t> parse(const std::string& text) {
   std::vector<std::uint32_t> taken;
-  while (!text.empty()) {
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data(); at != end;) {
     std::uint32_t value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [parsed, failure] = std::from_chars(text.data(), end, value);
+    const auto [parsed, failure] = std::from_chars(at, end, value);
     if (failure != std::errc() || (parsed != end && *parsed != '.'))
       throw std::invalid_argument(
           "sluice::testing::replay: decisions are numbers with dots between them");
     taken.push_back(value);
-    text.remove_prefix(static_cast<std::size_t>(parsed - text.data()));
-    if (!text.empty()) text.remove_prefix(1);
+    at = parsed == end ? end : parsed + 1;
   }
   return taken;
 }
@@ -176,51 +177,42 @@ bool step_to_next(schedule& decisions, std::uint32_t preemptions) {
 
 }  // namespace
 
-}  // namespace sluice::detail
-
-namespace sluice::testing::detail {
-
-using sluice::detail::exploration_run;
-
-exploration explore(const explore_options& options, const simulated_body& body) {
-  const auto only = sluice::detail::only_seed();
+exploration explore(const testing::explore_options& options, const body& what) {
+  const auto only = only_seed();
   const std::uint64_t first = only ? *only : options.first_seed;
   const std::uint64_t seeds = only ? 1 : options.seeds;
   exploration done;
   for (std::uint64_t seed = first; done.schedules != seeds; ++seed) {
-    exploration_run run(body, seed, sluice::detail::strategy_of_seed(seed), {});
+    exploration_run run(what, seed, strategy_of_seed(seed), {});
     ++done.schedules;
     if (run.failed())
-      sluice::detail::report(body, seed, std::move(run),
-                             "Found by run " + std::to_string(done.schedules) +
-                                 ": explore({.first_seed = " + std::to_string(seed) +
-                                 ", .seeds = 1}, body), or SLUICE_SIMULATION_SEED=" +
-                                 std::to_string(seed) + " in the environment.");
+      report(what, seed, std::move(run),
+             "Found by run " + std::to_string(done.schedules) +
+                 ": explore({.first_seed = " + std::to_string(seed) +
+                 ", .seeds = 1}, body), or SLUICE_SIMULATION_SEED=" + std::to_string(seed) +
+                 " in the environment.");
   }
   return done;
 }
 
-exploration explore_all(const explore_all_options& options, const simulated_body& body) {
+exploration explore_all(const testing::explore_all_options& options, const body& what) {
   exploration done;
-  sluice::detail::schedule decisions;
+  schedule decisions;
   do {
     if (done.schedules == options.most_schedules) return done;
-    exploration_run run =
-        sluice::detail::run_as_decided(body, 0, sluice::detail::taken_of(decisions));
+    exploration_run run = run_as_decided(what, 0, taken_of(decisions));
     ++done.schedules;
     decisions = run.decisions();
     if (run.failed())
-      sluice::detail::report(body, 0, std::move(run),
-                             "Found by schedule " + std::to_string(done.schedules) + ".");
-  } while (sluice::detail::step_to_next(decisions, options.preemptions));
+      report(what, 0, std::move(run), "Found by schedule " + std::to_string(done.schedules) + ".");
+  } while (step_to_next(decisions, options.preemptions));
   done.complete = true;
   return done;
 }
 
-void replay(const std::string& decisions, const simulated_body& body) {
-  const exploration_run run =
-      sluice::detail::run_as_decided(body, 0, sluice::detail::parse(decisions));
+void replay(const std::string& decisions, const body& what) {
+  const exploration_run run = run_as_decided(what, 0, parse(decisions));
   if (run.failed()) run.report("Seen again by replay(\"" + decisions + "\", body).", decisions);
 }
 
-}  // namespace sluice::testing::detail
+}  // namespace sluice::detail

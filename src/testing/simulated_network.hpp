@@ -16,7 +16,8 @@ namespace sluice::detail {
 /// Where connections to a host wait for `accept`.
 class simulated_listener {
  public:
-  explicit simulated_listener(executor ex) : waiting(make_channel<testing::stream>(ex, most)) {}
+  explicit simulated_listener(const executor& ex)
+      : waiting(make_channel<testing::stream>(ex, most)) {}
 
   const channel<testing::stream> waiting;
 

@@ -11,7 +11,7 @@
 
 namespace sluice::detail {
 
-simulated_pipe::simulated_pipe(executor ex, std::shared_ptr<const pipe_chances> chances,
+simulated_pipe::simulated_pipe(const executor& ex, std::shared_ptr<const pipe_chances> chances,
                                std::shared_ptr<const simulated_link> link)
     : chances_(std::move(chances)),
       link_(std::move(link)),

@@ -299,7 +299,7 @@ bool simulator::let_one_settle() {
   if (settling_.empty()) return false;
   const channel<bool> first = std::move(settling_.front());
   settling_.erase(settling_.begin());
-  static_cast<void>(first.try_send(true));
+  first.try_send(true);
   return true;
 }
 

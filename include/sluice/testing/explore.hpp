@@ -1,12 +1,10 @@
 #pragma once
 
-#include <sluice/detail/task/startable.hpp>
+#include <sluice/detail/testing/exploration.hpp>
 #include <sluice/testing/simulation.hpp>
 #include <sluice/testing/simulation_failure.hpp>
 
-#include <concepts>
 #include <cstdint>
-#include <functional>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -36,32 +34,6 @@ struct exploration {
   /// `explore_all` only: these were all that there are within its bound.
   bool complete = false;
 };
-
-namespace detail {
-
-/// What is explored: a main, perhaps one that wants to know its simulation.
-template <class Body>
-concept explorable = sluice::detail::startable<Body&> || std::invocable<Body&, simulation&>;
-
-using simulated_body = std::function<void(simulation&)>;
-
-/// A body as a function that runs it in a simulation. It is copied for each run.
-template <class Body>
-[[nodiscard]] simulated_body in_simulation(Body& body, std::source_location here) {
-  return [&body, here](simulation& sim) {
-    if constexpr (std::invocable<Body&, simulation&>)
-      static_cast<void>(sim.run([&body, &sim] { return body(sim); }, here));
-    else
-      static_cast<void>(sim.run([&body] { return body(); }, here));
-  };
-}
-
-[[nodiscard]] exploration explore(const explore_options& options, const simulated_body& body);
-[[nodiscard]] exploration explore_all(const explore_all_options& options,
-                                      const simulated_body& body);
-void replay(const std::string& decisions, const simulated_body& body);
-
-}  // namespace detail
 
 /// Runs `body` in a simulation of its own for each of many seeds.
 /**

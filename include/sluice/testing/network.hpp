@@ -78,7 +78,7 @@ class stream {
   template <class MutableBuffers, class Token>
   auto async_read_some(const MutableBuffers& buffers, Token&& token) {
     return asio::async_compose<Token, void(error_code, std::size_t)>(
-        sluice::detail::read_operation<MutableBuffers>(in_, buffers), token, executor_);
+        detail::read_operation<MutableBuffers>(in_, buffers), token, executor_);
   }
 
   /// Writes at least one byte, unless there is none.
@@ -92,7 +92,7 @@ class stream {
   template <class ConstBuffers, class Token>
   auto async_write_some(const ConstBuffers& buffers, Token&& token) {
     return asio::async_compose<Token, void(error_code, std::size_t)>(
-        sluice::detail::write_operation<ConstBuffers>(out_, buffers), token, executor_);
+        detail::write_operation<ConstBuffers>(out_, buffers), token, executor_);
   }
 
   /// Whether `close` has not been called.
@@ -108,14 +108,14 @@ class stream {
   void cancel() noexcept;
 
  private:
-  friend class sluice::detail::simulated_network;
+  friend class detail::simulated_network;
 
-  stream(executor ex, std::shared_ptr<sluice::detail::simulated_pipe> in,
-         std::shared_ptr<sluice::detail::simulated_pipe> out) noexcept
+  stream(executor ex, std::shared_ptr<detail::simulated_pipe> in,
+         std::shared_ptr<detail::simulated_pipe> out) noexcept
       : executor_(std::move(ex)), in_(std::move(in)), out_(std::move(out)) {}
 
   executor executor_;
-  std::shared_ptr<sluice::detail::simulated_pipe> in_, out_;
+  std::shared_ptr<detail::simulated_pipe> in_, out_;
 };
 
 /// Accepts the connections to a name. Destroying it refuses those that come later.
@@ -136,10 +136,10 @@ class acceptor {
  private:
   friend class network;
 
-  explicit acceptor(std::shared_ptr<sluice::detail::simulated_listener> listener) noexcept
+  explicit acceptor(std::shared_ptr<detail::simulated_listener> listener) noexcept
       : listener_(std::move(listener)) {}
 
-  std::shared_ptr<sluice::detail::simulated_listener> listener_;
+  std::shared_ptr<detail::simulated_listener> listener_;
 };
 
 /// Connections in memory between hosts that have names.
@@ -189,7 +189,7 @@ class network {
   void reset(const std::string& a, const std::string& b);
 
  private:
-  std::shared_ptr<sluice::detail::simulated_network> state_;
+  std::shared_ptr<detail::simulated_network> state_;
 };
 
 }  // namespace sluice::testing

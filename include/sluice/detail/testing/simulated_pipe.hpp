@@ -44,7 +44,7 @@ class simulated_pipe {
     time_point at = time_point::max();
   };
 
-  simulated_pipe(executor ex, std::shared_ptr<const pipe_chances> chances,
+  simulated_pipe(const executor& ex, std::shared_ptr<const pipe_chances> chances,
                  std::shared_ptr<const simulated_link> link);
 
   [[nodiscard]] outlook can_read() const noexcept;
