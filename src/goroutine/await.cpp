@@ -38,6 +38,7 @@ bool enlisted_or_ended(goroutine& g, waiter& w, const waiter_functions& f, wake_
 
 bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
   if (!g.cancel) return await_waiter_to_its_end(g, w, f);
+  g.before_wait();
   w.begin(g);
   g.waiting_on = f.reason;
   {
@@ -48,6 +49,7 @@ bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f) {
 }
 
 bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f) {
+  g.before_wait();
   w.begin(g);
   g.waiting_on = f.reason;
   {

@@ -102,6 +102,7 @@ bool job_queue::submit_for(goroutine& g, submission& s, cancellable& wait) noexc
   ref<job_queue> starter;
   pinned_dispatcher where;
   auto entered = entry::refused;
+  g.before_wait();
   s.begin(g);
   g.waiting_on = wait_reason::worker_pool;
   {

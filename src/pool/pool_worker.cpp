@@ -34,7 +34,8 @@ bool is_cancellation(const std::exception_ptr& failure) {
 /// Whether the goroutine is as it was at first, so that the next job does not find what the last
 /// has left: used in it.
 bool is_as_at_first(const goroutine& g) noexcept {
-  return g.cancel->is_unset() && !g.may_be_elsewhere() && !g.has_name;
+  return g.cancel->is_unset() && !g.may_be_elsewhere() &&
+         (g.known & scheduled_goroutine::name) == 0;
 }
 
 }  // namespace

@@ -48,14 +48,15 @@ bool scheduler::try_add(scheduled_goroutine& g, scheduled_goroutine::end_functio
 }
 
 void scheduler::remove(scheduled_goroutine& g) noexcept {
-  if (environment_) [[unlikely]]
-    environment_->goroutine_ended(g);
   decltype(names_)::node_type name;
   const std::lock_guard guard(registry_lock_);
   goroutines_.remove(g);
   SLUICE_ASSERT(count_ != 0, "a goroutine that leaves was counted");
   --count_;
-  if (g.has_name) name = names_.extract(&g);
+  if (g.known != 0) {
+    if (environment_) environment_->goroutine_ended(g);
+    name = names_.extract(&g);
+  }
   if (g.work == scheduled_goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
 }
 
@@ -91,7 +92,7 @@ void scheduler::one_fails() noexcept {
 void scheduler::set_name(scheduled_goroutine& g, std::string name) {
   const std::lock_guard guard(registry_lock_);
   names_[&g].swap(name);
-  g.has_name = true;
+  g.known |= scheduled_goroutine::name;
 }
 
 std::string scheduler::name_of(const scheduled_goroutine& g) const {
@@ -181,8 +182,9 @@ std::string scheduler::describe_goroutines() {
     const std::lock_guard guard(registry_lock_);
     for (const registered* r = goroutines_.front(); r; r = registered_list::after(*r)) {
       const auto* const g = static_cast<const scheduled_goroutine*>(r);
-      alike& group = kinds[{text_of(g->waiting_on), text_of(g->location),
-                            g->has_name ? names_[g] : std::string()}];
+      alike& group =
+          kinds[{text_of(g->waiting_on), text_of(g->location),
+                 (g->known & scheduled_goroutine::name) != 0 ? names_[g] : std::string()}];
       std::string start = text_of(g->started_at);
       if (group.count++ == 0)
         group.start = std::move(start);

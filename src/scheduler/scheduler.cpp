@@ -266,7 +266,7 @@ void scheduler::run_here(ready_node& node) {
 
 // The first of a drain whose clock has not been looked at yet says nothing about how long it took.
 bool worker::may_go_on() noexcept {
-  if (more_ticks == 0) return owner.environment_ && owner.environment_->may_go_on();
+  if (more_ticks == 0) return owner.environment_ && owner.environment_->after_operation();
   const auto now = steady_clock::now();
   if (!has_started()) {
     started = checked = now;
@@ -280,6 +280,14 @@ bool worker::may_go_on() noexcept {
   ticks += more;
   more_ticks -= more;
   return true;
+}
+
+bool worker::may_do_now() noexcept {
+  return owner.environment_ ? owner.environment_->before_operation() : may_go_on();
+}
+
+void worker::before_operation() noexcept {
+  if (owner.environment_) owner.environment_->before_operation();
 }
 
 void worker::report_deadlines() noexcept {

@@ -54,6 +54,7 @@ bool select_group::start(goroutine& g, std::span<select_entry> entries,
                          std::span<launched_case*> asio_cases) {
   goroutine_ = &g;
   asio_cases_ = asio_cases;
+  g.before_wait();
   if (!begin(g, entries, candidates)) return g.must_yield();
   asio_first_ = asio_goes_first(g);
   if (asio_first_)

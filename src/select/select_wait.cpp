@@ -212,6 +212,7 @@ bool select_wait::become_cancellable() noexcept {
 
 bool select_wait::start(goroutine& g, std::span<select_entry> entries,
                         std::span<std::uint32_t> candidates) {
+  g.before_wait();
   if (!begin(g, entries, candidates) || try_hinted()) return g.must_yield();
   bool done = false;
   {

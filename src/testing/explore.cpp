@@ -163,10 +163,10 @@ std::optional<std::uint64_t> only_seed() {
 /** @return False if there is no next one. */
 bool step_to_next(schedule& decisions, std::uint32_t preemptions) {
   auto used = std::ranges::count_if(
-      decisions, [](const decision& d) { return d.about == question::suspends && d.taken != 0; });
+      decisions, [](const decision& d) { return d.about == question::interrupts && d.taken != 0; });
   for (; !decisions.empty(); decisions.pop_back()) {
     auto& last = decisions.back();
-    const bool preempts = last.about == question::suspends;
+    const bool preempts = last.about == question::interrupts;
     if (preempts && last.taken != 0) --used;
     if (last.taken + 1 == last.among || (preempts && used >= std::int64_t{preemptions})) continue;
     ++last.taken;

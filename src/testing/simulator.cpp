@@ -28,6 +28,8 @@ using testing::simulation_failure;
 using reason = simulation_failure::reason;
 
 constexpr std::size_t most_steps_shown = 200;
+/// How many goroutines may stand on the stack.
+constexpr std::size_t most_set_aside = 8;
 
 constexpr auto what_to_use =
     "Asio's timers and sockets are none of the simulation's: use sluice::sleep_for, sluice::timer "
@@ -145,18 +147,23 @@ void simulator::fail_by_deadlock() {
 }
 
 void simulator::run_all_ready() {
-  for (take_ready(); !candidates_.empty() || timer_is_due(); take_ready()) {
-    run_one();
-    check_invariants();
-    check_progress();
-    if (disturbed_)
-      throw simulation_failure(
-          reason::disturbed,
-          std::string("a thread outside the simulation has made something ready in it, which "
-                      "cannot be repeated: an Asio timer, a socket, offload, or a thread of the "
-                      "program's. ") +
-              what_to_use);
+  while (somebody_is_ready()) {
+    run_one(choose_candidate());
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    check();
   }
+}
+
+void simulator::check() {
+  check_invariants();
+  check_progress();
+  if (disturbed_)
+    throw simulation_failure(
+        reason::disturbed,
+        std::string("a thread outside the simulation has made something ready in it, which "
+                    "cannot be repeated: an Asio timer, a socket, offload, or a thread of the "
+                    "program's. ") +
+            what_to_use);
 }
 
 // What was made ready by another thread, before this one came by, is in the shared list.
@@ -179,11 +186,15 @@ bool simulator::timer_is_due() const noexcept {
   return scheduler_.timers.next() <= now_;
 }
 
-strategy::id simulator::number_of(const ready_node& node) {
-  const ready_node& inner = strand_dispatcher::on_turn(node);
+strategy::id simulator::number_of(ready_node& node) {
+  ready_node& inner = strand_dispatcher::on_turn(node);
   if (!goroutine::is_one(inner)) return next_number_++;
-  const auto [at, is_new] = numbers_.try_emplace(&static_cast<const goroutine&>(inner));
-  if (is_new) at->second = next_number_++;
+  auto& g = static_cast<goroutine&>(inner);
+  const auto [at, is_new] = numbers_.try_emplace(&g);
+  if (is_new) {
+    at->second = next_number_++;
+    g.known |= scheduled_goroutine::number;
+  }
   return at->second;
 }
 
@@ -201,17 +212,107 @@ std::uint32_t simulator::choose(std::uint32_t bound) noexcept {
   return decide(decision::question::choose, bound, [&] { return strategy_->choose(bound); });
 }
 
-// Asked between two operations of the goroutine that runs; one that is to suspend does so after the
-// next operation, and is not asked again before.
-bool simulator::may_go_on() noexcept {
+// Where nobody else is ready it is asked again when the operation is done, which may make somebody
+// ready. What is done without a wait is not asked about then: so nothing is, and it goes the way of
+// those that may have to wait.
+bool simulator::before_operation() noexcept {
   if (interrupted_) return false;
-  take_ready();
-  if (candidates_.empty() && !timer_is_due()) return true;
-  interrupted_ = decide(decision::question::suspends, 2, [&] {
-                   const auto ids = candidate_ids(candidates_.size());
-                   return strategy_->suspends(running_, ids) ? 1U : 0U;
+  const bool others = somebody_is_ready();
+  asked_ = !failure_ && (others || !set_aside_.empty());
+  if (!asked_) return false;
+  using interruption = strategy::interruption;
+  const auto what = interruption{decide(decision::question::interrupts, others ? 3 : 2, [&] {
+    const auto chosen = strategy_->before_operation(running_.who, ids_of_ready());
+    return static_cast<std::uint32_t>(others || chosen == interruption::none ? chosen
+                                                                             : interruption::after);
+  })};
+  interrupted_ = what == interruption::after;
+  if (what == interruption::before && set_aside_.size() != most_set_aside) run_others_first();
+  worker_->ticks = 1;  // so that it is not asked again before this operation
+  return !interrupted_;
+}
+
+bool simulator::after_operation() noexcept {
+  if (interrupted_) return false;
+  if (std::exchange(asked_, false) || failure_) return true;
+  if (!somebody_is_ready() && set_aside_.empty()) return true;
+  interrupted_ = decide(decision::question::interrupts, 2, [&] {
+                   return strategy_->suspends(running_.who, ids_of_ready()) ? 1U : 0U;
                  }) != 0;
   return !interrupted_;
+}
+
+// Who stands on the stack is ready too.
+std::vector<strategy::id> simulator::ids_of_ready() const {
+  auto ids = candidate_ids(candidates_.size());
+  ids.insert(ids.end(), set_aside_.begin(), set_aside_.end());
+  return ids;
+}
+
+bool simulator::somebody_is_ready() noexcept {
+  take_ready();
+  return !candidates_.empty() || timer_is_due();
+}
+
+/// What belongs to a step, aside while others run inside it.
+class simulator::aside {
+ public:
+  explicit aside(simulator& s)
+      : simulator_(s),
+        running_(s.running_),
+        current_(std::exchange(s.worker_->current, nullptr)),
+        strands_(std::exchange(s.worker_->strands, nullptr)),
+        left_(std::exchange(s.worker_->left, nullptr)),
+        after_(s.worker_->after),
+        may_resume_(std::exchange(s.worker_->may_resume, false)) {
+    s.set_aside_.push_back(running_.who);
+  }
+  aside(const aside&) = delete;
+  aside& operator=(const aside&) = delete;
+  ~aside() {
+    simulator_.set_aside_.pop_back();
+    simulator_.interrupted_ = false;
+    simulator_.running_ = running_;
+    worker& w = *simulator_.worker_;
+    w.current = current_;
+    w.strands = strands_;
+    w.left = left_;
+    w.after = after_;
+    w.may_resume = may_resume_;
+  }
+
+ private:
+  simulator& simulator_;
+  const step running_;
+  scheduled_goroutine* const current_;
+  const strand_held* const strands_;
+  left_over* const left_;
+  const worker::step after_;
+  const bool may_resume_;
+};
+
+// As another thread would. The goroutine that runs stands on the stack meanwhile: it is one of
+// those who may be next, once another has been.
+void simulator::run_others_first() noexcept {
+  if (running_.goroutine) {
+    end_step(step::end::interrupted_before);
+    running_.from = running_.goroutine->location;
+  }
+  const strategy::id interrupted = running_.who;
+  const aside set_aside(*this);
+  try {
+    for (bool first = true; somebody_is_ready(); first = false) {
+      auto ids = candidate_ids(candidates_.size());
+      const auto others = ids.size();
+      if (!first) ids.push_back(interrupted);
+      const std::uint32_t taken = choose_next(ids);
+      if (taken == others) break;
+      run_one(taken);
+      check();
+    }
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
 }
 
 // The clock is one of them while timers are due.
@@ -223,69 +324,75 @@ std::vector<strategy::id> simulator::candidate_ids(std::size_t n) const {
   return ids;
 }
 
-// One that has been interrupted, and so is the last, has given way to another.
-void simulator::run_one() {
-  const bool gave_way = std::exchange(interrupted_, false) && !candidates_.empty() &&
-                        candidates_.back().who == running_;
-  const bool due = timer_is_due();
-  const std::size_t others = candidates_.size() - (gave_way ? 1 : 0);
-  const std::size_t among = others + (due ? 1 : 0);
-  std::size_t taken = 0;
-  if (among == 0)
-    taken = others;
-  else if (among > 1)
-    taken = decide(decision::question::next, static_cast<std::uint32_t>(among),
-                   [&] { return strategy_->next(candidate_ids(others)); });
-  if (due && taken == others) {
-    running_ = the_clock;
-    scheduler_.fire_one_timer(now_);
-  } else {
-    run_candidate(taken);
-  }
+std::uint32_t simulator::choose_next(std::span<const strategy::id> ids) {
+  if (ids.size() == 1) return 0;
+  return decide(decision::question::next, static_cast<std::uint32_t>(ids.size()),
+                [&] { return strategy_->next(ids); });
 }
 
-void simulator::run_candidate(std::size_t i) {
-  const candidate c = candidates_[i];
-  candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(i));
-  running_ = c.who;
-  running_has_ended_ = false;
+// One that has been interrupted, and so is the last, gives way to another.
+std::size_t simulator::choose_candidate() {
+  const bool gives_way = std::exchange(interrupted_, false) && candidates_.size() > 1 &&
+                         candidates_.back().who == running_.who;
+  const std::size_t others = candidates_.size() - (gives_way ? 1 : 0);
+  const std::uint32_t taken = choose_next(candidate_ids(others));
+  return taken == others ? candidates_.size() : taken;
+}
+
+/// @param which Of the candidates; behind them, the clock.
+void simulator::run_one(std::size_t which) {
+  if (which == candidates_.size()) {
+    running_ = {};
+    scheduler_.fire_one_timer(now_);
+    return;
+  }
+  const candidate c = candidates_[which];
+  candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(which));
   worker& w = *worker_;
   w.ticks = 0;
   w.pushed = 0;
   w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-
-  if (steps_.size() == most_steps_shown) steps_.pop_front();
-  step& s = steps_.emplace_back();
-  s.who = c.who;
-  s.at = now_;
-  const ready_node& inner = strand_dispatcher::on_turn(*c.node);
-  if (!goroutine::is_one(inner)) {
-    c.node->run(*c.node, &w);
-    return;
+  interrupted_ = false;
+  running_ = {};
+  running_.who = c.who;
+  ready_node& inner = strand_dispatcher::on_turn(*c.node);
+  if (goroutine::is_one(inner)) {
+    running_.goroutine = &static_cast<const goroutine&>(inner);
+    running_.started = running_.goroutine->started_at;
+    running_.from = running_.goroutine->location;
   }
-  const auto& g = static_cast<const goroutine&>(inner);
-  s.is_goroutine = true;
-  s.started = g.started_at;
-  s.from = g.location;
-  s.how = step::end::ended;
-  c.node->run(*c.node, &w);
-  if (!running_has_ended_) note_end(s, g);
-}
-
-void simulator::note_end(step& s, const scheduled_goroutine& g) {
-  s.to = g.location;
-  s.waiting_on = g.waiting_on;
-  if (g.has_name) names_[s.who] = scheduler_.name_of(g);
+  try {
+    c.node->run(*c.node, &w);
+  } catch (...) {
+    end_step(step::end::threw);
+    throw;
+  }
   take_ready();
   const bool ready =
-      std::ranges::any_of(candidates_, [&](const candidate& c) { return c.who == s.who; });
-  s.how = interrupted_ ? step::end::interrupted : ready ? step::end::gave_way : step::end::waits;
+      std::ranges::any_of(candidates_, [&](const candidate& other) { return other.who == c.who; });
+  end_step(interrupted_ ? step::end::interrupted : ready ? step::end::gave_way : step::end::waits);
+}
+
+void simulator::end_step(step::end how) {
+  if (steps_.size() == most_steps_shown) steps_.pop_front();
+  step& s = steps_.emplace_back(running_);
+  s.at = now_;
+  s.how = how;
+  const scheduled_goroutine* const g = std::exchange(s.goroutine, nullptr);
+  s.is_goroutine = s.started.line() != 0;
+  if (!g) {
+    if (how != step::end::threw) s.how = step::end::ended;
+    return;
+  }
+  s.to = g->location;
+  s.waiting_on = g->waiting_on;
+  if (std::string name = scheduler_.name_of(*g); !name.empty()) names_[s.who] = std::move(name);
 }
 
 void simulator::goroutine_ended(const scheduled_goroutine& g) noexcept {
   const auto found = numbers_.find(&g);
   if (found == numbers_.end()) return;
-  if (found->second == running_) running_has_ended_ = true;
+  if (&g == running_.goroutine) running_.goroutine = nullptr;
   numbers_.erase(found);
 }
 
@@ -331,11 +438,15 @@ std::string simulator::text_of(const step& s) const {
   if (detail::text_of(s.from) != detail::text_of(s.started))
     text += " from " + detail::text_of(s.from);
   switch (s.how) {
+    case step::end::threw:
+      return text + " until an exception left it";
     case step::end::ended:
       return text + " to its end";
     case step::end::waits:
       return text + " to its wait, " + detail::text_of(s.waiting_on) + " at " +
              detail::text_of(s.to);
+    case step::end::interrupted_before:
+      return text + " until it was interrupted, before its operation at " + detail::text_of(s.to);
     case step::end::interrupted:
       return text + " until it was interrupted, after its operation at " + detail::text_of(s.to);
     case step::end::gave_way:

@@ -36,6 +36,10 @@ class random_walk final : public strategy {
       : numbers_(numbers), suspends_one_of_(2U << (2 * numbers_.below(3))) {}
 
   std::uint32_t next(std::span<const id> ready) override { return numbers_.below(ready.size()); }
+  interruption before_operation(id running, std::span<const id> ready) override {
+    if (!suspends(running, ready)) return interruption::none;
+    return numbers_.below(2) == 0 ? interruption::after : interruption::before;
+  }
   bool suspends(id, std::span<const id>) override { return numbers_.below(suspends_one_of_) == 0; }
   std::uint32_t choose(std::uint32_t bound) override { return numbers_.below(bound); }
 
@@ -60,6 +64,9 @@ class random_priorities final : public strategy {
   std::uint32_t next(std::span<const id> ready) override {
     change_priority(ready[first_of(ready)]);
     return first_of(ready);
+  }
+  interruption before_operation(id running, std::span<const id> ready) override {
+    return suspends(running, ready) ? interruption::before : interruption::none;
   }
   bool suspends(id running, std::span<const id> ready) override {
     change_priority(running);

@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(shortens_what_it_shows) {
     }
     return n;
   };
-  BOOST_TEST(not_zero(found.decisions()) <= 4U);
+  BOOST_TEST(not_zero(found.decisions()) <= 8U);
 }
 
 BOOST_AUTO_TEST_CASE(refuses_decisions_that_are_none) {

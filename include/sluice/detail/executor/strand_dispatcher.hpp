@@ -24,8 +24,8 @@ class strand_dispatcher final : public dispatcher {
 
   /// What runs on the turn of a strand, if `n` is one; otherwise `n`. For the thread that is about
   /// to run it.
-  [[nodiscard]] static const ready_node& on_turn(const ready_node& n) noexcept {
-    return n.run == &run_turn ? *static_cast<const turn_node&>(n).strand.next_turn_ : n;
+  [[nodiscard]] static ready_node& on_turn(ready_node& n) noexcept {
+    return n.run == &run_turn ? *static_cast<turn_node&>(n).strand.next_turn_ : n;
   }
 
   void schedule(ready_node& node) override;

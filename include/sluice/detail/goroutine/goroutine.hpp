@@ -115,11 +115,17 @@ class goroutine final : public scheduled_goroutine {
     return true;
   }
 
+  /// It comes to an operation that it may have to wait for.
+  void before_wait() const noexcept {
+    if (on->ticks <= 0) [[unlikely]]
+      on->before_operation();
+  }
+
   /// Does something that needs no wait, by `attempt()`, unless it is time to suspend.
   /** @return Whether it was done, and counted. */
   template <class Attempt>
   [[nodiscard]] bool try_now(Attempt attempt) noexcept {
-    if (on->ticks <= 1 && !on->may_go_on()) return false;
+    if (on->ticks <= 1 && !on->may_do_now()) return false;
     if (!attempt()) return false;
     --on->ticks;
     return true;

@@ -15,8 +15,11 @@ class environment {
   [[nodiscard]] virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
   /// A number below `bound`.
   [[nodiscard]] virtual std::uint32_t choose(std::uint32_t bound) noexcept = 0;
-  /// Whether the running goroutine, which need not suspend, goes on.
-  [[nodiscard]] virtual bool may_go_on() noexcept = 0;
+  /// The running goroutine comes to an operation: runs others first, perhaps.
+  /** @return Whether the operation may be done without a wait, if it needs none. */
+  virtual bool before_operation() noexcept = 0;
+  /// Whether the running goroutine, whose operation needs no wait, goes on.
+  [[nodiscard]] virtual bool after_operation() noexcept = 0;
   /// A goroutine has ended, and its name is about to be forgotten.
   virtual void goroutine_ended(const scheduled_goroutine& g) noexcept = 0;
 

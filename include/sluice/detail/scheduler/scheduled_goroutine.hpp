@@ -26,8 +26,11 @@ struct scheduled_goroutine : ready_node, waker, registered {
   std::source_location location;
   const counted work;
   wait_reason waiting_on = wait_reason::start;
-  /// The registry knows a name of it. Under the registry's lock.
-  bool has_name = false;
+  /// What is known of it beside it, by these: its name in the registry, its number in a simulation.
+  /// Under the registry's lock.
+  unsigned char known = 0;
+  static constexpr unsigned char name = 1;
+  static constexpr unsigned char number = 2;
 };
 
 }  // namespace sluice::detail

@@ -186,6 +186,11 @@ class worker {
   /// Asked when they are used up, between two operations of the current step: looks at the clock
   /// and gives it more, unless others, or the event loop, have waited long enough.
   [[nodiscard]] bool may_go_on() noexcept;
+  /// The same before an operation that need not wait.
+  [[nodiscard]] bool may_do_now() noexcept;
+  /// The goroutine comes to an operation, and no ticks are left: in a simulation others may go
+  /// first.
+  void before_operation() noexcept;
 
   /// Reports deadlines that a step has set which ran as a part of something else: that may go on
   /// for long.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/task/startable.hpp>
+#include <sluice/testing/simulation.hpp>
 
 #include <concepts>
 #include <functional>
@@ -9,7 +10,6 @@
 
 namespace sluice::testing {
 
-class simulation;
 struct explore_options;
 struct explore_all_options;
 struct exploration;
@@ -27,7 +27,7 @@ using simulated_body = std::function<void(testing::simulation&)>;
 /// A body as a function that runs it in a simulation.
 template <class Body>
 [[nodiscard]] simulated_body in_simulation(Body& body, std::source_location here) {
-  return [&body, here](auto& sim) {
+  return [&body, here](testing::simulation& sim) {
     if constexpr (std::invocable<Body&, testing::simulation&>)
       static_cast<void>(sim.run([&body, &sim] { return body(sim); }, here));
     else

@@ -15,9 +15,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <source_location>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -64,7 +66,8 @@ class simulator final : public environment {
 
   [[nodiscard]] time_point now() const noexcept override { return now_; }
   [[nodiscard]] std::uint32_t choose(std::uint32_t bound) noexcept override;
-  [[nodiscard]] bool may_go_on() noexcept override;
+  bool before_operation() noexcept override;
+  [[nodiscard]] bool after_operation() noexcept override;
   void goroutine_ended(const scheduled_goroutine& g) noexcept override;
 
   /// Gives what is ready back to the scheduler, which is about to end.
@@ -92,14 +95,26 @@ class simulator final : public environment {
   [[nodiscard]] std::string describe_waits();
 
  private:
+  static constexpr strategy::id the_clock = 0;
+
   class run;
+  class aside;
   struct candidate {
     ready_node* node;
     strategy::id who;
   };
   struct step {
-    enum class end : std::uint8_t { waits, interrupted, gave_way, ended };
-    strategy::id who = 0;
+    enum class end : std::uint8_t {
+      waits,
+      interrupted_before,
+      interrupted,
+      gave_way,
+      threw,
+      ended
+    };
+    strategy::id who = the_clock;
+    /// While it runs and has not ended.
+    const scheduled_goroutine* goroutine = nullptr;
     bool is_goroutine = false;
     time_point at{};
     std::source_location started, from, to;
@@ -107,19 +122,22 @@ class simulator final : public environment {
     end how = end::waits;
   };
 
-  static constexpr strategy::id the_clock = 0;
-
   void take_ready() noexcept;
   [[nodiscard]] bool timer_is_due() const noexcept;
   [[nodiscard]] bool let_one_settle();
   void run_all_ready();
-  void run_one();
-  void run_candidate(std::size_t i);
-  void note_end(step& s, const scheduled_goroutine& g);
+  [[nodiscard]] bool somebody_is_ready() noexcept;
   [[nodiscard]] std::vector<strategy::id> candidate_ids(std::size_t n) const;
+  [[nodiscard]] std::vector<strategy::id> ids_of_ready() const;
+  [[nodiscard]] std::uint32_t choose_next(std::span<const strategy::id> ids);
+  [[nodiscard]] std::size_t choose_candidate();
+  void run_one(std::size_t which);
+  void run_others_first() noexcept;
+  void end_step(step::end how);
+  void check();
   void check_invariants();
   void check_progress();
-  [[nodiscard]] strategy::id number_of(const ready_node& node);
+  [[nodiscard]] strategy::id number_of(ready_node& node);
   template <class Ask>
   [[nodiscard]] std::uint32_t decide(decision::question about, std::uint32_t among,
                                      Ask ask) noexcept;
@@ -142,10 +160,16 @@ class simulator final : public environment {
   std::unordered_map<const scheduled_goroutine*, strategy::id> numbers_;
   std::unordered_map<strategy::id, std::string> names_;
 
-  /// The goroutine that runs, and whether it suspends although it need not.
-  strategy::id running_ = the_clock;
+  /// The step that is under way, the innermost.
+  step running_;
+  /// It was asked before its operation what becomes of it.
+  bool asked_ = false;
+  /// It suspends after its operation although it need not.
   bool interrupted_ = false;
-  bool running_has_ended_ = false;
+  /// The goroutines that stand on the stack, inside whose steps others run.
+  std::vector<strategy::id> set_aside_;
+  /// What has gone wrong inside a step.
+  std::exception_ptr failure_;
 
   std::vector<channel<bool>> settling_;
   std::vector<std::weak_ptr<const kept_invariant>> invariants_;

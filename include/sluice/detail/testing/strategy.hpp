@@ -21,7 +21,17 @@ class strategy {
 
   /// Which of them runs next, of two at least.
   [[nodiscard]] virtual std::uint32_t next(std::span<const id> ready) = 0;
-  /// Whether `running`, which need not suspend, does so in favour of one of `ready`.
+  /// What becomes of a goroutine that need not wait.
+  enum class interruption : std::uint32_t {
+    none,
+    after,   ///< it suspends when its operation is done
+    before,  ///< others run first, inside its step
+  };
+
+  /// What becomes of `running`, which comes to an operation, while others are ready.
+  [[nodiscard]] virtual interruption before_operation(id running, std::span<const id> ready) = 0;
+  /// Whether `running`, which was not asked about before its operation and need not suspend, does
+  /// so in favour of one of `ready`.
   [[nodiscard]] virtual bool suspends(id running, std::span<const id> ready) = 0;
   /// A number below `bound`, which is at least 2: the case of a select, one of several timers.
   [[nodiscard]] virtual std::uint32_t choose(std::uint32_t bound) = 0;
@@ -31,6 +41,7 @@ class strategy {
 class first_come final : public strategy {
  public:
   std::uint32_t next(std::span<const id>) override { return 0; }
+  interruption before_operation(id, std::span<const id>) override { return interruption::none; }
   bool suspends(id, std::span<const id>) override { return false; }
   std::uint32_t choose(std::uint32_t) override { return 0; }
 };
@@ -42,7 +53,7 @@ class first_come final : public strategy {
 
 /// What was left open once, and how it was decided.
 struct decision {
-  enum class question : std::uint8_t { next, suspends, choose };
+  enum class question : std::uint8_t { next, interrupts, choose };
 
   question about;
   std::uint32_t among;
