@@ -1,0 +1,271 @@
+#pragma once
+
+#include <boost/context/fiber.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+// Walks the interleavings of a few threads, at each of their atomic operations, on a machine whose
+// stores are seen by other threads some time after they are made, in order (x86's). What a thread
+// does with `walked::atomic` and its like is seen here; see walked_std.hpp for how the library's
+// own code comes to use these.
+//
+// Source: the CDSChecker and Relacy race detector for C++, loom for Rust; P. Sewell et al.,
+// "x86-TSO: A Rigorous and Usable Programmer's Model".
+namespace sluice_test {
+
+/// The state of one walk: threads that take turns, and what is decided for them.
+class walk {
+ public:
+  /// @param preemptions How often a thread that could go on does not, at most.
+  explicit walk(int preemptions) : preemptions_(preemptions) {}
+  walk(const walk&) = delete;
+  walk& operator=(const walk&) = delete;
+
+  /// What is to be looked for: faults of the machine, or the fences that a protocol cannot do
+  /// without.
+  struct machine {
+    bool fences = true;
+    bool barriers_in_all_threads = true;
+  };
+
+  /// Runs `threads`, made anew by `make` for each interleaving, in all of them.
+  /** @return What was wrong; nothing if all were right. `interleavings` says how many there were.
+   */
+  template <class Make>
+  std::optional<std::string> all(machine m, Make make) {
+    machine_ = m;
+    decisions_.clear();
+    do {
+      std::vector<std::function<void()>> bodies = make();
+      one(bodies);
+      ++interleavings_;
+      if (wrong_) return wrong_;
+    } while (next());
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::size_t interleavings() const noexcept { return interleavings_; }
+
+  /// Called by the threads: what must hold does not.
+  static void fail(const std::string& what) {
+    if (!running()->wrong_) running()->wrong_ = what;
+  }
+
+  /// Whether the threads of one are running.
+  [[nodiscard]] static bool is_running() noexcept { return running() != nullptr; }
+
+  // --- what atomics are made of; called by the threads ---
+
+  using word = std::uint64_t;
+
+  /// Before each operation that another thread can tell.
+  static void turn() { running()->switch_thread(); }
+  [[nodiscard]] static word load(const word& at) {
+    turn();
+    return running()->value_of(at);
+  }
+  static void store(word& at, word value, bool at_once) {
+    turn();
+    thread& t = running()->current();
+    t.stores.push_back({&at, value});
+    if (at_once) running()->flush_all(t);
+  }
+  /// Reads, and writes what `change` gives, if it gives something.
+  template <class Change>
+  static word change(word& at, Change change) {
+    turn();
+    running()->flush_all(running()->current());
+    const word before = at;
+    if (const std::optional<word> after = change(before)) running()->write(at, *after);
+    return before;
+  }
+  static void fence() {
+    turn();
+    if (running()->machine_.fences) running()->flush_all(running()->current());
+  }
+  /// Of a kernel that interrupts all threads.
+  static void fence_in_all_threads() {
+    turn();
+    if (!running()->machine_.barriers_in_all_threads) return;
+    for (auto& t : running()->threads_) running()->flush_all(t);
+  }
+  /// Waits until somebody else has written something that can be seen.
+  static void wait_for_a_write() {
+    thread& t = running()->current();
+    t.waits_since = running()->writes_;
+    turn();
+  }
+  /// Waits until it is notified, if `at` still is `value`.
+  static void wait(word& at, word value) {
+    turn();
+    running()->flush_all(running()->current());
+    while (running()->value_of(at) == value) {
+      running()->current().waits_on = &at;
+      turn();
+    }
+  }
+  static void notify(const word& at) {
+    turn();
+    running()->flush_all(running()->current());
+    for (auto& t : running()->threads_)
+      if (t.waits_on == &at) t.waits_on = nullptr;
+  }
+
+ private:
+  using fiber = boost::context::fiber;
+
+  struct pending_store {
+    word* at;
+    word value;
+  };
+  struct thread {
+    fiber stack;
+    fiber back;
+    bool ended = false;
+    std::deque<pending_store> stores;
+    std::optional<std::size_t> waits_since;
+    const word* waits_on = nullptr;
+  };
+  struct decision {
+    std::size_t taken;
+    std::size_t among;
+  };
+
+  static walk*& running() noexcept {
+    static walk* w = nullptr;
+    return w;
+  }
+
+  [[nodiscard]] thread& current() noexcept { return threads_[current_]; }
+
+  /// What a thread sees: its own last store, or the memory.
+  [[nodiscard]] word value_of(const word& at) {
+    const auto& own = current().stores;
+    const auto last =
+        std::find_if(own.rbegin(), own.rend(), [&](const pending_store& s) { return s.at == &at; });
+    return last == own.rend() ? at : last->value;
+  }
+  void write(word& at, word value) {
+    at = value;
+    ++writes_;
+  }
+  void flush_one(thread& t) {
+    const pending_store s = t.stores.front();
+    t.stores.pop_front();
+    write(*s.at, s.value);
+  }
+  void flush_all(thread& t) {
+    while (!t.stores.empty()) flush_one(t);
+  }
+
+  void switch_thread() {
+    thread& t = current();
+    t.back = std::move(t.back).resume();
+  }
+
+  void one(std::vector<std::function<void()>>& bodies) {
+    running() = this;
+    wrong_.reset();
+    decided_ = 0;
+    used_ = 0;
+    writes_ = 0;
+    current_ = 0;
+    threads_.clear();
+    threads_.resize(bodies.size());
+    for (std::size_t i = 0; i != bodies.size(); ++i)
+      threads_[i].stack = fiber([this, i, &bodies](fiber&& back) {
+        threads_[i].back = std::move(back);
+        bodies[i]();
+        threads_[i].ended = true;
+        return std::move(threads_[i].back);
+      });
+    bool begun = false;
+    for (;;) {
+      const auto actions = possible(begun);
+      if (actions.empty()) break;
+      const std::size_t taken = decide(actions.size());
+      const auto [who, flushes] = actions[taken];
+      if (flushes) {
+        flush_one(threads_[who]);
+        continue;
+      }
+      if (begun && who != current_ && can_run(threads_[current_])) ++used_;
+      begun = true;
+      current_ = who;
+      thread& t = threads_[who];
+      t.waits_since.reset();
+      t.stack = std::move(t.stack).resume();
+    }
+    for (auto& t : threads_) {
+      if (t.ended) continue;
+      if (!wrong_) wrong_ = "a thread waits for ever";
+      abandoned().push_back(std::move(t.stack));
+    }
+    running() = nullptr;
+  }
+
+  struct action {
+    std::size_t who;
+    bool flushes;
+  };
+
+  [[nodiscard]] bool can_run(const thread& t) const noexcept {
+    return !t.ended && !t.waits_on && (!t.waits_since || *t.waits_since != writes_);
+  }
+
+  /// What may happen next: the thread that runs first, if it can go on.
+  [[nodiscard]] std::vector<action> possible(bool begun) const {
+    std::vector<action> found;
+    const bool goes_on = begun && can_run(threads_[current_]);
+    if (goes_on) found.push_back({current_, false});
+    if (!goes_on || used_ < preemptions_)
+      for (std::size_t i = 0; i != threads_.size(); ++i)
+        if (!(goes_on && i == current_) && can_run(threads_[i])) found.push_back({i, false});
+    for (std::size_t i = 0; i != threads_.size(); ++i)
+      if (!threads_[i].stores.empty()) found.push_back({i, true});
+    return found;
+  }
+
+  [[nodiscard]] std::size_t decide(std::size_t among) {
+    if (decided_ == decisions_.size()) decisions_.push_back({0, among});
+    return decisions_[decided_++].taken;
+  }
+
+  /// The decisions of the next interleaving; false if there is none.
+  [[nodiscard]] bool next() {
+    while (!decisions_.empty() && decisions_.back().taken + 1 == decisions_.back().among)
+      decisions_.pop_back();
+    if (decisions_.empty()) return false;
+    ++decisions_.back().taken;
+    return true;
+  }
+
+  /// The stacks of threads that wait for ever: they may stand in functions that cannot be unwound.
+  static std::vector<fiber>& abandoned() {
+    static auto* const stacks = new std::vector<fiber>;
+    return *stacks;
+  }
+
+  const int preemptions_;
+  machine machine_;
+  std::vector<thread> threads_;
+  std::size_t current_ = 0;
+  std::size_t writes_ = 0;
+  int used_ = 0;
+  std::vector<decision> decisions_;
+  std::size_t decided_ = 0;
+  std::size_t interleavings_ = 0;
+  std::optional<std::string> wrong_;
+};
+
+}  // namespace sluice_test
