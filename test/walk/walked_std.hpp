@@ -1,6 +1,6 @@
 #pragma once
 
-#include "interleaving/walk.hpp"
+#include "walk/walk.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,7 +1,7 @@
 // The library's locks and pins in every interleaving of two or three threads: their own sources, in
 // which `std` and system calls are those of a walk.
 
-#include "interleaving/walked_std.hpp"
+#include "walk/walked_std.hpp"
 
 #include <array>
 #include <cstddef>
