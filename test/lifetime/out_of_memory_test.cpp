@@ -11,6 +11,7 @@
 #include <sluice/timer.hpp>
 #include <sluice/worker_pool.hpp>
 
+#include "failing_allocations.hpp"
 #include "goroutine/helpers.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -37,40 +38,6 @@
 namespace {
 
 using namespace sluice_test;
-
-/// How many allocations of this thread succeed until one fails; none fails while it is negative.
-thread_local constinit long until_failure = -1;
-/// How many there were while it was not negative.
-thread_local constinit long counted_allocations = 0;
-
-/// Whether those after it fail too.
-thread_local constinit bool none_left = false;
-
-[[maybe_unused]] bool fails_now() noexcept {
-  if (none_left) return true;
-  if (until_failure < 0) return false;
-  ++counted_allocations;
-  return until_failure-- == 0;
-}
-
-}  // namespace
-
-// The sanitizers have operators of their own.
-#if !SLUICE_TEST_SANITIZED
-void* operator new(std::size_t size) {
-  if (fails_now()) throw std::bad_alloc();
-  if (void* const memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-#endif
-
-namespace {
 
 /// Runs `io` to its end, whatever leaves `run` on the way.
 void run_to_the_end(asio::io_context& io) {

@@ -27,9 +27,10 @@ std::size_t resident() {
   return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) / 1024;
 }
 
-/// Ends the program if it has not been told of progress for a minute (under sanitizers, four).
+/// Ends the program if it has not been told of progress for half a minute (under sanitizers, two).
 class watcher {
  public:
+  explicit watcher(asio::io_context& of) : io_(of) {}
   void wound() {
     const std::lock_guard guard(mutex_);
     last_ = steady::now();
@@ -40,13 +41,15 @@ class watcher {
     std::unique_lock lock(mutex_);
     while (!over.stop_requested()) {
       changed_.wait_for(lock, over, 1s, [] { return false; });
-      if (steady::now() - last_ > std::chrono::seconds(sanitized ? 240 : 60)) {
-        std::fprintf(stderr, "soak: a lap does not end\n");
+      if (steady::now() - last_ > std::chrono::seconds(sanitized ? 120 : 30)) {
+        std::fprintf(stderr, "soak: a lap does not end; there are\n%s",
+                     sluice::describe_goroutines(io_).c_str());
         std::abort();
       }
     }
   }
 
+  asio::io_context& io_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   steady::time_point last_ = steady::now();
@@ -82,8 +85,8 @@ int main(int count, char** arguments) {
   const auto begin = steady::now();
   const auto length = std::min<std::chrono::duration<double>>(1s, seconds / 10);
 
-  watcher watching;
   asio::io_context io(static_cast<int>(threads));
+  watcher watching(io);
   std::uint64_t steps = 0;
   std::size_t laps = 0;
   std::vector<std::size_t> memory;

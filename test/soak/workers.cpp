@@ -112,6 +112,9 @@ task<> lock(lap& l, shared& s, dice d) {
       if (s.inside > 3) wrong("too many have had a permit");
       if (d.below(4) == 0) co_await sluice::sleep_for(d.moment());
     }
+    static_cast<void>(
+        co_await succeeds(sluice::timeout(s.places.acquire(1 + d.below(3)), d.moment())));
+    static_cast<void>(co_await succeeds(sluice::timeout(s.mutex.lock(), d.moment() / 8)));
     if (d.below(8) == 0) static_cast<void>(co_await sluice::offload([] { return 1; }));
     l.done();
   }
