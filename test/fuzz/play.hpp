@@ -83,19 +83,22 @@ class play {
     model::manner how;
     how.context = some_context();
     auto w = static_cast<waiter>(bytes_.below(waiters));
-    const bool plain = (k == a_case::kind::send || k == a_case::kind::receive) &&
-                       !stage_.is_timer(c.object);
+    const bool plain =
+        (k == a_case::kind::send || k == a_case::kind::receive) && !stage_.is_timer(c.object);
     const bool in_asio = plain && (k == a_case::kind::send || !may_throw);
-    if ((!plain && w == waiter::nobody) || (!in_asio && w == waiter::awaitable)) w = waiter::goroutine;
+    if ((!plain && w == waiter::nobody) || (!in_asio && w == waiter::awaitable))
+      w = waiter::goroutine;
     bool handled = w == waiter::handler || w == waiter::limited_handler || w == waiter::awaitable;
     const bool of_channel = k == a_case::kind::send || k == a_case::kind::receive;
-    if (!of_channel && (!handled || k == a_case::kind::soon)) w = waiter::goroutine, handled = false;
+    if (!of_channel && (!handled || k == a_case::kind::soon))
+      w = waiter::goroutine, handled = false;
     how.expires = w == waiter::limited_to_now;
     how.waits = w != waiter::nobody;
     how.holds_no_handle = handled;
     if (w == waiter::nobody || handled) how.context.reset();
-    begin(c, how, [&](model::number who) { stage_.begin(who, c, w, how.context); },
-          std::string("one, as ") + std::to_string(static_cast<int>(w)));
+    begin(
+        c, how, [&](model::number who) { stage_.begin(who, c, w, how.context); },
+        std::string("one, as ") + std::to_string(static_cast<int>(w)));
   }
 
   void begin_select() {
@@ -116,31 +119,35 @@ class play {
       }
       how.holds_no_handle = handled;
       if (handled) how.context.reset();
-      return begin(cases, how,
-                   [&](model::number who) {
-                     stage_.begin_select(who, cases, how,
-                                         handled ? waiter::handler : waiter::goroutine);
-                   },
-                   handled ? "select with a handler" : "select of a range");
+      return begin(
+          cases, how,
+          [&](model::number who) {
+            stage_.begin_select(who, cases, how, handled ? waiter::handler : waiter::goroutine);
+          },
+          handled ? "select with a handler" : "select of a range");
     }
     const bool lvalues = form == 7;
     const bool handled = form == 6;
     for (int i = 0; i < 2; ++i)
       cases.push_back(some_case(
-          (lvalues ? i == 0 : bytes_.one_in(2)) ? a_case::kind::send : a_case::kind::receive, false));
+          (lvalues ? i == 0 : bytes_.one_in(2)) ? a_case::kind::send : a_case::kind::receive,
+          false));
     how.holds_no_handle = handled;
     if (handled) how.context.reset();
     if (lvalues || handled) how.waits = true;
     if (lvalues || handled || !how.waits) how.written_order = false;
-    begin(cases, how,
-          [&](model::number who) {
-            if (lvalues)
-              stage_.begin_select_of_lvalues(who, cases, how);
-            else
-              stage_.begin_select_of_two(who, cases, how,
-                                         handled ? waiter::handler : waiter::goroutine);
-          },
-          lvalues ? "select of lvalues" : handled ? "select of two, with a handler" : "select of two");
+    begin(
+        cases, how,
+        [&](model::number who) {
+          if (lvalues)
+            stage_.begin_select_of_lvalues(who, cases, how);
+          else
+            stage_.begin_select_of_two(who, cases, how,
+                                       handled ? waiter::handler : waiter::goroutine);
+        },
+        lvalues   ? "select of lvalues"
+        : handled ? "select of two, with a handler"
+                  : "select of two");
   }
 
   void close() {
@@ -163,10 +170,9 @@ class play {
     const auto side = bytes_.one_in(2) ? a_case::kind::send : a_case::kind::receive;
     trace(side == a_case::kind::send ? "cancel senders" : "cancel receivers", n);
     const auto before = ended_;
-    const std::size_t ended =
-        side == a_case::kind::send
-            ? sluice::sender<Element>(stage_.channel(n)).cancel()
-            : sluice::receiver<Element>(stage_.channel(n)).cancel();
+    const std::size_t ended = side == a_case::kind::send
+                                  ? sluice::sender<Element>(stage_.channel(n)).cancel()
+                                  : sluice::receiver<Element>(stage_.channel(n)).cancel();
     agree({[&](model::go_rules& m) {
       return n == model::nil ? endings() : m.cancel_waits(n, side, chooser());
     }});
@@ -246,8 +252,7 @@ class play {
       return n;
     }
     stage_.add_context(sluice::with_timeout(*stage_.io, under, limit == 0 ? 0h : 24h));
-    if (limit == 0)
-      static_cast<void>(rules_.end_context(n, model::outcome::deadline, chooser()));
+    if (limit == 0) static_cast<void>(rules_.end_context(n, model::outcome::deadline, chooser()));
     return n;
   }
 
@@ -293,9 +298,8 @@ class play {
     const auto who = stage_.add_person();
     if (traced) print(who, cases, how, text);
     start(who);
-    std::vector<hypothesis> possible{[&](model::go_rules& m) {
-      return m.begin(who, cases, how, chooser());
-    }};
+    std::vector<hypothesis> possible{
+        [&](model::go_rules& m) { return m.begin(who, cases, how, chooser()); }};
     if (has_failed(who)) {
       // Its value could not be moved, and nothing has happened; or it has received something that
       // goes back to the channel.
@@ -338,7 +342,8 @@ class play {
         return compare_objects();
       }
       // Timers go off when the clock says so.
-      if (std::chrono::steady_clock::now() > patience) wrong("what has ended is not what should have");
+      if (std::chrono::steady_clock::now() > patience)
+        wrong("what has ended is not what should have");
     }
   }
 
@@ -378,7 +383,8 @@ class play {
       const told& t = stage_.people[e.who];
       if (t.ends == 0 || seen_[e.who]) return false;
       if (!t.how) return true;  // where it has gone is seen in the channels
-      return *t.how == e.how && (!t.which || e.how == model::outcome::would_wait || *t.which == e.which) &&
+      return *t.how == e.how &&
+             (!t.which || e.how == model::outcome::would_wait || *t.which == e.which) &&
              (!t.got || *t.got == e.got);
     });
   }
@@ -392,9 +398,10 @@ class play {
     for (const auto n : contexts_) {
       const auto end = rules_.end_of(n);
       const auto e = stage_.context(n).ctx.err();
-      expect(e == (!end                                ? sluice::error_code()
-                   : *end == model::outcome::cancelled ? sluice::error_code(asio::error::operation_aborted)
-                                                       : sluice::error_code(sluice::error::deadline_exceeded)),
+      expect(e == (!end ? sluice::error_code()
+                   : *end == model::outcome::cancelled
+                       ? sluice::error_code(asio::error::operation_aborted)
+                       : sluice::error_code(sluice::error::deadline_exceeded)),
              "a context's error is wrong");
     }
     expect_values(rules_.values());

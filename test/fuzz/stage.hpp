@@ -104,12 +104,10 @@ class stage {
         case waiter::limited_to_now:
           return in_goroutine(who, wait(t, c, w), context);
         case waiter::handler:
-          return with_operation(
-              c, [&](auto op) { std::move(op)(token(who, handler(t, c))); });
+          return with_operation(c, [&](auto op) { std::move(op)(token(who, handler(t, c))); });
         case waiter::limited_handler:
-          return with_operation(c, [&](auto op) {
-            sluice::timeout(std::move(op), 24h)(token(who, handler(t, c)));
-          });
+          return with_operation(
+              c, [&](auto op) { sluice::timeout(std::move(op), 24h)(token(who, handler(t, c))); });
         case waiter::awaitable:
           return asio::co_spawn(*io, await(t, c), token(who, [](const std::exception_ptr&) {}));
         case waiter::nobody:
@@ -384,8 +382,7 @@ class stage {
                                 sluice::on(operation<Second>(b), second),
                                 sluice::otherwise([&t] { t.end_without_waiting(); }));
       } else if (how.written_order) {
-        const auto r =
-            co_await sluice::select_in_order(operation<First>(a), operation<Second>(b));
+        const auto r = co_await sluice::select_in_order(operation<First>(a), operation<Second>(b));
         tell_result<First, Second>(t, r);
       } else {
         auto r = co_await sluice::select(operation<First>(a), operation<Second>(b));

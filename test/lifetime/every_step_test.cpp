@@ -1,6 +1,6 @@
-// Every operation, given up after each of its steps in turn: its context is destroyed, its goroutines
-// are cancelled, an allocation is refused. Nobody is left, nothing is kept or destroyed twice, and
-// what remains works.
+// Every operation, given up after each of its steps in turn: its context is destroyed, its
+// goroutines are cancelled, an allocation is refused. Nobody is left, nothing is kept or destroyed
+// twice, and what remains works.
 #include "../failing_allocations.hpp"
 #include "../goroutine/helpers.hpp"
 #include "../support.hpp"
@@ -49,18 +49,20 @@ struct stage {
   template <class Body>
   void start(Body body) {
     people.push_back(with_cancel(tree.ctx));
-    sluice::go(people.back().ctx, *io, std::move(body), asio::bind_executor(*io, [](const std::exception_ptr& e) {
-      if (!e) return;
-      try {
-        std::rethrow_exception(e);
-      } catch (const std::bad_alloc&) {
-      } catch (const sluice::system_error&) {
-      }
-    }));
+    sluice::go(people.back().ctx, *io, std::move(body),
+               asio::bind_executor(*io, [](const std::exception_ptr& e) {
+                 if (!e) return;
+                 try {
+                   std::rethrow_exception(e);
+                 } catch (const std::bad_alloc&) {
+                 } catch (const sluice::system_error&) {
+                 }
+               }));
   }
   /// A handler that counts itself, and holds a value until it has gone.
   auto handler() {
-    return asio::bind_executor(*io, [this, held = counted(7)](error_code, auto&&...) { ++handlers; });
+    return asio::bind_executor(*io,
+                               [this, held = counted(7)](error_code, auto&&...) { ++handlers; });
   }
 };
 
@@ -116,8 +118,7 @@ const operation operations[] = {
     {"close",
      [](stage& s) {
        const auto ch = make_channel<counted>(*s.io);
-       for (int i = 0; i < 2; ++i)
-         s.start([&s, ch]() -> task<> { co_await receive_one(s, ch); });
+       for (int i = 0; i < 2; ++i) s.start([&s, ch]() -> task<> { co_await receive_one(s, ch); });
        s.start([ch]() -> task<> {
          co_await yield();
          ch.close();
@@ -382,8 +383,7 @@ const operation operations[] = {
      },
      true},
     {"a timeout for a handler",
-     [](stage& s) { timeout(s.ch.receive(), 50us)(bind_context(s.tree.ctx, s.handler())); },
-     true},
+     [](stage& s) { timeout(s.ch.receive(), 50us)(bind_context(s.tree.ctx, s.handler())); }, true},
 };
 
 constexpr int most_turns = 16;
@@ -489,8 +489,8 @@ struct refusing_allocator {
   long* left;
 };
 
-/// Calls `begin(stage, token)` with a handler whose allocator refuses its n-th allocation inside that
-/// call: either it throws, and the handler is destroyed, or the handler is called.
+/// Calls `begin(stage, token)` with a handler whose allocator refuses its n-th allocation inside
+/// that call: either it throws, and the handler is destroyed, or the handler is called.
 template <class Begin>
 void with_each_associated_allocation_refused(Begin begin) {
   bool refused = true;
@@ -629,9 +629,8 @@ BOOST_AUTO_TEST_CASE(because_its_handler_has_no_memory_an_operation_does_not_beg
   with_each_associated_allocation_refused([](stage& s, auto token) {
     select(s.ch.receive(), s.quiet.send(counted(1)))(std::move(token));
   });
-  with_each_associated_allocation_refused([](stage& s, auto token) {
-    timeout(s.ch.receive(), 50us)(std::move(token));
-  });
+  with_each_associated_allocation_refused(
+      [](stage& s, auto token) { timeout(s.ch.receive(), 50us)(std::move(token)); });
   with_each_associated_allocation_refused(
       [](stage&, auto token) { sleep_for(50us)(std::move(token)); });
   with_each_associated_allocation_refused(

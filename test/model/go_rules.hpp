@@ -58,11 +58,11 @@ struct ending {
 
 /// How an operation begins.
 struct manner {
-  bool waits = true;               ///< false: with `default`, or by a function that never waits
-  bool expires = false;            ///< it has a limit, which is over when it begins
-  bool written_order = false;      ///< of the ready cases the first is chosen
-  bool holds_no_handle = false;    ///< it ends with the last handle of all its channels
-  std::optional<number> context;   ///< whose end cancels it
+  bool waits = true;              ///< false: with `default`, or by a function that never waits
+  bool expires = false;           ///< it has a limit, which is over when it begins
+  bool written_order = false;     ///< of the ready cases the first is chosen
+  bool holds_no_handle = false;   ///< it ends with the last handle of all its channels
+  std::optional<number> context;  ///< whose end cancels it
 };
 
 /// The objects of a program, and who waits for them.

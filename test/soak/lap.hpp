@@ -76,7 +76,8 @@ class dice {
 class lap {
  public:
   lap(asio::io_context& where, std::uint64_t seed, std::chrono::milliseconds length)
-      : io(where), tree(sluice::with_timeout(io, sluice::context::background(), length)),
+      : io(where),
+        tree(sluice::with_timeout(io, sluice::context::background(), length)),
         seed_(seed) {}
 
   /// Starts somebody, whose waits end with the lap. What is thrown then but the end of waiting and

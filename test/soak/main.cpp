@@ -1,5 +1,5 @@
-// Everything at once, on several threads, for as long as asked: laps of about a second, after each of
-// which nothing is left, and memory that does not grow.
+// Everything at once, on several threads, for as long as asked: laps of about a second, after each
+// of which nothing is left, and memory that does not grow.
 //
 //   soak [SECONDS [THREADS [SEED]]]
 #include "lap.hpp"
@@ -107,10 +107,11 @@ int main(int count, char** arguments) {
   };
   const auto first = most(0, (laps + 1) / 2);
   const auto last = most(laps / 2, laps);
-  std::printf("soak: %zu laps, %llu steps, seed %llu, memory %zu KB in the first half, %zu KB in the "
-              "second\n",
-              laps, static_cast<unsigned long long>(steps), static_cast<unsigned long long>(seed),
-              first, last);
+  std::printf(
+      "soak: %zu laps, %llu steps, seed %llu, memory %zu KB in the first half, %zu KB in the "
+      "second\n",
+      laps, static_cast<unsigned long long>(steps), static_cast<unsigned long long>(seed), first,
+      last);
   // The sanitizers keep what was freed.
   if (!sanitized && laps >= 4 && last > first + first / 10 + 2'048) wrong("memory has grown");
 }

@@ -12,8 +12,8 @@ using asio::ip::tcp;
 task<> echo(tcp::socket socket) {
   std::array<char, 512> data;
   for (;;) {
-    const std::size_t n = co_await sluice::timeout(
-        socket.async_read_some(asio::buffer(data), asio::deferred), 20ms);
+    const std::size_t n =
+        co_await sluice::timeout(socket.async_read_some(asio::buffer(data), asio::deferred), 20ms);
     co_await asio::async_write(socket, asio::buffer(data, n), asio::deferred);
   }
 }
@@ -30,8 +30,8 @@ task<> talk(lap& l, tcp::endpoint to, dice d) {
         std::string heard(said.size(), ' ');
         if (d.below(8) == 0) break;
         if (d.below(2) == 0)
-          co_await sluice::timeout(
-              asio::async_read(socket, asio::buffer(heard), asio::deferred), 1s);
+          co_await sluice::timeout(asio::async_read(socket, asio::buffer(heard), asio::deferred),
+                                   1s);
         else
           co_await asio::async_read(socket, asio::buffer(heard), asio::deferred);
         if (heard != said) wrong("an echo was another");
@@ -47,8 +47,8 @@ task<> talk(lap& l, tcp::endpoint to, dice d) {
 }  // namespace
 
 std::function<void()> start_network(lap& l) {
-  const auto acceptor = std::make_shared<tcp::acceptor>(
-      l.io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  const auto acceptor =
+      std::make_shared<tcp::acceptor>(l.io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
   l.start([&l, acceptor]() -> task<> {
     sluice::serve_options options;
     options.grace = 5ms;

@@ -61,8 +61,8 @@ task<> sell(lap& l, market<Value>& m, dice d) {
           sent = true;
           break;
         case 2: {
-          const auto r = co_await sluice::select(ch.send(Value(number)), sluice::sleep_for(d.moment()),
-                                                 l.tree.ctx.done());
+          const auto r = co_await sluice::select(ch.send(Value(number)),
+                                                 sluice::sleep_for(d.moment()), l.tree.ctx.done());
           sent = r.index() == 0;
           break;
         }
@@ -99,7 +99,8 @@ task<> buy(lap& l, market<Value>& m, dice d) {
           break;
         }
         case 2: {
-          const auto r = co_await sluice::select(a.receive(), b.receive(), sluice::after(d.moment()).receive());
+          const auto r = co_await sluice::select(a.receive(), b.receive(),
+                                                 sluice::after(d.moment()).receive());
           if (r.index() == 0 && r.template get<0>()) m.was_received(*r.template get<0>());
           if (r.index() == 1 && r.template get<1>()) m.was_received(*r.template get<1>());
           break;
@@ -128,12 +129,14 @@ struct subscriber : std::enable_shared_from_this<subscriber<Value>> {
   subscriber(lap& of, market<Value>& at) : l(of), m(at) {}
 
   void receive_next() {
-    m.channels[0].async_receive(asio::bind_executor(
-        strand, [self = this->shared_from_this()](sluice::error_code e, const std::optional<Value>& v) {
-          if (v) self->m.was_received(*v);
-          self->l.done();
-          if (e != asio::error::operation_aborted && self->l.goes_on()) self->receive_next();
-        }));
+    auto handler = [self = this->shared_from_this()](sluice::error_code,
+                                                     const std::optional<Value>& v) {
+      if (v) self->m.was_received(*v);
+      self->l.done();
+      if (self->l.goes_on()) self->receive_next();
+    };
+    m.channels[0].async_receive(
+        sluice::bind_context(l.tree.ctx, asio::bind_executor(strand, std::move(handler))));
   }
 
   lap& l;
@@ -168,8 +171,10 @@ void start_market(lap& l, market<Value>& m) {
   }
   std::make_shared<subscriber<Value>>(l, m)->receive_next();
   l.start([&l, &m]() -> task<> {
-    static_cast<void>(co_await succeeds(l.tree.ctx.done()));
-    for (const auto& ch : m.channels) ch.cancel();
+    while (l.goes_on()) {
+      co_await sluice::sleep_for(1ms);
+      m.channels[1].cancel();
+    }
   });
 }
 
