@@ -27,23 +27,28 @@ using model::event;
 using model::history;
 using effect = event::effect;
 
-constexpr int operations_of_one = 5;
+/// As many as a history can be looked at with.
+constexpr std::size_t operations_of_all = 60;
 
 /// One of those who use the channels, and what it has seen.
 class actor {
  public:
   actor(const std::array<channel<std::uint32_t>, 2>& channels, std::uint64_t seed,
-        std::uint32_t number)
-      : channels_(channels), random_(seed), next_value_(number * 1'000 + 1) {}
+        std::uint32_t number, bool waits)
+      : channels_(channels), random_(seed), next_value_(number * 1'000 + 1), waits_(waits) {}
 
-  task<> act() {
-    for (int i = 0; i < operations_of_one; ++i) {
-      const auto kind = random_.below(8);
+  /// @param there How many of all have come; they begin together.
+  task<> act(std::atomic<std::size_t>& there, std::size_t all) {
+    ++there;
+    for (int n = 0; there < all; ++n)
+      if (n > 5'000) std::this_thread::yield();
+    for (std::size_t i = 0; i < operations_of_all / all; ++i) {
+      const auto kind = waits_ ? random_.below(8) : 4 + random_.below(2);
       const auto c = static_cast<std::uint8_t>(random_.below(2));
       event e;
       e.channel = c;
       e.value = next_value_++;
-      for (auto n = random_.below(3); n != 0; --n) random_.pause();
+      if (random_.below(8) == 0) random_.pause();
       e.begin = steady::now();
       try {
         if (kind < 2) {
@@ -126,6 +131,7 @@ class actor {
   const std::array<channel<std::uint32_t>, 2>& channels_;
   random_numbers random_;
   std::uint32_t next_value_;
+  const bool waits_;  ///< or only does what needs no wait, and meets the others more often
 };
 
 /// Threads that each run a context of their own, for all rounds.
@@ -162,14 +168,15 @@ class theatre {
         make_channel<std::uint32_t>(capacities[0]), make_channel<std::uint32_t>(capacities[1])};
     std::vector<std::unique_ptr<actor>> actors;
     for (std::uint32_t i = 0; i < contexts_.size(); ++i) {
-      actors.push_back(std::make_unique<actor>(channels, seed * 64 + i, i + 1));
-      sluice::go(*contexts_[i], [a = actors.back().get()] { return a->act(); });
+      actors.push_back(std::make_unique<actor>(channels, seed * 64 + i, i + 1, seed % 2 == 0));
+      sluice::go(*contexts_[i],
+                 [this, a = actors.back().get()] { return a->act(arrived_, contexts_.size()); });
     }
+    arrived_ = 0;
     ended_ = 0;
     there_.arrive_and_wait();
     // Whoever waits for somebody who does not come is let go.
-    for (int i = 0; i < 2'000 && ended_ != static_cast<int>(contexts_.size()); ++i)
-      std::this_thread::yield();
+    for (int i = 0; i < 2'000 && ended_ != contexts_.size(); ++i) std::this_thread::yield();
     history h(capacities);
     for (std::uint8_t c = 0; c < 2; ++c) {
       event e;
@@ -187,7 +194,8 @@ class theatre {
  private:
   std::barrier<> there_;
   std::atomic<bool> over_ = false;
-  std::atomic<int> ended_ = 0;
+  std::atomic<std::size_t> arrived_ = 0;
+  std::atomic<std::size_t> ended_ = 0;
   std::vector<std::unique_ptr<asio::io_context>> contexts_;
   std::vector<std::thread> threads_;
 };
@@ -209,7 +217,7 @@ BOOST_AUTO_TEST_CASE(histories_of_several_threads_could_have_been_made_one_after
   const watchdog dog;
   for (const int threads : {2, 3, 4, 8}) {
     theatre t(threads);
-    const auto all = rounds(400);
+    const auto all = rounds(threads == 2 ? 4'000 : 400);
     for (std::size_t i = 0; i < all; ++i) {
       const auto wrong = t.play(static_cast<std::uint64_t>(threads) * 1'000'000 + i);
       BOOST_TEST_REQUIRE(wrong.empty(), threads << " threads, history " << i << ":\n" << wrong);
