@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/operation/erased_operation.hpp>
 #include <sluice/detail/operation/several_signatures.hpp>
 
 #include <boost/asio/async_result.hpp>
@@ -18,7 +19,8 @@ namespace sluice {
  * one value given as itself, several as a tuple). `asio::deferred` may be used in its place;
  * `asio::as_tuple(use_task)` gives the error as a value. One with several signatures gives a
  * `std::variant` of what each of them would give, `std::monostate` for void. The operation is
- * launched when it is awaited.
+ * launched when it is awaited. Functions of Asio's older idiom, which `asio::deferred` does not fit
+ * (those of Beast's `ssl_stream`), take `use_task` too; that costs an allocation or two.
  *
  * As a default token: `use_task_t::as_default_on(tcp::socket(ex))`.
  *
@@ -58,8 +60,9 @@ inline constexpr use_task_t use_task{};
 template <class... Args>
 class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
  public:
-  // Up to Boost 1.81 `bind_cancellation_slot` and `redirect_error` name it, and do not use it.
-  using return_type = void;
+  /// What a function returns that is declared by `BOOST_ASIO_INITFN_RESULT_TYPE`, as in Beast, and
+  /// up to Boost 1.81 those of `redirect_error`.
+  using return_type = sluice::detail::erased_operation<Args...>;
 
   template <class Initiation, class... InitArgs>
     requires sluice::detail::decay_copyable<Initiation, InitArgs...>
@@ -84,6 +87,8 @@ class boost::asio::async_result<sluice::use_task_t, void(First...), void(Second.
                                                    typename arguments_of<Rest>::type...>;
 
  public:
+  using return_type = sluice::detail::erased_operation<arguments>;
+
   template <class Initiation, class... InitArgs>
     requires sluice::detail::decay_copyable<Initiation, InitArgs...>
   static auto initiate(Initiation&& initiation, sluice::use_task_t, InitArgs&&... args) {

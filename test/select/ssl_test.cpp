@@ -8,8 +8,10 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <cstddef>
@@ -76,6 +78,37 @@ BOOST_AUTO_TEST_CASE(reads_and_writes_every_message_on_any_number_of_threads) {
     run(io, threads);
     BOOST_TEST(right == messages);
   }
+}
+
+// Beast declares the functions of its stream in Asio's older idiom.
+BOOST_AUTO_TEST_CASE(takes_use_task_for_a_stream_of_beast) {
+  using stream_of_beast = boost::beast::ssl_stream<tcp::socket&>;
+  const watchdog dog;
+  auto context = anonymous_context();
+  asio::io_context io;
+  socket_pair sockets(io);
+  std::string got(5, ' ');
+  std::size_t first = 99;
+  error_code shut;
+  sluice::go(io, [&]() -> task<> {
+    stream_of_beast far(sockets.far, context);
+    co_await far.async_handshake(asio::ssl::stream_base::server, sluice::use_task);
+    co_await asio::async_write(far, asio::buffer("hello", 5), asio::deferred);
+    co_await far.async_shutdown(asio::redirect_error(sluice::use_task, shut));
+  });
+  sluice::go(io, [&]() -> task<> {
+    stream_of_beast near(sockets.near, context);
+    co_await near.async_handshake(asio::ssl::stream_base::client, sluice::use_task);
+    const auto quiet = make_channel<int>();
+    auto r =
+        co_await select(near.async_read_some(asio::buffer(got), sluice::use_task), quiet.receive());
+    first = r.index();
+    co_await near.async_shutdown(sluice::use_task);
+  });
+  run(io, 2);
+  BOOST_TEST(first == 0U);
+  BOOST_TEST(got == "hello");
+  BOOST_TEST(!shut);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

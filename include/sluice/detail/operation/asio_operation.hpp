@@ -357,6 +357,9 @@ concept decay_copyable = (std::constructible_from<std::decay_t<Ts>, Ts> && ...);
 template <class Signature, class Initiation, class... InitArgs>
 class asio_operation;
 
+template <class... Args>
+class erased_initiation;
+
 /// An Asio operation that has not been launched: what the token `use_task` returns.
 /**
  * It can be awaited once in a task, and called with any completion token. It is moved out of the
@@ -379,8 +382,15 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
       : stored_(std::move(other.stored_)) {}
   asio_operation& operator=(asio_operation&&) = delete;
 
-  /// The executor of its I/O object, if it has one; before the launch.
-  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+  /// The same operation where its type is not to be named.
+  operator asio_operation<void(Args...), erased_initiation<Args...>>() &&
+      requires(!std::same_as<Initiation, erased_initiation<Args...>>) {
+        return asio_operation<void(Args...), erased_initiation<Args...>>(std::in_place,
+                                                                         *std::move(stored_));
+      }
+
+      /// The executor of its I/O object, if it has one; before the launch.
+      [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
     return detail::dispatcher_of_initiation(std::get<0>(*stored_));
   }
 
