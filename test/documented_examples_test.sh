@@ -3,8 +3,12 @@
 # or in a Markdown file, fenced as c++ or cpp. One with an #include is a program of its own. The others
 # are the body of a task, or with a main stand in a namespace, have the names of
 # documented_examples.hpp, and are compiled together. An ellipsis stands for nothing.
+#
+#   test/documented_examples_test.sh [LIBRARY]   LIBRARY: a shared one, which has to export all of its own
+#                                                that they refer to
 set -euo pipefail
 export LC_ALL=C
+library=${1:+$(realpath "$1")}
 cd "$(dirname "$0")/.."
 . test/compiler_of_tree
 work=$(mktemp -d)
@@ -78,6 +82,14 @@ for example in "$work"/example_*; do
   echo '}}' >>"$work/together.cpp"
 done
 compile "$work/together.cpp"
+if [[ $library ]]; then
+  "${compiler[@]}" -Wno-subobject-linkage -Itest -O0 -fvisibility=hidden -DSLUICE_SHARED -c \
+    "$work/together.cpp" -o "$work/together.o"
+  hidden=$(comm -23 <(nm -u "$work/together.o" | awk '{ print $2 }' | grep '^_Z.*6sluice' | sort -u) \
+                    <(nm -D --defined-only "$library" | awk '{ print $3 }' | sort -u) |
+             c++filt | grep -v documented::) || true
+  [[ ! $hidden ]] || complain "an example refers to what the library does not export: $hidden"
+fi
 
 echo "$count examples"
 ((count >= 30)) || failed=1

@@ -2,6 +2,7 @@
 
 #include <sluice/context.hpp>
 #include <sluice/detail/base/associated_goroutine.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/executor_of_operation.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -33,18 +34,18 @@ namespace detail {
 /// What cancels one Asio operation when a context is done.
 class context_binding : public std::enable_shared_from_this<context_binding> {
  public:
-  context_binding(const context& ctx, asio::any_io_executor where);
+  SLUICE_DECL context_binding(const context& ctx, asio::any_io_executor where);
 
   [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
   /// Before the launch, after which nothing may throw. @throws std::bad_alloc
-  void prepare();
+  SLUICE_DECL void prepare();
   /// The operation has been launched: passes on that the context is done, on the executor.
-  void start() noexcept;
+  SLUICE_DECL void start() noexcept;
   /// On the executor: cancels the operation if it has not completed.
-  void emit(asio::cancellation_type type);
+  SLUICE_DECL void emit(asio::cancellation_type type);
   /// The operation has completed, or never will: the executor is not used any more.
-  void complete() noexcept;
+  SLUICE_DECL void complete() noexcept;
 
   /// What the operation's error is because of the context.
   [[nodiscard]] error_code error_for(const error_code& e) const noexcept {
@@ -59,7 +60,7 @@ class context_binding : public std::enable_shared_from_this<context_binding> {
   }
 
  private:
-  void request();
+  SLUICE_DECL void request();
 
   const context ctx_;
   asio::any_io_executor where_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/channel/channel_operations.hpp>
@@ -372,7 +373,7 @@ class channel_handle {
   /// Where handlers without an executor of their own run.
   /** @throws system_error `error::nil_channel`, or `error::no_executor` if it was made without one
    * or its context has ended. */
-  [[nodiscard]] executor_type get_executor() const;
+  [[nodiscard]] SLUICE_DECL executor_type get_executor() const;
 
   /// For `std::hash`: the same of all handles of one channel.
   [[nodiscard]] std::size_t hash() const noexcept { return std::hash<const void*>()(ref_.get()); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/sync/grant_queue.hpp>
 #include <sluice/task.hpp>
@@ -73,7 +74,7 @@ class condition {
   void notify_all() noexcept { queue_->grant_first(std::numeric_limits<std::size_t>::max()); }
 
  private:
-  [[nodiscard]] task<> wait_with(detail::grant& guard, std::source_location here);
+  [[nodiscard]] SLUICE_DECL task<> wait_with(detail::grant& guard, std::source_location here);
 
   template <class Predicate>
   task<> wait_until_true(detail::grant& guard, Predicate predicate, std::source_location here) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/context/bound_to.hpp>
 #include <sluice/detail/context/context_registration.hpp>
@@ -199,7 +200,7 @@ struct cancellable_context {
 
 /// A context that is done when `cancel` is called or `parent` is done.
 /** @throws std::bad_alloc */
-[[nodiscard]] cancellable_context with_cancel(context parent);
+[[nodiscard]] SLUICE_DECL cancellable_context with_cancel(context parent);
 
 /// The same, done with `error::deadline_exceeded` at `t` at the latest.
 /**
@@ -211,8 +212,8 @@ struct cancellable_context {
  * `WithDeadlineCause`.
  * @throws system_error `error::not_in_goroutine`; std::bad_alloc
  */
-[[nodiscard]] cancellable_context with_deadline(context parent, clock::time_point t,
-                                                std::exception_ptr cause = nullptr);
+[[nodiscard]] SLUICE_DECL cancellable_context with_deadline(context parent, clock::time_point t,
+                                                            std::exception_ptr cause = nullptr);
 /// The same with the timer on `where`, an executor or an execution context.
 template <detail::executor_or_context Where>
 [[nodiscard]] cancellable_context with_deadline(Where&& where, context parent, clock::time_point t,
@@ -307,21 +308,23 @@ context_function after_func(Where&& where, context ctx, F&& f) {
 
 /// A context that is done when any of several is, with that one's error and cause, the earliest of
 /// their deadlines, and values of the first.
-[[nodiscard]] cancellable_context merge_contexts(const std::vector<context>& parents);
+[[nodiscard]] SLUICE_DECL cancellable_context merge_contexts(const std::vector<context>& parents);
 
 /// A context that is cancelled when `slot` is emitted to, with any type.
 /** Takes the slot for itself until it is destroyed or cancelled. */
-[[nodiscard]] cancellable_context with_slot(context parent, asio::cancellation_slot slot);
+[[nodiscard]] SLUICE_DECL cancellable_context with_slot(context parent,
+                                                        asio::cancellation_slot slot);
 
 #if defined(__cpp_lib_jthread)
 /// A context that is cancelled when a stop is requested of `token`. Absent, like `stop_token_of`,
 /// where the standard library has no `std::stop_token`.
-[[nodiscard]] cancellable_context with_stop_token(context parent, std::stop_token token);
+[[nodiscard]] SLUICE_DECL cancellable_context with_stop_token(context parent,
+                                                              std::stop_token token);
 
 /// A stop token that is requested to stop when `ctx` is done. A context has one source for all of
 /// them. The end of a deadline is seen in it once a thread runs the context's timers: unlike
 /// `ctx.err()` the token does not look at the clock.
-[[nodiscard]] std::stop_token stop_token_of(const context& ctx);
+[[nodiscard]] SLUICE_DECL std::stop_token stop_token_of(const context& ctx);
 #endif
 
 /// Starts a goroutine all of whose waits end when `ctx` is done.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -36,7 +38,7 @@ enum class error {
 };
 
 /// The category of `sluice::error`; its name is "sluice". Thread safe.
-const boost::system::error_category& sluice_category() noexcept;
+SLUICE_DECL const boost::system::error_category& sluice_category() noexcept;
 
 /// Makes an `error_code` of a `sluice::error`, found by argument-dependent lookup.
 inline error_code make_error_code(error e) noexcept {
@@ -48,7 +50,7 @@ inline error_code make_error_code(error e) noexcept {
  * Its text lists how many goroutines wait, on what, and since where, as Go's
  * "all goroutines are asleep - deadlock!" does.
  */
-class deadlock_error : public std::runtime_error {
+class SLUICE_DECL deadlock_error : public std::runtime_error {
  public:
   /// @param text Who waits on what.
   explicit deadlock_error(const std::string& text) : std::runtime_error(text) {}
@@ -57,11 +59,11 @@ class deadlock_error : public std::runtime_error {
 /// What an exception says: of a `system_error` the message of its code, without the source location
 /// that Asio puts into `what()`; of any other `std::exception` its `what()`.
 /** @param e Not null. Thread safe. */
-[[nodiscard]] std::string describe(const std::exception_ptr& e);
+[[nodiscard]] SLUICE_DECL std::string describe(const std::exception_ptr& e);
 
 namespace detail {
-[[noreturn]] void throw_error(error e, const char* where);
-[[noreturn]] void throw_error(const error_code& e, const char* where);
+[[noreturn]] SLUICE_DECL void throw_error(error e, const char* where);
+[[noreturn]] SLUICE_DECL void throw_error(const error_code& e, const char* where);
 }  // namespace detail
 
 }  // namespace sluice

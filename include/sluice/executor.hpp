@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/access.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 
@@ -156,7 +157,7 @@ concept executor_property = std::same_as<T, asio::execution::blocking_t::possibl
  *
  * Source: the executor requirements of the Asio documentation.
  */
-class executor {
+class SLUICE_DECL executor {
  public:
   /// The copy of one that is outstanding work is work too.
   executor(const executor& other) noexcept
@@ -188,7 +189,7 @@ class executor {
   }
 
   /// The context that the functions run on.
-  [[nodiscard]] asio::execution_context& context() const noexcept;
+  [[nodiscard]] SLUICE_DECL asio::execution_context& context() const noexcept;
 
   /// Whether this thread is running functions of this executor.
   [[nodiscard]] bool running_in_this_thread() const noexcept {

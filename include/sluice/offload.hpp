@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
@@ -32,11 +33,11 @@ namespace sluice {
 class offload_pool {
  public:
   /// @throws std::invalid_argument if `threads` is 0; std::system_error if they cannot be started
-  explicit offload_pool(std::size_t threads);
+  SLUICE_DECL explicit offload_pool(std::size_t threads);
   offload_pool(const offload_pool&) = delete;
   offload_pool& operator=(const offload_pool&) = delete;
   /// Waits for the functions that are running.
-  ~offload_pool();
+  SLUICE_DECL ~offload_pool();
 
   /// To be called before and after a fork, as Asio's contexts have it, for a pool that goes on.
   /**
@@ -46,7 +47,7 @@ class offload_pool {
    * another thread uses the pool.
    * @throws std::system_error if the threads cannot be started again
    */
-  void notify_fork(asio::execution_context::fork_event event);
+  SLUICE_DECL void notify_fork(asio::execution_context::fork_event event);
 
   /// One unit for each thread; whoever has none waits in line.
   [[nodiscard]] semaphore& free_threads() noexcept { return free_; }
@@ -114,10 +115,10 @@ class offload_service;
 /// is destroyed. The end of its context asks it to stop and waits for that.
 class offloaded_function : registered {
  public:
-  explicit offloaded_function(offload_service& s);
+  SLUICE_DECL explicit offloaded_function(offload_service& s);
   offloaded_function(const offloaded_function&) = delete;
   offloaded_function& operator=(const offloaded_function&) = delete;
-  ~offloaded_function();
+  SLUICE_DECL ~offloaded_function();
 
   /// False if its context is ending: it is not to be called.
   [[nodiscard]] bool registered_in_time() const noexcept { return in_time_; }
@@ -133,7 +134,7 @@ class offloaded_function : registered {
 };
 
 /// The functions of the running goroutine's context.
-[[nodiscard]] offload_service& offload_service_of_this_goroutine();
+[[nodiscard]] SLUICE_DECL offload_service& offload_service_of_this_goroutine();
 
 /// Runs `f`, which it takes, on `pool` and calls a handler with its result: an Asio operation.
 /** The result goes by its address, because its move may throw. */
@@ -176,7 +177,7 @@ task<T> offload_to(offload_pool& pool, F f) {
 }
 
 /// The pool of a context: as many threads as processors, begun at first use.
-[[nodiscard]] offload_pool& offload_pool_of_this_goroutine();
+[[nodiscard]] SLUICE_DECL offload_pool& offload_pool_of_this_goroutine();
 
 template <class T, class F>
 task<T> offload_here(F f) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
@@ -30,26 +31,27 @@ using rate_time = std::chrono::time_point<clock, std::chrono::duration<long doub
  */
 class rate_state {
  public:
-  rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst);
+  SLUICE_DECL rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst);
 
-  [[nodiscard]] byte_lock& lock() const noexcept;
+  [[nodiscard]] SLUICE_DECL byte_lock& lock() const noexcept;
   [[nodiscard]] const dispatcher_ptr& where() const noexcept { return where_; }
   [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
 
-  [[nodiscard]] bool take(std::size_t n) noexcept;
-  void enlist(rate_waiter& w);
-  [[nodiscard]] bool withdraw(rate_waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool take(std::size_t n) noexcept;
+  SLUICE_DECL void enlist(rate_waiter& w);
+  [[nodiscard]] SLUICE_DECL bool withdraw(rate_waiter& w) noexcept;
   /// The time of the first has come.
-  [[nodiscard]] bool claim_due(rate_waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool claim_due(rate_waiter& w) noexcept;
 
  private:
   /// When the bucket is full again after `n` more have been taken at `now`.
-  [[nodiscard]] rate_time full_after(std::size_t n, clock::time_point now) const noexcept;
+  [[nodiscard]] SLUICE_DECL rate_time full_after(std::size_t n,
+                                                 clock::time_point now) const noexcept;
   /// When a bucket that is full at `full` has had all that was taken.
-  [[nodiscard]] rate_time covered(rate_time full) const noexcept;
-  void drop_decided() noexcept;
-  void set_timer(rate_waiter& w);
-  void set_timer_of_first() noexcept;
+  [[nodiscard]] SLUICE_DECL rate_time covered(rate_time full) const noexcept;
+  SLUICE_DECL void drop_decided() noexcept;
+  SLUICE_DECL void set_timer(rate_waiter& w);
+  SLUICE_DECL void set_timer_of_first() noexcept;
 
   const dispatcher_ptr where_;
   const clock::duration interval_;
@@ -61,13 +63,13 @@ class rate_state {
 struct rate_waiter : waiter, timer_node {
   rate_waiter() noexcept : timer_node(wakes) {}
 
-  static const kind wakes;
+  SLUICE_DECL static const kind wakes;
 
   std::shared_ptr<rate_state> state;
   std::size_t weight = 0;
 };
 
-extern const waiter_functions rate_functions;
+SLUICE_DECL extern const waiter_functions rate_functions;
 
 /// Waiting for units of a rate limiter.
 class rate_wait : public operation<rate_wait, rate_waiter> {
@@ -145,7 +147,7 @@ class rate_limiter {
   }
 
   /// Takes `n` units if they are there and nobody waits. Go's `AllowN`.
-  [[nodiscard]] bool try_acquire(std::size_t n = 1) noexcept;
+  [[nodiscard]] SLUICE_DECL bool try_acquire(std::size_t n = 1) noexcept;
 
  private:
   template <class Rep, class Period>

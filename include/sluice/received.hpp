@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 
 #include <concepts>
@@ -12,7 +13,7 @@ namespace sluice {
 namespace detail {
 
 /// @throws system_error `error::closed`
-[[noreturn]] void throw_nothing_received();
+[[noreturn]] SLUICE_DECL void throw_nothing_received();
 
 }  // namespace detail
 

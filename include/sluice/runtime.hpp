@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/task/main_task.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
@@ -95,8 +96,8 @@ class work_guard {
  * @throws what `escaped` throws; std::system_error if a thread cannot be started, when those that
  * were have ended.
  */
-void run_threads(asio::io_context& context, std::size_t threads,
-                 const std::function<void(std::exception_ptr)>& escaped = {});
+SLUICE_DECL void run_threads(asio::io_context& context, std::size_t threads,
+                             const std::function<void(std::exception_ptr)>& escaped = {});
 
 template <detail::startable Main>
 detail::result_of_start_t<Main> run(Main&& main, std::size_t threads = 0,
@@ -124,11 +125,11 @@ class runtime {
   /// @param escaped Told of what leaves a completion handler, or a goroutine other than main that
   /// was started without a token, as of `run_threads`: the program goes on. Without one, it leaves
   /// `run`.
-  runtime(std::size_t threads, std::function<void(std::exception_ptr)> escaped);
+  SLUICE_DECL runtime(std::size_t threads, std::function<void(std::exception_ptr)> escaped);
   runtime(const runtime&) = delete;
   runtime& operator=(const runtime&) = delete;
   /// Destroys the goroutines that are left.
-  ~runtime();
+  SLUICE_DECL ~runtime();
 
   /// The context that its threads run.
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
@@ -170,8 +171,8 @@ class runtime {
   }
 
   /// Ends the run whose main it is; the main of an earlier run, which failed, ends nothing.
-  void stop(const void* main) noexcept;
-  void run_to_end(const void* main, const bool& finished);
+  SLUICE_DECL void stop(const void* main) noexcept;
+  SLUICE_DECL void run_to_end(const void* main, const bool& finished);
 
   const std::size_t threads_;
   const std::function<void(std::exception_ptr)> escaped_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 #include <sluice/timer.hpp>
 
@@ -17,7 +18,8 @@ namespace sluice {
  * @return At least 1; 0 if there is no limit. A sixteenth of the descriptors, and at least 16, is
  * left for other things.
  */
-[[nodiscard]] std::size_t connections_by_descriptors(std::size_t descriptors = 1) noexcept;
+[[nodiscard]] SLUICE_DECL std::size_t connections_by_descriptors(
+    std::size_t descriptors = 1) noexcept;
 
 /// How `serve` goes about it.
 class serve_options {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/go.hpp>
@@ -26,10 +27,10 @@
 namespace sluice {
 
 /// What `with_task_group` throws if it was asked for all errors and there were any.
-class task_group_error : public std::runtime_error {
+class SLUICE_DECL task_group_error : public std::runtime_error {
  public:
   /// @param errors At least one, in the order in which they came.
-  explicit task_group_error(std::vector<std::exception_ptr> errors);
+  SLUICE_DECL explicit task_group_error(std::vector<std::exception_ptr> errors);
 
   /// The errors, in the order in which they came.
   [[nodiscard]] const std::vector<std::exception_ptr>& errors() const noexcept { return *errors_; }
@@ -49,21 +50,21 @@ namespace detail {
 /// What a group, its goroutines and the coroutine that waits for them share.
 class group_state {
  public:
-  group_state(start_point where, const context& parent, group_errors policy);
+  SLUICE_DECL group_state(start_point where, const context& parent, group_errors policy);
 
   /// Makes room for what one more goroutine may fail with. @throws std::bad_alloc
-  void expect_one_more();
+  SLUICE_DECL void expect_one_more();
   /// Notes the exception that is being handled.
-  void fail() noexcept;
+  SLUICE_DECL void fail() noexcept;
   /// The same, and cancels the goroutines whatever the policy is.
-  void interrupt() noexcept;
+  SLUICE_DECL void interrupt() noexcept;
   void cancel() noexcept { tree_.cancel(); }
   /// Throws what has been noted, if anything.
-  void rethrow() const;
+  SLUICE_DECL void rethrow() const;
 
-  void set_limit(std::size_t n);
+  SLUICE_DECL void set_limit(std::size_t n);
   /// @throws std::logic_error if there is no limit.
-  [[nodiscard]] semaphore& permits();
+  [[nodiscard]] SLUICE_DECL semaphore& permits();
   [[nodiscard]] bool limited() const noexcept { return permits_.has_value(); }
 
   [[nodiscard]] const start_point& at() const noexcept { return at_; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 
 #include <coroutine>
@@ -35,7 +36,7 @@ namespace this_goroutine {
 
 /// Names the running goroutine in reports.
 /** @throws system_error `error::not_in_goroutine`; std::bad_alloc */
-void set_name(std::string name);
+SLUICE_DECL void set_name(std::string name);
 
 }  // namespace this_goroutine
 

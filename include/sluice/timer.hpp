@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/rebound.hpp>
 #include <sluice/detail/time/timer_state.hpp>
 #include <sluice/error.hpp>
@@ -148,7 +149,7 @@ class ticker : public detail::sending_timer {
  private:
   ticker(const detail::dispatcher_ptr& where, clock::duration period)
       : sending_timer(where, checked(period), period) {}
-  [[nodiscard]] static clock::duration checked(clock::duration period);
+  [[nodiscard]] SLUICE_DECL static clock::duration checked(clock::duration period);
 };
 
 /// A channel on which the time is sent once, after `d`. Go's `time.After`.
@@ -186,7 +187,8 @@ class timed_function {
 
 namespace detail {
 
-[[nodiscard]] receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d);
+[[nodiscard]] SLUICE_DECL receiver<clock::time_point> after(const dispatcher_ptr& where,
+                                                            clock::duration d);
 
 template <class F>
 timed_function after_func(start_point at, clock::duration d, F&& f) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -23,15 +24,15 @@ namespace detail {
 /// handlers may be destroyed after the group.
 class wait_group_state {
  public:
-  void add(std::ptrdiff_t delta);
+  SLUICE_DECL void add(std::ptrdiff_t delta);
   /// Under the lock: who sees zero may destroy the group, so whoever has made it zero must be out.
-  [[nodiscard]] std::ptrdiff_t count() const noexcept;
+  [[nodiscard]] SLUICE_DECL std::ptrdiff_t count() const noexcept;
 
   // For waiter_functions; all but the hint and `withdraw` under the lock.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool ready() const noexcept { return count_ == 0; }
   void enlist(waiter& w) noexcept { waiters_.push_back(w); }
-  [[nodiscard]] bool withdraw(waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool withdraw(waiter& w) noexcept;
 
  private:
   mutable byte_lock lock_;
@@ -44,7 +45,7 @@ struct wait_group_waiter : waiter {
   std::shared_ptr<wait_group_state> group;
 };
 
-extern const waiter_functions wait_group_functions;
+SLUICE_DECL extern const waiter_functions wait_group_functions;
 
 /// Waiting for a group's counter to be zero.
 class wait_group_wait : public operation<wait_group_wait, wait_group_waiter> {

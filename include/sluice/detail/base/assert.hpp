@@ -1,11 +1,13 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 namespace sluice::detail {
 
 /// Says where which invariant is broken, and aborts.
 /** Always in the library: a program may be built with assertions and the library without. */
-[[noreturn]] void report_broken_invariant(const char* file, int line,
-                                          const char* invariant) noexcept;
+[[noreturn]] SLUICE_DECL void report_broken_invariant(const char* file, int line,
+                                                      const char* invariant) noexcept;
 
 }  // namespace sluice::detail
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <atomic>
 
 namespace sluice::detail {
@@ -35,10 +37,10 @@ class biased_lock {
  private:
   enum class barriers : unsigned char { fences, asymmetric, failed };
 
-  void fence_as_owner() noexcept;
-  void lock_as_owner_slowly() noexcept;
+  SLUICE_DECL void fence_as_owner() noexcept;
+  SLUICE_DECL void lock_as_owner_slowly() noexcept;
 
-  static std::atomic<barriers> barriers_;
+  SLUICE_DECL static std::atomic<barriers> barriers_;
 
   std::atomic<bool> busy_{false};
   std::atomic<bool> revoked_{false};

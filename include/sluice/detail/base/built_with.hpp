@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/version.hpp>
 
@@ -16,7 +17,10 @@
 #error "Sluice was built with another Boost than the one whose headers are found here"
 #endif
 
-namespace sluice::detail {
+namespace sluice {
+
+// Types that are not exported would keep the name that is made of them from being so.
+namespace detail SLUICE_DECL {
 
 template <int Major, int Minor>
 struct sluice_version;
@@ -105,6 +109,10 @@ using these_settings =
                asio_version<BOOST_ASIO_VERSION>, asio_backend, asio_threads, asio_handlers,
                asio_rtti, asio_blocks, standard_containers, stop_tokens<has_stop_tokens>>;
 
+}  // namespace detail SLUICE_DECL
+
+namespace detail {
+
 template <void (*Name)() noexcept>
 struct refer_to {
 #if defined(__ELF__) && __has_cpp_attribute(gnu::retain)
@@ -115,4 +123,6 @@ struct refer_to {
 
 template struct refer_to<&library<these_settings>>;
 
-}  // namespace sluice::detail
+}  // namespace detail
+
+}  // namespace sluice

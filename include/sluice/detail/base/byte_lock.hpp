@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <atomic>
 #include <cstdint>
 
@@ -34,8 +36,8 @@ class byte_lock {
  private:
   static constexpr std::uint32_t free = 0, locked = 1, contended = 2;
 
-  void lock_slowly() noexcept;
-  static void wake_one(std::atomic<std::uint32_t>* address) noexcept;
+  SLUICE_DECL void lock_slowly() noexcept;
+  SLUICE_DECL static void wake_one(std::atomic<std::uint32_t>* address) noexcept;
 
   std::atomic<std::uint32_t> state_{free};
 };

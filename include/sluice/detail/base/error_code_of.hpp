@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 
 #include <exception>
@@ -7,6 +8,6 @@
 namespace sluice::detail {
 
 /// A failure as those need it who complete with an `error_code`.
-[[nodiscard]] error_code error_code_of(const std::exception_ptr& failure) noexcept;
+[[nodiscard]] SLUICE_DECL error_code error_code_of(const std::exception_ptr& failure) noexcept;
 
 }  // namespace sluice::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/decl.hpp>
 
 #include <array>
 #include <atomic>
@@ -58,9 +59,9 @@ class pin_count {
 
   static constexpr std::uint32_t awaited = 1, one = 2;
 
-  void wait_slowly() noexcept;
-  static void wait_for(count& c) noexcept;
-  static void wake(count* address) noexcept;
+  SLUICE_DECL void wait_slowly() noexcept;
+  SLUICE_DECL static void wait_for(count& c) noexcept;
+  SLUICE_DECL static void wake(count* address) noexcept;
 
   std::array<count, 2> counts_{};
   std::atomic<epoch> current_{0};

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <cstddef>
 
 namespace sluice::detail {
@@ -11,9 +13,9 @@ namespace sluice::detail {
  *
  * @throws std::bad_alloc
  */
-[[nodiscard]] void* allocate_recycled(std::size_t size);
+[[nodiscard]] SLUICE_DECL void* allocate_recycled(std::size_t size);
 
 /// Gives back what `allocate_recycled(size)` returned.
-void deallocate_recycled(void* memory, std::size_t size) noexcept;
+SLUICE_DECL void deallocate_recycled(void* memory, std::size_t size) noexcept;
 
 }  // namespace sluice::detail

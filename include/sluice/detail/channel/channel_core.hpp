@@ -4,6 +4,7 @@
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -47,8 +48,8 @@ struct failing_channel_waiter : channel_waiter {
   std::exception_ptr failure;
 };
 
-extern const waiter_functions send_functions;
-extern const waiter_functions receive_functions;
+SLUICE_DECL extern const waiter_functions send_functions;
+SLUICE_DECL extern const waiter_functions receive_functions;
 
 /// The type-erased part of a channel, shared by its handles.
 /**
@@ -63,8 +64,9 @@ extern const waiter_functions receive_functions;
 class channel_core {
  public:
   /// @throws std::length_error if that many elements cannot be addressed; std::bad_alloc
-  static channel_core& make(const element_type& element, std::size_t capacity,
-                            const dispatcher_ptr& where, const std::source_location& made_at);
+  SLUICE_DECL static channel_core& make(const element_type& element, std::size_t capacity,
+                                        const dispatcher_ptr& where,
+                                        const std::source_location& made_at);
 
   /// Ties `what` to the channel's lifetime; `size()` and `capacity()` then report 0.
   /** For the channels of timers; called before the channel is used. */
@@ -97,13 +99,13 @@ class channel_core {
   enum class result : unsigned char { done, closed, would_block };
 
   /// Sends from or receives to `element` now, or changes nothing.
-  [[nodiscard]] result try_send(void* element) noexcept;
-  [[nodiscard]] result try_receive(void* element) noexcept;
+  [[nodiscard]] SLUICE_DECL result try_send(void* element) noexcept;
+  [[nodiscard]] SLUICE_DECL result try_receive(void* element) noexcept;
   /// Sends what `make_box(from)` puts into a box, which is called once it is sure that it will be
   /// sent.
   /** @throws What `make_box` throws. Nothing has been sent then, but a select that had been chosen
    * to receive it fails with the same exception, because its choice cannot be taken back. */
-  [[nodiscard]] result try_send_new(boxed_ptr (*make_box)(void* from), void* from);
+  [[nodiscard]] SLUICE_DECL result try_send_new(boxed_ptr (*make_box)(void* from), void* from);
 
   /// Nobody can send or receive any more but those that wait already: handlers that wait alone,
   /// or come to, are told so, as cancelled.
@@ -111,7 +113,7 @@ class channel_core {
   void lose_handles(wake_list& woken) noexcept;
 
   /// Takes back a box whose element could not be moved out: it is the next to be received.
-  void give_back(boxed_ptr b) noexcept;
+  SLUICE_DECL void give_back(boxed_ptr b) noexcept;
 
   /// Whether there is nothing to receive, as can be seen without the lock; and what that means.
   // A channel that is closed and drained stays so for ever: that answer needs no fence.
@@ -133,8 +135,8 @@ class channel_core {
 
   /// Sends or receives for a goroutine that is suspending.
   /** @return True if it stays suspended; otherwise the waiter has its outcome. */
-  [[nodiscard]] bool send_for(goroutine& g, channel_waiter& w);
-  [[nodiscard]] bool receive_for(goroutine& g, channel_waiter& w);
+  [[nodiscard]] SLUICE_DECL bool send_for(goroutine& g, channel_waiter& w);
+  [[nodiscard]] SLUICE_DECL bool receive_for(goroutine& g, channel_waiter& w);
 
   /// Whether a value can go into or come out of the buffer without anybody being woken; a hint
   /// without the lock.
@@ -175,7 +177,7 @@ class channel_core {
   }
 
   /// @return False if it was closed already.
-  [[nodiscard]] bool close(const std::source_location& at) noexcept;
+  [[nodiscard]] SLUICE_DECL bool close(const std::source_location& at) noexcept;
   [[nodiscard]] bool closed() const noexcept {
     fence_before_look();
     return closed_.load(std::memory_order_acquire);
@@ -226,13 +228,13 @@ class channel_core {
 
   /// Takes a waiter out of its list, without the lock being held. It may be the end of the channel.
   /** @return False if it had been taken already. */
-  static bool withdraw(channel_waiter& w) noexcept;
+  SLUICE_DECL static bool withdraw(channel_waiter& w) noexcept;
 
  private:
   channel_core(const element_type& element, std::size_t capacity, lasting_dispatcher where,
                const std::source_location& made_at) noexcept
       : element_(element), capacity_(capacity), where_(std::move(where)), made_at_(made_at) {}
-  ~channel_core();
+  SLUICE_DECL ~channel_core();
 
   /// The lock, with a look at what must hold before it is free again.
   class checked_lock {
@@ -279,10 +281,10 @@ class channel_core {
     const auto t = head_ + in_ring;
     return t < capacity_ ? t : t - capacity_;
   }
-  void move_element(void* to, void* from) noexcept;
+  SLUICE_DECL void move_element(void* to, void* from) noexcept;
   template <class Make>
   [[nodiscard]] bool attempt_send_made(waiter& w, wake_list& woken, Make make);
-  void refuse(waiter& receiver, wake_list& woken) noexcept;
+  SLUICE_DECL void refuse(waiter& receiver, wake_list& woken) noexcept;
   void complete_from(waiter& sender, void* to, wake_list& woken) noexcept;
   void receive_returned(void* to, wake_list& woken) noexcept;
   template <bool (channel_core::*attempt)(waiter&, wake_list&) noexcept,
@@ -292,11 +294,11 @@ class channel_core {
   void keep_for_dropped_case() noexcept;
   [[nodiscard]] bool is_left_alone(const waiter& w) const noexcept;
   std::size_t end_waits(waiter_list& line, waiter::state outcome, wake_list& woken) noexcept;
-  std::size_t cancel(waiter_list& line) noexcept;
-  [[nodiscard]] bool remove(waiter& w, bool& last) noexcept;
-  void last_handle_gone() noexcept;
-  void last_reference_gone() noexcept;
-  void destroy() noexcept;
+  SLUICE_DECL std::size_t cancel(waiter_list& line) noexcept;
+  [[nodiscard]] SLUICE_DECL bool remove(waiter& w, bool& last) noexcept;
+  SLUICE_DECL void last_handle_gone() noexcept;
+  SLUICE_DECL void last_reference_gone() noexcept;
+  SLUICE_DECL void destroy() noexcept;
 
   byte_lock lock_;
   std::atomic<bool> closed_{false};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/context/context_state.hpp>
 
 #include <utility>
@@ -9,7 +10,7 @@ namespace sluice::detail {
 class goroutine;
 
 /// Makes every wait of a goroutine end when `ctx` is done.
-void bind_to_context(goroutine& g, const context_ref& ctx);
+SLUICE_DECL void bind_to_context(goroutine& g, const context_ref& ctx);
 
 /// What is done to a goroutine before it is made ready: it is bound to a context.
 class bound_to {

@@ -7,6 +7,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/stop.hpp>
@@ -37,13 +38,13 @@ class context_link {
   explicit context_link(context_state& s) noexcept : state_(&s) {}
 
   /// The context, if it still is there.
-  [[nodiscard]] context_ref lock() noexcept;
+  [[nodiscard]] SLUICE_DECL context_ref lock() noexcept;
   /// Cancels the context if it still is there.
-  void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
+  SLUICE_DECL void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
   /// The same because its deadline has passed.
-  void expire() noexcept;
+  SLUICE_DECL void expire() noexcept;
   /// The context is gone.
-  void clear() noexcept;
+  SLUICE_DECL void clear() noexcept;
 
  private:
   byte_lock lock_;
@@ -55,14 +56,14 @@ class context_canceller {
  public:
   context_canceller() noexcept = default;
   /// One more canceller of `s`. @throws std::bad_alloc
-  explicit context_canceller(context_state& s);
-  context_canceller(const context_canceller& other) noexcept;
+  SLUICE_DECL explicit context_canceller(context_state& s);
+  SLUICE_DECL context_canceller(const context_canceller& other) noexcept;
   context_canceller(context_canceller&& other) noexcept = default;
   context_canceller& operator=(context_canceller other) noexcept {
     link_.swap(other.link_);
     return *this;
   }
-  ~context_canceller();
+  SLUICE_DECL ~context_canceller();
 
   explicit operator bool() const noexcept { return link_ != nullptr; }
   [[nodiscard]] context_ref lock() const noexcept { return link_->lock(); }
@@ -97,7 +98,7 @@ class context_callback : public list_hook<context_callback> {
 class context_state : public list_hook<context_state> {
  public:
   /// A child of `parent_ref`, which may be none. If the parent is done the child is born done.
-  static context_state& make(context_ref parent_ref);
+  SLUICE_DECL static context_state& make(context_ref parent_ref);
 
   context_state(const context_state&) = delete;
   context_state& operator=(const context_state&) = delete;
@@ -106,15 +107,15 @@ class context_state : public list_hook<context_state> {
     const auto before = references_.fetch_add(1, std::memory_order_relaxed);
     SLUICE_ASSERT(before != 0, "a context is referred to by somebody who has a reference");
   }
-  void release() noexcept;
+  SLUICE_DECL void release() noexcept;
 
   /// Makes it and its descendants done, unless it is; the first cause wins.
-  void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
+  SLUICE_DECL void cancel(const error_code& e, const std::exception_ptr& cause) noexcept;
   /// Cancels at `t` with `cause` if it is not done by then, on the scheduler of `where`.
-  void set_deadline(const dispatcher_ptr& where, std::chrono::steady_clock::time_point t,
-                    std::exception_ptr cause);
+  SLUICE_DECL void set_deadline(const dispatcher_ptr& where,
+                                std::chrono::steady_clock::time_point t, std::exception_ptr cause);
   /// Cancels it because its own deadline has passed.
-  void expire() noexcept;
+  SLUICE_DECL void expire() noexcept;
   /// Makes it a descendant of `other` as well, but for values.
   void join(context_state& other);
 
@@ -122,35 +123,36 @@ class context_state : public list_hook<context_state> {
   /// the lock and finds it set may read these, which change no more.
   [[nodiscard]] bool done() const noexcept { return done_.load(std::memory_order_acquire); }
   /// Looks at the clock: a context whose deadline has passed is done when this returns.
-  [[nodiscard]] error_code err() noexcept;
-  [[nodiscard]] std::exception_ptr cause() noexcept;
-  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept;
+  [[nodiscard]] SLUICE_DECL error_code err() noexcept;
+  [[nodiscard]] SLUICE_DECL std::exception_ptr cause() noexcept;
+  [[nodiscard]] SLUICE_DECL std::optional<std::chrono::steady_clock::time_point> deadline()
+      const noexcept;
 
   /// Registers a callback. @return False if the context is done already: it will not be called.
   /** One that never will be done drops the callback's function. */
-  [[nodiscard]] bool add(context_callback& c) noexcept;
+  [[nodiscard]] SLUICE_DECL bool add(context_callback& c) noexcept;
   /// Unregisters it.
   /** @return True if it has not been called and will not be. */
-  bool remove(context_callback& c) noexcept;
+  SLUICE_DECL bool remove(context_callback& c) noexcept;
 
   /// A weak reference, the same at every call.
-  [[nodiscard]] std::shared_ptr<context_link> link();
+  [[nodiscard]] SLUICE_DECL std::shared_ptr<context_link> link();
   /// A token that is requested to stop when it is done, of the one source that it has.
-  [[nodiscard]] detail::stop_token stop_token();
+  [[nodiscard]] SLUICE_DECL detail::stop_token stop_token();
   /// Keeps something until it is done or gone.
-  void keep(std::shared_ptr<void> what);
+  SLUICE_DECL void keep(std::shared_ptr<void> what);
 
   void add_canceller() noexcept;
   /// One less may make it done; the last drops the callbacks of all that now never will be.
-  void remove_canceller() noexcept;
+  SLUICE_DECL void remove_canceller() noexcept;
 
   /// How many children have not ended.
-  [[nodiscard]] std::size_t child_count() const noexcept;
+  [[nodiscard]] SLUICE_DECL std::size_t child_count() const noexcept;
 
   // For the waiter functions of `done`.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   void enlist(waiter& w) noexcept { waiters_.push_back(w); }
-  [[nodiscard]] bool withdraw(waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool withdraw(waiter& w) noexcept;
 
  private:
   friend class context_link;
@@ -167,11 +169,11 @@ class context_state : public list_hook<context_state> {
   void unlink_child(context_state& c) noexcept;
   [[nodiscard]] context_ref take_child() noexcept;
   [[nodiscard]] bool mark_done(const error_code& e, const std::exception_ptr& cause) noexcept;
-  void tell(context_state*& last) noexcept;
+  SLUICE_DECL void tell(context_state*& last) noexcept;
   void append_if_marked(context_ref c, context_state*& last) noexcept;
   /// Takes an ancestor's deadline if it is earlier.
-  void limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
-             const std::shared_ptr<context_link>& whose) noexcept;
+  SLUICE_DECL void limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
+                         const std::shared_ptr<context_link>& whose) noexcept;
 
   mutable byte_lock lock_;
   std::atomic<bool> done_{false};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/context/context_state.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -12,7 +13,7 @@ struct context_waiter : waiter {
   context_ref state;
 };
 
-extern const waiter_functions context_functions;
+SLUICE_DECL extern const waiter_functions context_functions;
 
 /// Waiting for a context to be done.
 class done_wait : public operation<done_wait, context_waiter> {

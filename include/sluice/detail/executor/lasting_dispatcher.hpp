@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 
@@ -20,7 +21,7 @@ class lasting_dispatcher {
  public:
   lasting_dispatcher() noexcept = default;
   /** @throws std::bad_alloc */
-  explicit lasting_dispatcher(const dispatcher_ptr& where);
+  SLUICE_DECL explicit lasting_dispatcher(const dispatcher_ptr& where);
 
   explicit operator bool() const noexcept { return static_cast<bool>(link_); }
 
@@ -37,12 +38,12 @@ class pinned_dispatcher {
  public:
   pinned_dispatcher() noexcept = default;
   /// @param t Stays where it is while an operation is launched: see `from`.
-  explicit pinned_dispatcher(const lasting_dispatcher& t) noexcept;
-  explicit pinned_dispatcher(lasting_dispatcher&& t) noexcept;
+  SLUICE_DECL explicit pinned_dispatcher(const lasting_dispatcher& t) noexcept;
+  SLUICE_DECL explicit pinned_dispatcher(lasting_dispatcher&& t) noexcept;
   /// One whose user sees to it that its context is there.
   pinned_dispatcher(dispatcher_ptr where) noexcept : where_(std::move(where)) {}
   pinned_dispatcher(pinned_dispatcher&&) noexcept = default;
-  pinned_dispatcher& operator=(pinned_dispatcher other) noexcept;
+  SLUICE_DECL pinned_dispatcher& operator=(pinned_dispatcher other) noexcept;
 
   explicit operator bool() const noexcept { return static_cast<bool>(where_); }
   [[nodiscard]] const dispatcher_ptr& operator*() const noexcept { return where_; }
@@ -52,7 +53,7 @@ class pinned_dispatcher {
   [[nodiscard]] const lasting_dispatcher& kept() const noexcept { return kept_; }
 
  private:
-  void pin(const lasting_dispatcher& t) noexcept;
+  SLUICE_DECL void pin(const lasting_dispatcher& t) noexcept;
 
   /// Goes when nothing is pinned any more: the last copy destroys an executor of a user's.
   lasting_dispatcher kept_;

@@ -2,6 +2,7 @@
 // on it, because that might wait for the pin.
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 
@@ -52,18 +53,19 @@ class kept_executor {
  */
 class pinned_wake {
  public:
-  explicit pinned_wake(pinned_scheduler pinned) noexcept;
+  SLUICE_DECL explicit pinned_wake(pinned_scheduler pinned) noexcept;
   pinned_wake(const pinned_wake&) = delete;
   pinned_wake& operator=(const pinned_wake&) = delete;
-  ~pinned_wake();
+  SLUICE_DECL ~pinned_wake();
 
   explicit operator bool() const noexcept { return static_cast<bool>(pinned_); }
 
   /// The innermost one of this thread, or null.
-  [[nodiscard]] static pinned_wake* under_way() noexcept;
+  [[nodiscard]] SLUICE_DECL static pinned_wake* under_way() noexcept;
   /// Leaves `h`, which is registered with nobody, to the end of `home`, if this thread has pinned
   /// that one.
-  [[nodiscard]] static bool leave_to_end(const scheduler* home, parked_handler& h) noexcept;
+  [[nodiscard]] SLUICE_DECL static bool leave_to_end(const scheduler* home,
+                                                     parked_handler& h) noexcept;
 
   /// Keeps an executor that is about to be used until the pin has gone.
   template <class Executor>

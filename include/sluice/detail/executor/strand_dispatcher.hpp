@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
@@ -20,7 +21,7 @@ namespace sluice::detail {
  */
 class strand_dispatcher final : public dispatcher {
  public:
-  [[nodiscard]] static dispatcher_ptr make(dispatcher_ptr inner);
+  [[nodiscard]] SLUICE_DECL static dispatcher_ptr make(dispatcher_ptr inner);
 
   /// What runs on the turn of a strand, if `n` is one; otherwise `n`. For the thread that is about
   /// to run it.
@@ -28,16 +29,16 @@ class strand_dispatcher final : public dispatcher {
     return n.run == &run_turn ? *static_cast<turn_node&>(n).strand.next_turn_ : n;
   }
 
-  void schedule(ready_node& node) override;
-  bool try_run_here(void (*f)(void*), void* arg) override;
-  [[nodiscard]] bool running_in_this_thread() const noexcept override;
+  SLUICE_DECL void schedule(ready_node& node) override;
+  SLUICE_DECL bool try_run_here(void (*f)(void*), void* arg) override;
+  [[nodiscard]] SLUICE_DECL bool running_in_this_thread() const noexcept override;
 
   void work_started() noexcept override { inner_->work_started(); }
   void work_finished() noexcept override { inner_->work_finished(); }
 
-  [[nodiscard]] asio::any_io_executor to_any_executor() const override;
+  [[nodiscard]] SLUICE_DECL asio::any_io_executor to_any_executor() const override;
   [[nodiscard]] dispatcher_ptr without_strand() override { return inner_; }
-  [[nodiscard]] dispatcher_ptr left_by_the_last() noexcept override;
+  [[nodiscard]] SLUICE_DECL dispatcher_ptr left_by_the_last() noexcept override;
 
  private:
   friend class held_strand;
@@ -47,15 +48,15 @@ class strand_dispatcher final : public dispatcher {
     strand_dispatcher& strand;
   };
 
-  explicit strand_dispatcher(dispatcher_ptr inner);
+  SLUICE_DECL explicit strand_dispatcher(dispatcher_ptr inner);
   ~strand_dispatcher() = default;
-  void destroy() noexcept override;
+  SLUICE_DECL void destroy() noexcept override;
 
   [[nodiscard]] bool try_hold() noexcept;
-  [[nodiscard]] ready_node* next() noexcept;
+  [[nodiscard]] SLUICE_DECL ready_node* next() noexcept;
   void pass_on();
   void drop_all() noexcept;
-  static void run_turn(ready_node& node, worker* w);
+  SLUICE_DECL static void run_turn(ready_node& node, worker* w);
 
   const dispatcher_ptr inner_;
   ready_node idle_, held_;
@@ -69,11 +70,11 @@ class strand_dispatcher final : public dispatcher {
 class held_strand {
  public:
   /** @throws std::bad_alloc */
-  explicit held_strand(dispatcher_ptr inner);
+  SLUICE_DECL explicit held_strand(dispatcher_ptr inner);
   held_strand(const held_strand&) = delete;
   held_strand& operator=(const held_strand&) = delete;
   /// Drops what has been scheduled, if the strand has not been passed on.
-  ~held_strand();
+  SLUICE_DECL ~held_strand();
 
   [[nodiscard]] const dispatcher_ptr& strand() const noexcept { return strand_; }
   /// Lets what has been scheduled run. Called by somebody who knows that the scheduler is there.

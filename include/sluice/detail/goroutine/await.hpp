@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
 namespace sluice::detail {
@@ -8,8 +9,9 @@ class goroutine;
 
 /// Waits in a goroutine that is suspending.
 /** @return True if it stays suspended; otherwise the waiter has its outcome. */
-[[nodiscard]] bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f);
+[[nodiscard]] SLUICE_DECL bool await_waiter(goroutine& g, waiter& w, const waiter_functions& f);
 /// The same, without looking at what is asked of the goroutine.
-[[nodiscard]] bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f);
+[[nodiscard]] SLUICE_DECL bool await_waiter_to_its_end(goroutine& g, waiter& w,
+                                                       const waiter_functions& f);
 
 }  // namespace sluice::detail

@@ -4,6 +4,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
@@ -67,8 +68,8 @@ class cancellation {
 
   /// Asks for cancellation. Thread safe.
   /** @param reason The outcome of the waits that it ends: `aborted` or `timed_out`. */
-  void request(asio::cancellation_type type,
-               waiter::state reason = waiter::state::aborted) noexcept;
+  SLUICE_DECL void request(asio::cancellation_type type,
+                           waiter::state reason = waiter::state::aborted) noexcept;
 
   /// The context that the goroutine is bound to is done, for good. Thread safe.
   /** Unlike a request it is not forgotten: it is looked at, through the filter in force, at once
@@ -79,35 +80,35 @@ class cancellation {
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   /// Under the lock: begins a wait, unless cancellation has been asked for.
   /** @return `waiting`, or the outcome of a wait that is not to begin. */
-  [[nodiscard]] waiter::state begin(cancellable& wait) noexcept;
+  [[nodiscard]] SLUICE_DECL waiter::state begin(cancellable& wait) noexcept;
   /// The same for a wait by one waiter.
-  [[nodiscard]] waiter::state begin(waiter& w, const waiter_functions& f) noexcept;
+  [[nodiscard]] SLUICE_DECL waiter::state begin(waiter& w, const waiter_functions& f) noexcept;
   /// Ends a wait. After it returns nobody cancels it.
-  void end() noexcept;
+  SLUICE_DECL void end() noexcept;
 
   /// The outcome of waits while cancellation is asked for, `waiting` if it is not.
-  [[nodiscard]] waiter::state outcome() noexcept;
+  [[nodiscard]] SLUICE_DECL waiter::state outcome() noexcept;
 
   /// `waiting` until the context that the goroutine is bound to is done, then the outcome of waits
   /// that it ends, whatever the filter.
   [[nodiscard]] waiter::state context_outcome() noexcept;
 
-  [[nodiscard]] asio::cancellation_type requested() noexcept;
+  [[nodiscard]] SLUICE_DECL asio::cancellation_type requested() noexcept;
   /// Forgets what has been asked for, but not that the context is done, and from now on looks only
   /// at the types in `filter`.
-  void reset(asio::cancellation_type filter) noexcept;
+  SLUICE_DECL void reset(asio::cancellation_type filter) noexcept;
 
   /// Begins to tell a slot what is asked for. On the goroutine's explicit strand.
   /** @throws std::bad_alloc */
-  void tell_slot();
+  SLUICE_DECL void tell_slot();
   /// That slot, used on the strand while the goroutine runs; not connected before `tell_slot`.
-  [[nodiscard]] asio::cancellation_slot slot() noexcept;
+  [[nodiscard]] SLUICE_DECL asio::cancellation_slot slot() noexcept;
   /// Under the lock: whether a slot is told, on the strand.
   [[nodiscard]] bool tells_slot() const noexcept { return told_ != nullptr; }
 
   /// Whether awaiting a task or an `asio::awaitable` throws while cancellation is asked for.
-  [[nodiscard]] bool throws() noexcept;
-  void set_throws(bool on) noexcept;
+  [[nodiscard]] SLUICE_DECL bool throws() noexcept;
+  SLUICE_DECL void set_throws(bool on) noexcept;
 
   /// Whether its goroutine, which asks, has set nothing here: as far as that goes another
   /// goroutine's work could go on in it.
@@ -116,10 +117,10 @@ class cancellation {
   }
 
   /// Something that passes requests on to this goroutine, kept until it ends.
-  void keep(std::shared_ptr<void> source);
+  SLUICE_DECL void keep(std::shared_ptr<void> source);
 
   /// The goroutine has ended.
-  void detach() noexcept;
+  SLUICE_DECL void detach() noexcept;
 
   void retain() noexcept {
     const auto before = references_.fetch_add(1, std::memory_order_relaxed);
@@ -141,8 +142,8 @@ class cancellation {
     waiter* w = nullptr;
     const waiter_functions* functions = nullptr;
   };
-  static bool cancel_single(cancellable& wait, asio::cancellation_type, waiter::state outcome,
-                            ready_list&) noexcept;
+  SLUICE_DECL static bool cancel_single(cancellable& wait, asio::cancellation_type,
+                                        waiter::state outcome, ready_list&) noexcept;
 
   byte_lock lock_;
   goroutine* goroutine_;

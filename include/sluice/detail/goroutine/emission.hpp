@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -27,13 +28,13 @@ class emission : ready_node {
   emission& operator=(const emission&) = delete;
 
   /// In recycled memory. @throws std::bad_alloc
-  [[nodiscard]] static std::shared_ptr<emission> make();
+  [[nodiscard]] SLUICE_DECL static std::shared_ptr<emission> make();
 
   [[nodiscard]] asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
   /// Notes a request, and adds the node to what is to run on the strand if it is not queued yet.
-  static void request(const std::shared_ptr<emission>& self, asio::cancellation_type type,
-                      ready_list& steps) noexcept;
+  SLUICE_DECL static void request(const std::shared_ptr<emission>& self,
+                                  asio::cancellation_type type, ready_list& steps) noexcept;
 
   /// The operation has completed: requests that come now do nothing. On the strand.
   void complete() noexcept {
@@ -59,7 +60,7 @@ class emission : ready_node {
   }
 
  private:
-  static void emit_requested(ready_node& node, worker* w);
+  SLUICE_DECL static void emit_requested(ready_node& node, worker* w);
 
   asio::cancellation_signal signal_;
   std::atomic<asio::cancellation_type> requested_{asio::cancellation_type::none};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
@@ -64,8 +65,8 @@ class goroutine final : public scheduled_goroutine {
 
  public:
   /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
-  static goroutine& make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
-                         std::source_location started_at);
+  SLUICE_DECL static goroutine& make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
+                                     std::source_location started_at);
 
   /// Makes one that stands for no coroutine: Asio operations belong to it that are launched for a
   /// handler.
@@ -83,7 +84,7 @@ class goroutine final : public scheduled_goroutine {
   /// Registers it with its scheduler and counts its work; false if its context is ending.
   [[nodiscard]] bool enter() noexcept;
   /// Takes it off the registry again, and gives up its work.
-  void leave() noexcept;
+  SLUICE_DECL void leave() noexcept;
 
   /// Whether what is ready is a goroutine.
   [[nodiscard]] static bool is_one(const ready_node& n) noexcept { return n.run == &run_node; }
@@ -97,7 +98,7 @@ class goroutine final : public scheduled_goroutine {
 
   /// Makes it run: on this thread next if it drains the same scheduler, otherwise as its dispatcher
   /// does.
-  void make_ready() noexcept;
+  SLUICE_DECL void make_ready() noexcept;
 
   /// Resumes it inside the handler of an operation that it awaits, as Asio's coroutines are, if
   /// this thread runs that handler on its strand and nothing else beneath.
@@ -151,7 +152,7 @@ class goroutine final : public scheduled_goroutine {
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
   [[nodiscard]] dispatcher_ptr start_dispatcher() const { return where->without_strand(); }
   [[nodiscard]] bool counts_as_work() const noexcept { return work != counted::nowhere; }
-  [[nodiscard]] bool home_shutting_down() const noexcept;
+  [[nodiscard]] SLUICE_DECL bool home_shutting_down() const noexcept;
 
   /// It is the main of a program: when that returns the others are ended before its locals go.
   void become_main() noexcept { is_main_ = true; }
@@ -161,7 +162,7 @@ class goroutine final : public scheduled_goroutine {
   [[nodiscard]] bool ended() const noexcept { return at == nullptr; }
 
   /// Moves a goroutine with an implicit strand to an explicit one.
-  void become_serial();
+  SLUICE_DECL void become_serial();
   /// Whether it has an explicit strand and is running on it.
   [[nodiscard]] bool on_its_strand() noexcept {
     steps_without_need_ = 0;
@@ -174,13 +175,13 @@ class goroutine final : public scheduled_goroutine {
 
   /// Makes it one that can be cancelled.
   /** @throws std::bad_alloc */
-  cancellation_ref become_cancellable();
+  SLUICE_DECL cancellation_ref become_cancellable();
 
   /// Throws if cancellation is asked for and is to be thrown.
-  void throw_if_cancelled() const;
+  SLUICE_DECL void throw_if_cancelled() const;
 
   /// Ends it without resuming it: whatever should have resumed it was destroyed.
-  void abandon() noexcept;
+  SLUICE_DECL void abandon() noexcept;
 
   /// Destroys the frames, innermost first.
   void destroy_frames() noexcept;
@@ -195,40 +196,41 @@ class goroutine final : public scheduled_goroutine {
   cancellation_ref cancel;
 
  private:
-  goroutine(dispatcher_ptr t, promise_base* root, bool counts, std::source_location start) noexcept;
+  SLUICE_DECL goroutine(dispatcher_ptr t, promise_base* root, bool counts,
+                        std::source_location start) noexcept;
 
-  [[nodiscard]] bool came_back() noexcept;
+  [[nodiscard]] SLUICE_DECL bool came_back() noexcept;
   /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.
   void leave_unused_strand() noexcept;
 
   static void run_node(ready_node& node, worker* w);
-  static void wake_goroutine(waker& p) noexcept;
+  SLUICE_DECL static void wake_goroutine(waker& p) noexcept;
 
-  void finish();
+  SLUICE_DECL void finish();
   /// It was to run, but its executor will run nothing any more.
   void drop();
-  void destroy_block() noexcept;
+  SLUICE_DECL void destroy_block() noexcept;
 
   static void end_registered(scheduled_goroutine& r) noexcept;
 };
 
 /// A task of a program's main is about to return, or has ended by an exception: if it is the first,
 /// which main is, ends all other goroutines of the program.
-void before_main_ends(const promise_base& ending) noexcept;
+SLUICE_DECL void before_main_ends(const promise_base& ending) noexcept;
 
 /// The goroutine that this thread is running, or null.
-[[nodiscard]] goroutine* this_goroutine_or_null() noexcept;
+[[nodiscard]] SLUICE_DECL goroutine* this_goroutine_or_null() noexcept;
 
 /// The dispatcher on which the running goroutine starts others; none outside a goroutine.
-[[nodiscard]] dispatcher_ptr current_dispatcher_or_none();
+[[nodiscard]] SLUICE_DECL dispatcher_ptr current_dispatcher_or_none();
 
 /// The goroutine that this thread is running.
 /** @throws system_error `error::not_in_goroutine` */
-[[nodiscard]] goroutine& current_goroutine(const char* caller);
+[[nodiscard]] SLUICE_DECL goroutine& current_goroutine(const char* caller);
 
 /// Whether the exception that is being handled is what the running goroutine's waits end with
 /// because cancellation is asked for.
-[[nodiscard]] bool handling_own_cancellation() noexcept;
+[[nodiscard]] SLUICE_DECL bool handling_own_cancellation() noexcept;
 
 /// Keeps a goroutine's block alive, not its frames.
 using goroutine_ref = ref<goroutine>;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
@@ -26,20 +27,21 @@ class limited_emission : public emission, timer_node, left_over {
   /// it is in such a step and nobody can still ask for the cancellation of that one, or a new one
   /// in recycled memory.
   /** @throws std::bad_alloc */
-  [[nodiscard]] static std::shared_ptr<emission> begin(goroutine& g, bool in_step, time_point t);
+  [[nodiscard]] SLUICE_DECL static std::shared_ptr<emission> begin(goroutine& g, bool in_step,
+                                                                   time_point t);
 
   /// The wait has ended, in a step of the goroutine.
   /** @return Whether it was too late. */
   [[nodiscard]] bool end_in_step(std::shared_ptr<emission> self) noexcept;
   /// The wait has ended, and there may be no next one.
-  void end() noexcept;
+  SLUICE_DECL void end() noexcept;
 
  protected:
-  explicit limited_emission(goroutine& g) noexcept;
+  SLUICE_DECL explicit limited_emission(goroutine& g) noexcept;
   ~limited_emission() = default;
 
  private:
-  void give_up() noexcept override;
+  SLUICE_DECL void give_up() noexcept override;
   [[nodiscard]] bool passes() noexcept;
   [[nodiscard]] bool begin_again(time_point t) noexcept;
 

@@ -2,6 +2,7 @@
 // waits, and the handler that resumes it, once.
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
@@ -203,13 +204,13 @@ class handler_wait : private cancellable {
   /// may post to its handler's executor and rely on it.
   /** @param limit Lives as long as the wait, which `finish(limit)` ends then. @return True if the
    * goroutine stays suspended. */
-  [[nodiscard]] bool start(goroutine& g, void (*launch)(void*), void* arg,
-                           time_limit* limit = nullptr);
+  [[nodiscard]] SLUICE_DECL bool start(goroutine& g, void (*launch)(void*), void* arg,
+                                       time_limit* limit = nullptr);
 
   /// Begins a wait for an operation that may move the goroutine: launched once it is suspended,
   /// from outside, because it may go on inside the launch.
   /** @return True if the goroutine stays suspended. */
-  [[nodiscard]] bool start_moving(goroutine& g, void (*launch)(void*), void* arg);
+  [[nodiscard]] SLUICE_DECL bool start_moving(goroutine& g, void (*launch)(void*), void* arg);
 
   /// The slot that cancels the operation.
   [[nodiscard]] asio::cancellation_slot slot() const noexcept {
@@ -218,19 +219,19 @@ class handler_wait : private cancellable {
 
   /// The handler was called, on the goroutine's executor. The goroutine may go on inside the call.
   /** @throws What leaves the goroutine. */
-  void completed();
+  SLUICE_DECL void completed();
   /// The same, but what it was called with could not be kept: `finish` throws the exception that is
   /// being handled.
-  void failed() noexcept;
+  SLUICE_DECL void failed() noexcept;
   /// The scheduler of the goroutine, as those know it who may outlive it.
-  [[nodiscard]] const std::shared_ptr<scheduler_link>& home_link() const noexcept;
+  [[nodiscard]] SLUICE_DECL const std::shared_ptr<scheduler_link>& home_link() const noexcept;
 
   /// The handler of one that may move the goroutine was called. On an executor of its own, of
   /// whatever context, that is where the goroutine wants to be: it goes on inside this call.
   /** @throws What leaves the goroutine. */
-  void completed_moving(bool on_its_own);
+  SLUICE_DECL void completed_moving(bool on_its_own);
   /// The handler was destroyed without being called.
-  void abandoned() noexcept;
+  SLUICE_DECL void abandoned() noexcept;
 
   /// The goroutine goes on.
   void finish() {
@@ -239,7 +240,7 @@ class handler_wait : private cancellable {
   }
 
   /// The same for one with a limit.
-  void finish(time_limit& limit);
+  SLUICE_DECL void finish(time_limit& limit);
 
   /// Whether it was cancelled before it was launched.
   [[nodiscard]] bool not_launched() const noexcept { return not_launched_; }
@@ -248,16 +249,16 @@ class handler_wait : private cancellable {
   /// Whether the deadline of its goroutine's context has cancelled it.
   [[nodiscard]] bool timed_out() const noexcept { return outcome_ == waiter::state::timed_out; }
   /// The error that it ends with if it was not launched.
-  [[nodiscard]] error_code cancelled_error() const noexcept;
+  [[nodiscard]] SLUICE_DECL error_code cancelled_error() const noexcept;
 
  private:
   /// @param in_step It is called by the goroutine, and not for it.
-  [[nodiscard]] bool begin(bool in_step);
+  [[nodiscard]] SLUICE_DECL bool begin(bool in_step);
   [[nodiscard]] bool begin_limit(bool in_step);
-  [[nodiscard]] bool may_launch(waiter::state asked) noexcept;
+  [[nodiscard]] SLUICE_DECL bool may_launch(waiter::state asked) noexcept;
   [[nodiscard]] bool meets_launch() noexcept;
-  static bool emit(cancellable& wait, asio::cancellation_type type, waiter::state outcome,
-                   ready_list& steps) noexcept;
+  SLUICE_DECL static bool emit(cancellable& wait, asio::cancellation_type type,
+                               waiter::state outcome, ready_list& steps) noexcept;
 
   goroutine* g_ = nullptr;
   std::shared_ptr<emission> emission_;
@@ -272,7 +273,7 @@ class handler_wait : private cancellable {
 
 /// Whether the completion of what this thread launches now for a goroutine may wait until its drain
 /// ends: that has suspended then.
-[[nodiscard]] bool completion_may_stay(const goroutine& g) noexcept;
+[[nodiscard]] SLUICE_DECL bool completion_may_stay(const goroutine& g) noexcept;
 
 /// A handler that tells an operation in a goroutine's frame.
 template <class Operation>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
@@ -10,7 +11,7 @@
 namespace sluice::detail {
 
 /// Where Asio runs what has no executor: its system executor.
-[[nodiscard]] const dispatcher_ptr& system_dispatcher() noexcept;
+[[nodiscard]] SLUICE_DECL const dispatcher_ptr& system_dispatcher() noexcept;
 
 /// The executor of an operation that is given a token.
 /** A token that starts the operation later moves or copies its initiation: what it has then is what
@@ -40,7 +41,7 @@ class operation_executor {
     return detail::executor_on(own ? *own : system_dispatcher());
   }
   /// The operation's executor, or none: it had none, or its context has ended.
-  [[nodiscard]] pinned_dispatcher handler_dispatcher() const noexcept;
+  [[nodiscard]] SLUICE_DECL pinned_dispatcher handler_dispatcher() const noexcept;
 
  private:
   /// Where what may be kept stays while the token starts the operation.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
@@ -39,7 +40,7 @@ namespace detail {
  */
 class job_queue {
  public:
-  job_queue(const start_point& where, const worker_pool_options& options);
+  SLUICE_DECL job_queue(const start_point& where, const worker_pool_options& options);
   job_queue(const job_queue&) = delete;
   job_queue& operator=(const job_queue&) = delete;
   virtual ~job_queue() = default;
@@ -76,21 +77,22 @@ class job_queue {
   /// Submits the job of a goroutine that is suspending.
   /** @param wait What cancels the job. @return True if it stays suspended; it may have been resumed
    * then. */
-  [[nodiscard]] bool submit_for(goroutine& g, submission& s, cancellable& wait) noexcept;
+  [[nodiscard]] SLUICE_DECL bool submit_for(goroutine& g, submission& s,
+                                            cancellable& wait) noexcept;
   /// Submits a job for a handler. @param room What `try_submit` has reserved for it.
-  [[nodiscard]] begun submit_for(waker& p, parked_handler& h, submission& s, const job_awaiter& by,
-                                 reservation* room) noexcept;
+  [[nodiscard]] SLUICE_DECL begun submit_for(waker& p, parked_handler& h, submission& s,
+                                             const job_awaiter& by, reservation* room) noexcept;
   /// Takes a job out of the queue, or asks for its cancellation.
   /** @return Whether its wait has ended, and the caller is to tell so. */
-  [[nodiscard]] bool cancel_submission(submission& s) noexcept;
+  [[nodiscard]] SLUICE_DECL bool cancel_submission(submission& s) noexcept;
   /// The same, under the lock of the cancellation of the goroutine that waits.
   /** @param outcome What its waits end with. @param steps What is to be run once that is free. */
-  [[nodiscard]] bool cancel_awaited(submission& s, waiter::state outcome,
-                                    ready_list& steps) noexcept;
+  [[nodiscard]] SLUICE_DECL bool cancel_awaited(submission& s, waiter::state outcome,
+                                                ready_list& steps) noexcept;
   /// Who waited has gone on: makes up for what could not be done then.
-  void settle(submission& s) noexcept;
+  SLUICE_DECL void settle(submission& s) noexcept;
   /// Who waits is destroyed. Nobody uses the submission when this returns.
-  void forget(submission& s) noexcept;
+  SLUICE_DECL void forget(submission& s) noexcept;
 
   // For workers.
 
@@ -101,9 +103,9 @@ class job_queue {
   };
   /// Ends the worker's job, if it has one, and gives it the next.
   /** @param may_go_on Whether it may do one more in this step. */
-  [[nodiscard]] turn next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
+  [[nodiscard]] SLUICE_DECL turn next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
   /// Its goroutine is destroyed.
-  void dropped(pool_worker& w) noexcept;
+  SLUICE_DECL void dropped(pool_worker& w) noexcept;
   /// It runs on a strand of its own from now on.
   void note_strand(pool_worker& w, const dispatcher& strand) noexcept;
   /// Cancels its job, which has been asked for.
@@ -111,10 +113,10 @@ class job_queue {
 
   // For the pool.
 
-  [[nodiscard]] wait_group_operation stop();
-  void cancel() noexcept;
-  void resize(std::size_t workers);
-  [[nodiscard]] worker_pool_stats stats() const noexcept;
+  [[nodiscard]] SLUICE_DECL wait_group_operation stop();
+  SLUICE_DECL void cancel() noexcept;
+  SLUICE_DECL void resize(std::size_t workers);
+  [[nodiscard]] SLUICE_DECL worker_pool_stats stats() const noexcept;
 
  protected:
   /// What a worker's goroutine does.
@@ -124,14 +126,14 @@ class job_queue {
   class job_limit;
   enum class entry : std::uint8_t { accepted, refused, unwanted };
 
-  [[nodiscard]] bool reserve() noexcept;
-  void unreserve() noexcept;
+  [[nodiscard]] SLUICE_DECL bool reserve() noexcept;
+  SLUICE_DECL void unreserve() noexcept;
   [[nodiscard]] entry enter(submission& s, const job_awaiter& by, parked_handler* h,
                             reservation* room, pinned_dispatcher& where,
                             ref<job_queue>& starter) noexcept;
   void take_out(submission& s) noexcept;
-  [[nodiscard]] bool withdraw(submission& s) noexcept;
-  static void tell(submission& s, std::exception_ptr failure, wake_list& told) noexcept;
+  [[nodiscard]] SLUICE_DECL bool withdraw(submission& s) noexcept;
+  SLUICE_DECL static void tell(submission& s, std::exception_ptr failure, wake_list& told) noexcept;
 
   [[nodiscard]] pool_worker* job_of(const goroutine* g) const noexcept;
   [[nodiscard]] pool_worker* job_of(const job_awaiter& by) const noexcept;
@@ -146,18 +148,18 @@ class job_queue {
   }
   void start_workers() noexcept;
   [[nodiscard]] bool give_place(pool_worker& w) noexcept;
-  void start(const ref<pool_worker>& w);
+  SLUICE_DECL void start(const ref<pool_worker>& w);
   void fail_to_start(pool_worker* w, const std::exception_ptr& failure) noexcept;
   [[nodiscard]] submission* next_for(const pool_worker& w) const noexcept;
   [[nodiscard]] submission* first_queued() const noexcept;
-  void begin(pool_worker& w, submission& s) noexcept;
+  SLUICE_DECL void begin(pool_worker& w, submission& s) noexcept;
   [[nodiscard]] static bool ends_with_its_job(const pool_worker& w) noexcept;
   [[nodiscard]] turn take_next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
   [[nodiscard]] bool end_job(pool_worker& w, job_slot* slot, std::exception_ptr& failure, bool late,
                              bool by_cancellation, wake_list& told) noexcept;
-  void leave(pool_worker& w) noexcept;
+  SLUICE_DECL void leave(pool_worker& w) noexcept;
   [[nodiscard]] bool limit_job(pool_worker& w, job_slot& slot) noexcept;
-  [[nodiscard]] bool expire(pool_worker& w, std::size_t which) noexcept;
+  [[nodiscard]] SLUICE_DECL bool expire(pool_worker& w, std::size_t which) noexcept;
   void end_waits_of(pool_worker& w, waiter::state outcome) noexcept;
   void replace_if_slow(pool_worker& w) noexcept;
   static task<> look_after(ref<pool_worker> w);
@@ -210,7 +212,7 @@ class next_job {
 
   next_job(pool_worker& w, job_slot& slot) noexcept : worker_(w), slot_(slot) {}
 
-  [[nodiscard]] bool try_now(goroutine& g) noexcept;
+  [[nodiscard]] SLUICE_DECL bool try_now(goroutine& g) noexcept;
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> h) noexcept {
     h.promise().g->make_ready();

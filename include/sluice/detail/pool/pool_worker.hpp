@@ -1,6 +1,7 @@
 // A worker of a pool: a goroutine that does one job after the other, and what it needs for that.
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
@@ -64,13 +65,13 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
     ended,
   };
 
-  explicit pool_worker(job_queue& q);
+  SLUICE_DECL explicit pool_worker(job_queue& q);
   pool_worker(const pool_worker&) = delete;
   pool_worker& operator=(const pool_worker&) = delete;
-  virtual ~pool_worker();
+  SLUICE_DECL virtual ~pool_worker();
 
-  static void* operator new(std::size_t size);
-  static void operator delete(void* memory, std::size_t size) noexcept;
+  SLUICE_DECL static void* operator new(std::size_t size);
+  SLUICE_DECL static void operator delete(void* memory, std::size_t size) noexcept;
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
@@ -118,7 +119,7 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
   const dispatcher* strand = nullptr;
 
  private:
-  void runs_on(const dispatcher& where) noexcept override;
+  SLUICE_DECL void runs_on(const dispatcher& where) noexcept override;
   static void run_request(ready_node& node, worker* w);
 
   std::atomic<std::uint32_t> references_{0};
@@ -130,7 +131,7 @@ class working {
   explicit working(ref<pool_worker> w) noexcept : worker_(std::move(w)) {}
   working(working&&) noexcept = default;
   working& operator=(working&&) = delete;
-  ~working();
+  SLUICE_DECL ~working();
 
   [[nodiscard]] pool_worker& operator*() const noexcept { return *worker_.get(); }
   pool_worker* operator->() const noexcept { return worker_.get(); }

@@ -2,6 +2,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/built_with.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -25,7 +26,7 @@ class dispatcher_ptr;
  * Thread safe. Dispatchers other than schedulers are counted; a scheduler lives as long as its
  * context.
  */
-class dispatcher {
+class SLUICE_DECL dispatcher {
  public:
   enum class kind : unsigned char {
     native,   ///< the scheduler's ready list

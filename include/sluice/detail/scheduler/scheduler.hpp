@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
@@ -37,28 +38,28 @@ class native_executor;
 class scheduler final : public asio::execution_context::service, public dispatcher {
  public:
   /// Of this copy of the library: by a `key_type`, Asio would find another one's service.
-  static asio::execution_context::id id;
+  SLUICE_DECL static asio::execution_context::id id;
 
-  explicit scheduler(asio::execution_context& context);
-  ~scheduler() override;
+  SLUICE_DECL explicit scheduler(asio::execution_context& context);
+  SLUICE_DECL ~scheduler() override;
 
   /// The scheduler of a context, made at the first call. For use by `scheduler_of`.
-  static scheduler& of(asio::execution_context& context);
+  SLUICE_DECL static scheduler& of(asio::execution_context& context);
   /// The same, of a context whose own executor the ready list may be drained on.
-  static scheduler& of(asio::io_context& context);
-  static scheduler& of(asio::thread_pool& context);
+  SLUICE_DECL static scheduler& of(asio::io_context& context);
+  SLUICE_DECL static scheduler& of(asio::thread_pool& context);
   /// The scheduler of a context that nobody has used before, which asks `e` and has no Asio timer:
   /// nothing of it runs but what its maker runs, by `take_ready` and `fire_one_timer`.
   static scheduler& simulated_by(environment& e, asio::execution_context& context,
                                  std::unique_ptr<native_executor> native);
 
   // dispatcher
-  void schedule(ready_node& node) noexcept override;
-  bool try_run_here(void (*f)(void*), void* arg) override;
-  [[nodiscard]] bool running_in_this_thread() const noexcept override;
-  void work_started() noexcept override;
-  void work_finished() noexcept override;
-  [[nodiscard]] asio::any_io_executor to_any_executor() const override;
+  SLUICE_DECL void schedule(ready_node& node) noexcept override;
+  SLUICE_DECL bool try_run_here(void (*f)(void*), void* arg) override;
+  [[nodiscard]] SLUICE_DECL bool running_in_this_thread() const noexcept override;
+  SLUICE_DECL void work_started() noexcept override;
+  SLUICE_DECL void work_finished() noexcept override;
+  [[nodiscard]] SLUICE_DECL asio::any_io_executor to_any_executor() const override;
   [[nodiscard]] dispatcher_ptr without_strand() override { return dispatcher_ptr(*this); }
 
   /// Whether the context's own executor is known, so that nodes can be drained on it.
@@ -66,7 +67,8 @@ class scheduler final : public asio::execution_context::service, public dispatch
     return native_.load(std::memory_order_acquire) != nullptr;
   }
   /// The context's own executor, or if that is not known the one of `where`, a dispatcher of it.
-  [[nodiscard]] asio::any_io_executor event_loop_executor(const dispatcher& where) const;
+  [[nodiscard]] SLUICE_DECL asio::any_io_executor event_loop_executor(
+      const dispatcher& where) const;
 
   /// No goroutine is outstanding work all its life, wherever it is started: when the context runs
   /// out of work, those that are left wait for each other.
@@ -85,7 +87,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   void end_all_but(scheduled_goroutine& main) noexcept;
 
   /// An exception is about to leave a goroutine.
-  void one_fails() noexcept;
+  SLUICE_DECL void one_fails() noexcept;
 
   [[nodiscard]] bool shutting_down() const noexcept {
     return shutting_down_.load(std::memory_order_acquire);
@@ -96,26 +98,26 @@ class scheduler final : public asio::execution_context::service, public dispatch
 
   /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its queue.
   /** @return False if this context is ending: the caller takes it back and destroys it. */
-  [[nodiscard]] bool try_add(scheduled_goroutine& g,
-                             scheduled_goroutine::end_function* end) noexcept;
-  [[nodiscard]] bool try_add(parked_handler& h) noexcept;
+  [[nodiscard]] SLUICE_DECL bool try_add(scheduled_goroutine& g,
+                                         scheduled_goroutine::end_function* end) noexcept;
+  [[nodiscard]] SLUICE_DECL bool try_add(parked_handler& h) noexcept;
   /// Registers a handler that nobody will call any more, also when this context is ending. For a
   /// thread that has pinned this since before that.
   void add_pinned(parked_handler& h) noexcept;
   /// Takes back what was registered. For a goroutine that runs here, or whose maker has pinned
   /// this.
-  void remove(scheduled_goroutine& g) noexcept;
+  SLUICE_DECL void remove(scheduled_goroutine& g) noexcept;
   /// The same for a handler whose waiter was claimed or withdrawn, by a thread that has pinned
   /// this.
   /** @return False if this context is ending, which then alone destroys it. */
-  [[nodiscard]] bool remove(parked_handler& h) noexcept;
+  [[nodiscard]] SLUICE_DECL bool remove(parked_handler& h) noexcept;
   /// Gives it the name that `describe_goroutines` calls it by.
   void set_name(scheduled_goroutine& g, std::string name);
   /// The name of a goroutine, which may have ended; an empty one if it has none.
   [[nodiscard]] std::string name_of(const scheduled_goroutine& g) const;
-  [[nodiscard]] std::size_t goroutine_count() const noexcept;
+  [[nodiscard]] SLUICE_DECL std::size_t goroutine_count() const noexcept;
   /// One line for each kind of wait: how many, on what, since where.
-  [[nodiscard]] std::string describe_goroutines();
+  [[nodiscard]] SLUICE_DECL std::string describe_goroutines();
 
   [[nodiscard]] pin_count::epoch pin() noexcept { return pins_.add(); }
   void unpin(pin_count::epoch p) noexcept { pins_.remove(p); }
@@ -123,17 +125,17 @@ class scheduler final : public asio::execution_context::service, public dispatch
   void wait_for_pins() noexcept { pins_.wait_for_none(); }
 
   /// Runs `node` on this thread, as part of the drain that is under way if it is this one's.
-  void run_here(ready_node& node);
+  SLUICE_DECL void run_here(ready_node& node);
 
   /// Runs ready nodes until none is left, the budget is used up or the context has been stopped.
   void drain(worker& w);
 
   /// A random number below `bound`: the choice between ready cases.
-  [[nodiscard]] static std::uint32_t choose(std::uint32_t bound) noexcept;
+  [[nodiscard]] SLUICE_DECL static std::uint32_t choose(std::uint32_t bound) noexcept;
   /// The time for sleeps, timers and deadlines.
-  [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept;
+  [[nodiscard]] SLUICE_DECL std::chrono::steady_clock::time_point now() const noexcept;
   /// The same, of the scheduler that this thread works for, if it does for one.
-  [[nodiscard]] static std::chrono::steady_clock::time_point now_here() noexcept;
+  [[nodiscard]] SLUICE_DECL static std::chrono::steady_clock::time_point now_here() noexcept;
 
   /// What simulates the clock and the threads; as a rule null.
   [[nodiscard]] environment* simulated() const noexcept { return environment_; }

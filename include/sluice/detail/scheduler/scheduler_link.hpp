@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 
 #include <utility>
@@ -18,9 +19,9 @@ class scheduler_link {
 
   /// Pins the scheduler, so that its end waits; null if that has begun. What registers with it
   /// meanwhile is not refused.
-  [[nodiscard]] scheduler* pin(pin_count::epoch& p) noexcept;
+  [[nodiscard]] SLUICE_DECL scheduler* pin(pin_count::epoch& p) noexcept;
   /// The scheduler's end begins: nobody pins it this way any more.
-  void clear() noexcept;
+  SLUICE_DECL void clear() noexcept;
 
  private:
   byte_lock lock_;
@@ -35,7 +36,7 @@ class pinned_scheduler {
   pinned_scheduler() noexcept = default;
   explicit pinned_scheduler(scheduler_link& link) noexcept : scheduler_(link.pin(epoch_)) {}
   /// One that is known to be there, or none.
-  explicit pinned_scheduler(scheduler* s) noexcept;
+  SLUICE_DECL explicit pinned_scheduler(scheduler* s) noexcept;
   /// The same, which this thread has pinned.
   pinned_scheduler(scheduler* s, pin_count::epoch p) noexcept : epoch_(p), scheduler_(s) {}
   pinned_scheduler(pinned_scheduler&& other) noexcept
@@ -54,7 +55,7 @@ class pinned_scheduler {
   [[nodiscard]] scheduler* operator->() const noexcept { return scheduler_; }
 
  private:
-  void unpin() noexcept;
+  SLUICE_DECL void unpin() noexcept;
 
   pin_count::epoch epoch_ = 0;
   scheduler* scheduler_ = nullptr;

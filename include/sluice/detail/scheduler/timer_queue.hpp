@@ -4,6 +4,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 
 #include <boost/asio/execution_context.hpp>
 
@@ -64,22 +65,22 @@ class timer_queue {
   /// @param runs_here Whether this thread runs the context.
   /// @param go_off_soon Has the event loop call `make_wakeup_timer` and then that, and needs no
   /// memory.
-  timer_queue(asio::execution_context& context, std::function<void()> go_off,
-              std::function<bool()> runs_here, std::function<void()> go_off_soon);
-  ~timer_queue();
+  SLUICE_DECL timer_queue(asio::execution_context& context, std::function<void()> go_off,
+                          std::function<bool()> runs_here, std::function<void()> go_off_soon);
+  SLUICE_DECL ~timer_queue();
 
   /// @throws std::bad_alloc
   void insert(timer_node& node);
   /// Keeps room for a node, until `unreserve`, that is put in again and again.
   /** @throws std::bad_alloc */
-  void reserve();
+  SLUICE_DECL void reserve();
   void unreserve() noexcept {
     SLUICE_ASSERT(reserved_ != 0, "room for a timer that is given back was kept");
     --reserved_;
   }
   /// Inserts a node that room is kept for.
   void insert_reserved(timer_node& node) noexcept;
-  void remove(timer_node& node) noexcept;
+  SLUICE_DECL void remove(timer_node& node) noexcept;
 
   /// Claims what is due at `now`, as much as may be done while others wait for the lock.
   /** @return The first to be fired, once the lock is free; each has the next. */
@@ -102,13 +103,13 @@ class timer_queue {
   [[nodiscard]] bool covered() const noexcept;
 
   /// Sets the Asio timer as the earliest deadline wants it.
-  void settle() noexcept;
+  SLUICE_DECL void settle() noexcept;
 
   /// Makes the Asio timer, where its context cannot end meanwhile. False if there is no memory.
   [[nodiscard]] bool make_wakeup_timer() noexcept;
 
   /// Unsets the Asio timer for good.
-  void close() noexcept;
+  SLUICE_DECL void close() noexcept;
 
   byte_lock lock;
 
@@ -118,8 +119,8 @@ class timer_queue {
     timer_node* node;
   };
 
-  void make_room();
-  void put(std::size_t position, entry e) noexcept;
+  SLUICE_DECL void make_room();
+  SLUICE_DECL void put(std::size_t position, entry e) noexcept;
   void sift_up(std::size_t position, entry e) noexcept;
   void sift_down(std::size_t position, entry e) noexcept;
   void remove_at(std::size_t position) noexcept;

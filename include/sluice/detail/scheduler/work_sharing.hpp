@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
@@ -31,8 +32,8 @@ class scheduler;
  */
 class work_sharing {
  public:
-  explicit work_sharing(scheduler& s);
-  ~work_sharing();
+  SLUICE_DECL explicit work_sharing(scheduler& s);
+  SLUICE_DECL ~work_sharing();
 
   /// This thread runs the context.
   void detect_second_thread() noexcept;
@@ -59,7 +60,7 @@ class work_sharing {
   void on_watch();
 
   /// No watch from now on.
-  void close() noexcept;
+  SLUICE_DECL void close() noexcept;
 
  private:
   using clock = std::chrono::steady_clock;

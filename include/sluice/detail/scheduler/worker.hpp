@@ -3,6 +3,7 @@
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/biased_lock.hpp>
 #include <sluice/detail/base/cycle_count.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
@@ -45,8 +46,8 @@ class worker {
   /// that may go on after it.
   enum class extent : std::uint8_t { whole_handler, part_of_handler };
 
-  explicit worker(scheduler& s, extent p = extent::part_of_handler) noexcept;
-  ~worker();
+  SLUICE_DECL explicit worker(scheduler& s, extent p = extent::part_of_handler) noexcept;
+  SLUICE_DECL ~worker();
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
@@ -185,19 +186,19 @@ class worker {
   void use_up_ticks() noexcept { ticks = more_ticks = 0; }
   /// Asked when they are used up, between two operations of the current step: looks at the clock
   /// and gives it more, unless others, or the event loop, have waited long enough.
-  [[nodiscard]] bool may_go_on() noexcept;
+  [[nodiscard]] SLUICE_DECL bool may_go_on() noexcept;
   /// The same before an operation that need not wait.
-  [[nodiscard]] bool may_do_now() noexcept;
+  [[nodiscard]] SLUICE_DECL bool may_do_now() noexcept;
   /// The goroutine comes to an operation, and no ticks are left: in a simulation others may go
   /// first.
-  void before_operation() noexcept;
+  SLUICE_DECL void before_operation() noexcept;
 
   /// Reports deadlines that a step has set which ran as a part of something else: that may go on
   /// for long.
   void report_deadlines() noexcept;
 
  private:
-  void let_others_see(const ready_node& pushed_last) noexcept;
+  SLUICE_DECL void let_others_see(const ready_node& pushed_last) noexcept;
 };
 
 /// The innermost worker of this thread, or null. Not inline: a coroutine's body must not keep the

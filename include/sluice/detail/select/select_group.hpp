@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/select/select_wait.hpp>
@@ -55,7 +56,7 @@ struct launched_case {
  * on a strand over its executor, and belong to a block without frames, which their handlers may
  * outlive.
  */
-class select_group final : public select_wait, public launching_wait {
+class SLUICE_DECL select_group final : public select_wait, public launching_wait {
  public:
   /// Which cases are tried first.
   enum class turn_of : std::uint8_t { nobody, sluice, asio };
@@ -72,31 +73,31 @@ class select_group final : public select_wait, public launching_wait {
   }
   /// Chooses by chance which cases are tried first in the select of a handler: there is no
   /// goroutine that could count how often its selects have passed over their Asio cases.
-  [[nodiscard]] static turn_of choose_turn() noexcept;
+  [[nodiscard]] SLUICE_DECL static turn_of choose_turn() noexcept;
 
   /// As that of `select_wait`; `asio_cases` live as long as the wait.
-  [[nodiscard]] bool start(goroutine& g, std::span<select_entry> entries,
-                           std::span<std::uint32_t> candidates,
-                           std::span<launched_case*> asio_cases);
+  [[nodiscard]] SLUICE_DECL bool start(goroutine& g, std::span<select_entry> entries,
+                                       std::span<std::uint32_t> candidates,
+                                       std::span<launched_case*> asio_cases);
   /// For a handler: whether one of the other cases happens at once. If none does,
   /// `start_launching` follows.
-  [[nodiscard]] bool done_before_launch(waker& p, std::span<select_entry> entries,
-                                        std::span<std::uint32_t> candidates,
-                                        std::span<launched_case*> asio_cases,
-                                        turn_of first) noexcept;
+  [[nodiscard]] SLUICE_DECL bool done_before_launch(waker& p, std::span<select_entry> entries,
+                                                    std::span<std::uint32_t> candidates,
+                                                    std::span<launched_case*> asio_cases,
+                                                    turn_of first) noexcept;
   /// Enlists the handler with its context, and launches the Asio cases. They complete on a strand
   /// over `where`, none inside this call.
   /** @throws std::bad_alloc: the wait is to be destroyed, or to end with `fail`. */
-  [[nodiscard]] begun start_launching(parked_handler& h, dispatcher_ptr where);
+  [[nodiscard]] SLUICE_DECL begun start_launching(parked_handler& h, dispatcher_ptr where);
 
   // These do what those of `select_wait` do.
-  [[nodiscard]] bool cancel_for_handler() noexcept;
-  void forget() noexcept;
+  [[nodiscard]] SLUICE_DECL bool cancel_for_handler() noexcept;
+  SLUICE_DECL void forget() noexcept;
   /** @throws What that of `select_wait` throws, and what launching an Asio operation threw. */
-  std::uint32_t finish();
+  SLUICE_DECL std::uint32_t finish();
 
-  void asio_completed(launched_case& c) override;
-  void asio_abandoned(launched_case& c) override;
+  SLUICE_DECL void asio_completed(launched_case& c) override;
+  SLUICE_DECL void asio_abandoned(launched_case& c) override;
   /// Whether an Asio operation has dropped its handler, as nobody but its context should.
   [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
 
@@ -113,16 +114,16 @@ class select_group final : public select_wait, public launching_wait {
     select_group* owner = nullptr;
   };
 
-  static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
-                     ready_list& steps) noexcept;
-  static void forget_claimed(selection& claim) noexcept;
-  static void wake_on_strand(waker& p) noexcept;
+  SLUICE_DECL static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                                 ready_list& steps) noexcept;
+  SLUICE_DECL static void forget_claimed(selection& claim) noexcept;
+  SLUICE_DECL static void wake_on_strand(waker& p) noexcept;
 
   void leave_strand() noexcept;
   void bind_to_strand() noexcept;
   [[nodiscard]] static bool asio_goes_first(const goroutine& g) noexcept;
   /// A select of the goroutine has passed over its Asio cases, or its Asio cases went first.
-  static void count_pass(goroutine& g, bool asio_went_first) noexcept;
+  SLUICE_DECL static void count_pass(goroutine& g, bool asio_went_first) noexcept;
   [[nodiscard]] ready_node& make_step(void (select_group::*step)());
   void post_to_strand(void (select_group::*step)());
   void post_claimed();
@@ -130,7 +131,7 @@ class select_group final : public select_wait, public launching_wait {
   void on_launched();
   void launch_all();
   /// @return False if this has gone meanwhile.
-  [[nodiscard]] bool launch(launched_case& c);
+  [[nodiscard]] SLUICE_DECL bool launch(launched_case& c);
   /// @return Whether `on_launched` follows.
   [[nodiscard]] bool give_event_loop_a_turn();
   /// @return Whether `on_claimed` is to follow.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -55,24 +56,24 @@ class select_wait : protected cancellable, public selection {
   /// Begins to wait. `entries`, whose order changes, and `candidates` (as long as entries) live as
   /// long as the wait.
   /** @return True if the goroutine stays suspended. */
-  [[nodiscard]] bool start(goroutine& g, std::span<select_entry> entries,
-                           std::span<std::uint32_t> candidates);
+  [[nodiscard]] SLUICE_DECL bool start(goroutine& g, std::span<select_entry> entries,
+                                       std::span<std::uint32_t> candidates);
   /// The same for a handler, enlisted with its context as `h`.
-  [[nodiscard]] begun start_for_handler(waker& p, parked_handler& h,
-                                        std::span<select_entry> entries,
-                                        std::span<std::uint32_t> candidates) noexcept;
+  [[nodiscard]] SLUICE_DECL begun start_for_handler(waker& p, parked_handler& h,
+                                                    std::span<select_entry> entries,
+                                                    std::span<std::uint32_t> candidates) noexcept;
   /// Cancels it. @return Whether the caller is to call the waker.
-  [[nodiscard]] bool cancel_for_handler() noexcept;
+  [[nodiscard]] SLUICE_DECL bool cancel_for_handler() noexcept;
   /// Called by whoever calls the waker: what is destroyed from now on waits for nobody.
   /** @param leaves_scheduler The scheduler may end before the handler is called: the losers that
    * wait there are taken out. */
-  void woken_for_handler(bool leaves_scheduler) noexcept;
+  SLUICE_DECL void woken_for_handler(bool leaves_scheduler) noexcept;
   /// It has ended before it began, because of the exception that is being handled.
   void fail() noexcept { failure_ = std::current_exception(); }
 
   /// Ends a wait before it has been resumed: nobody claims a case from now on, and whoever has
   /// claimed one before is done with it. Nothing if there is none, or has been done already.
-  void forget() noexcept;
+  SLUICE_DECL void forget() noexcept;
 
   /// Ends the wait: the losing waiters leave no trace.
   /**
@@ -102,7 +103,7 @@ class select_wait : protected cancellable, public selection {
   void bind(waker& p) noexcept;
   /// From now on cancelling the goroutine ends it. Under the lock of the goroutine's cancellation.
   /** @return False if the goroutine is cancelled already. */
-  [[nodiscard]] bool become_cancellable() noexcept;
+  [[nodiscard]] SLUICE_DECL bool become_cancellable() noexcept;
   /// A case that looks ready.
   [[nodiscard]] std::uint32_t ready_case() const noexcept;
   [[nodiscard]] bool try_hinted() noexcept;
@@ -112,9 +113,9 @@ class select_wait : protected cancellable, public selection {
   /// Sees to it that nobody claims a case from now on, and that nobody who has is on the way here.
   void keep_others_off() noexcept;
   /// The losing waiters have left their queues when it returns.
-  void leave() noexcept;
+  SLUICE_DECL void leave() noexcept;
   /// As `finish`, if `rescued` is a case that happened although all were cancelled.
-  std::uint32_t end(std::uint32_t rescued);
+  SLUICE_DECL std::uint32_t end(std::uint32_t rescued);
   /// Cancels it as a whole. @return Whether the caller has to see to it that it goes on.
   [[nodiscard]] bool cancel_all(waiter::state outcome) noexcept;
   /// The cancellation of the goroutine that waits; null without one, or for a handler.
@@ -135,14 +136,14 @@ class select_wait : protected cancellable, public selection {
  private:
   class locks;
 
-  static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
-                     ready_list& steps) noexcept;
-  static void forget_claimed(selection& claim) noexcept;
+  SLUICE_DECL static bool cancel(cancellable& wait, asio::cancellation_type, waiter::state outcome,
+                                 ready_list& steps) noexcept;
+  SLUICE_DECL static void forget_claimed(selection& claim) noexcept;
 
   /// The losing waiters leave their queues. @return False if one of them has been claimed.
   bool withdraw_losers() noexcept;
   [[nodiscard]] bool attempt_one(wake_list& woken) noexcept;
-  [[nodiscard]] bool attempt(const select_entry& e, wake_list& woken) noexcept;
+  [[nodiscard]] SLUICE_DECL bool attempt(const select_entry& e, wake_list& woken) noexcept;
   void shuffle_places() noexcept;
   [[nodiscard]] bool is_hopeless(std::size_t asio_cases) noexcept;
 

@@ -1,12 +1,14 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <cstddef>
 #include <optional>
 
 namespace sluice::detail {
 
 /// @throws std::bad_optional_access that says which case happened and which was asked for.
-[[noreturn]] void throw_wrong_case(std::size_t asked, std::size_t happened);
+[[noreturn]] SLUICE_DECL void throw_wrong_case(std::size_t asked, std::size_t happened);
 
 /// What a select's result holds of case `asked`. @throws std::bad_optional_access if nothing.
 template <class Value>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 #include <sluice/timer.hpp>
 
@@ -19,7 +20,7 @@ namespace sluice::detail {
 
 /// What a look at a socket says about its peer.
 enum class peer { there, has_ended_its_stream, gone };
-[[nodiscard]] peer look_at_peer(int descriptor) noexcept;
+[[nodiscard]] SLUICE_DECL peer look_at_peer(int descriptor) noexcept;
 
 /// What a watch and its goroutine share, on the strand of the socket.
 class peer_watch_state {

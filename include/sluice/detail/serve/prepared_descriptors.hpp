@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -17,10 +18,10 @@ namespace asio = boost::asio;
 /// A file that cannot be polled, and so can be registered with a reactor any number of times.
 class unpollable_file {
  public:
-  unpollable_file() noexcept;
+  SLUICE_DECL unpollable_file() noexcept;
   unpollable_file(const unpollable_file&) = delete;
   unpollable_file& operator=(const unpollable_file&) = delete;
-  ~unpollable_file();
+  SLUICE_DECL ~unpollable_file();
   /// Negative if there is none.
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 

@@ -4,6 +4,7 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -39,8 +40,8 @@ class serve_state {
  public:
   /** @param listening Whether there is an acceptor that could accept anybody.
    * @throws std::bad_alloc, std::invalid_argument */
-  serve_state(start_point at, serve_options options, bool listening);
-  ~serve_state();
+  SLUICE_DECL serve_state(start_point at, serve_options options, bool listening);
+  SLUICE_DECL ~serve_state();
 
   [[nodiscard]] const start_point& at() const noexcept { return at_; }
   [[nodiscard]] const serve_options& options() const noexcept { return options_; }
@@ -51,22 +52,22 @@ class serve_state {
 
   /// What to do about an error of accept.
   enum class advice { again, later, never };
-  [[nodiscard]] advice accept_failed(const error_code& e);
+  [[nodiscard]] SLUICE_DECL advice accept_failed(const error_code& e);
 
   /// Tells the user of the exception that is being handled, unless the server itself has caused it.
-  void connection_failed();
+  SLUICE_DECL void connection_failed();
 
   /// Waits for the end of the server: for a signal, the acceptor's end, or its own cancellation.
-  [[nodiscard]] static task<> supervise(std::shared_ptr<serve_state> self);
+  [[nodiscard]] SLUICE_DECL static task<> supervise(std::shared_ptr<serve_state> self);
 
   /// There is one more connection.
   /** @return For how many descriptors the reactor is to be prepared, because there have never been
    * so many connections. */
-  [[nodiscard]] std::size_t descriptors_to_prepare() noexcept;
+  [[nodiscard]] SLUICE_DECL std::size_t descriptors_to_prepare() noexcept;
   /// There is one less, as soon as its handler's memory has been freed.
-  void connection_ends();
+  SLUICE_DECL void connection_ends();
   /// Gives memory back when connections have gone, until the server stops.
-  [[nodiscard]] static task<> give_memory_back(serve_member self);
+  [[nodiscard]] SLUICE_DECL static task<> give_memory_back(serve_member self);
 
   wait_group accepting;
   wait_group connections;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -49,9 +50,9 @@ class children_wait : private cancellable, private ready_node {
 
   /// Begins the wait of a goroutine.
   /** @return False if that is cancelled already: nothing is launched then. */
-  [[nodiscard]] bool begin(goroutine& g) noexcept;
+  [[nodiscard]] SLUICE_DECL bool begin(goroutine& g) noexcept;
   /// Begins the wait of a handler.
-  void begin(waker& p) noexcept;
+  SLUICE_DECL void begin(waker& p) noexcept;
 
   /// A child that is to be run.
   struct next_child {
@@ -66,14 +67,14 @@ class children_wait : private cancellable, private ready_node {
   /// Begins to launch children, at most so many at a time, and does not wait for them: each is
   /// launched as a thread comes to it, the first before what else is ready on this one.
   /** The waker may have been called when this returns. */
-  void launch(next_function make_next, void* children, start_point at, std::source_location where,
-              std::size_t most_at_a_time) noexcept;
+  SLUICE_DECL void launch(next_function make_next, void* children, start_point at,
+                          std::source_location where, std::size_t most_at_a_time) noexcept;
 
   /// Makes the goroutine of a child, which has a `child_membership` of it. For a `next_function`.
   /** On somebody else's executor it has been started, and may have ended.
    * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws
    */
-  [[nodiscard]] goroutine* make(child_link& c, task<> body);
+  [[nodiscard]] SLUICE_DECL goroutine* make(child_link& c, task<> body);
   /// Whether one that has been launched is not to begin any more, having waited for somebody else's
   /// executor.
   [[nodiscard]] bool keeps_from_beginning() noexcept {
@@ -81,12 +82,12 @@ class children_wait : private cancellable, private ready_node {
   }
 
   /// A child has failed.
-  void failed(const std::exception_ptr& e) noexcept;
+  SLUICE_DECL void failed(const std::exception_ptr& e) noexcept;
   /// The same.
-  void failed(const error_code& e) noexcept;
+  SLUICE_DECL void failed(const error_code& e) noexcept;
 
   /// Cancels the wait of a handler. @return Whether the caller is to call the waker.
-  [[nodiscard]] bool cancel_for_handler() noexcept;
+  [[nodiscard]] SLUICE_DECL bool cancel_for_handler() noexcept;
 
   /// The waiting goroutine goes on.
   void end() noexcept {
@@ -95,9 +96,9 @@ class children_wait : private cancellable, private ready_node {
   }
 
   /// What the whole fails with, if not all have succeeded: the first failure, or what cancelled it.
-  void failure(error_code& e) const noexcept;
+  SLUICE_DECL void failure(error_code& e) const noexcept;
   /// The same.
-  void failure(std::exception_ptr& e) const;
+  SLUICE_DECL void failure(std::exception_ptr& e) const;
 
  private:
   friend class child_membership;
@@ -108,8 +109,8 @@ class children_wait : private cancellable, private ready_node {
     children_wait& owner;
   };
 
-  [[nodiscard]] bool stopped() noexcept;
-  void ended(child_link& c) noexcept;
+  [[nodiscard]] SLUICE_DECL bool stopped() noexcept;
+  SLUICE_DECL void ended(child_link& c) noexcept;
   /// @return Whether nobody goes on launching until a child has ended.
   [[nodiscard]] bool use_last_turn() noexcept {
     return limited_ && turns_.fetch_sub(1, std::memory_order_acq_rel) == 1;
@@ -117,16 +118,16 @@ class children_wait : private cancellable, private ready_node {
   void go_on_launching() noexcept;
   void launch_elsewhere() noexcept;
   void launch_one(worker& w);
-  static void run_fork(ready_node& node, worker* w);
+  SLUICE_DECL static void run_fork(ready_node& node, worker* w);
   void cancel_children() noexcept;
   [[nodiscard]] bool count_up_unless_over() noexcept;
   [[nodiscard]] bool count_down() noexcept {
     return outstanding_.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
   void count_down_and_wake() noexcept;
-  static bool cancel_later(cancellable& wait, asio::cancellation_type, waiter::state outcome,
-                           ready_list& steps) noexcept;
-  static void cancel_now(ready_node& node, worker*);
+  SLUICE_DECL static bool cancel_later(cancellable& wait, asio::cancellation_type,
+                                       waiter::state outcome, ready_list& steps) noexcept;
+  SLUICE_DECL static void cancel_now(ready_node& node, worker*);
 
   waker* who_ = nullptr;
   next_function make_next_ = nullptr;

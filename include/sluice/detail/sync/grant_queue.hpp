@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -49,9 +50,9 @@ struct grant_waiter : waiter {
   bool comes_back = false;
 };
 
-extern const waiter_functions mutex_functions;
-extern const waiter_functions shared_mutex_functions;
-extern const waiter_functions semaphore_functions;
+SLUICE_DECL extern const waiter_functions mutex_functions;
+SLUICE_DECL extern const waiter_functions shared_mutex_functions;
+SLUICE_DECL extern const waiter_functions semaphore_functions;
 extern const waiter_functions condition_functions;
 
 /// Gives out `capacity` units, first come, first served: all that locks and semaphores are.
@@ -86,36 +87,36 @@ class grant_queue {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Takes `weight` units if nobody waits and they are there.
-  [[nodiscard]] bool try_acquire(std::size_t weight) noexcept;
+  [[nodiscard]] SLUICE_DECL bool try_acquire(std::size_t weight) noexcept;
   /// Ends a grant.
-  void release(std::size_t weight) noexcept;
+  SLUICE_DECL void release(std::size_t weight) noexcept;
   /// Keeps the queue, by a grant of nothing, for somebody who holds a grant and will come back.
-  [[nodiscard]] grant keep() noexcept;
+  [[nodiscard]] SLUICE_DECL grant keep() noexcept;
 
   /// Ends a grant, but its units stay out until `release_detached`.
-  void detach(std::size_t weight) noexcept;
+  SLUICE_DECL void detach(std::size_t weight) noexcept;
   /// @return False, and nothing has changed, if fewer units are detached.
-  [[nodiscard]] bool release_detached(std::size_t weight) noexcept;
+  [[nodiscard]] SLUICE_DECL bool release_detached(std::size_t weight) noexcept;
 
   /// Grants to the first `most` waiters, whatever the capacity is.
-  void grant_first(std::size_t most) noexcept;
+  SLUICE_DECL void grant_first(std::size_t most) noexcept;
 
   /// A waiter gives back its grant, or leaves the queue if it still has one.
-  void leave(grant_waiter& w) noexcept;
+  SLUICE_DECL void leave(grant_waiter& w) noexcept;
 
   // For waiter_functions; all but the hint and `withdraw` under the lock. Whether somebody waits is
   // for the attempt to say, which drops the losing cases of selects.
   [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool ready(std::size_t weight) const noexcept { return fits(weight); }
-  [[nodiscard]] bool attempt(grant_waiter& w) noexcept;
-  void enlist(grant_waiter& w) noexcept;
-  [[nodiscard]] bool withdraw(grant_waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool attempt(grant_waiter& w) noexcept;
+  SLUICE_DECL void enlist(grant_waiter& w) noexcept;
+  [[nodiscard]] SLUICE_DECL bool withdraw(grant_waiter& w) noexcept;
 
  private:
   explicit grant_queue(std::size_t capacity) noexcept : capacity_(capacity) {}
   ~grant_queue() = default;
 
-  void close() noexcept;
+  SLUICE_DECL void close() noexcept;
   template <class Change>
   void change(Change c) noexcept;
   [[nodiscard]] bool fits(std::size_t weight) const noexcept {
@@ -166,9 +167,9 @@ class grant {
   /// How many units it holds.
   [[nodiscard]] std::size_t units() const noexcept { return queue_ ? weight_ : 0; }
   /// Gives it back now. @throws std::logic_error with that text if it holds nothing.
-  void give_back(const char* otherwise);
+  SLUICE_DECL void give_back(const char* otherwise);
   /// Forgets the units; they stay out.
-  void detach(const char* otherwise);
+  SLUICE_DECL void detach(const char* otherwise);
 
  private:
   friend class sluice::condition;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
@@ -24,8 +25,8 @@ class new_goroutine {
  public:
   /// Takes over the frame. Empty, and the frame destroyed, if its context is ending.
   /** @throws std::bad_alloc; the frame is destroyed then. */
-  new_goroutine(start_point at, std::coroutine_handle<> frame, promise_base& root, bool serial,
-                std::source_location where_started);
+  SLUICE_DECL new_goroutine(start_point at, std::coroutine_handle<> frame, promise_base& root,
+                            bool serial, std::source_location where_started);
   /// @throws std::bad_alloc; std::invalid_argument for a task that was moved from
   template <class T>
   new_goroutine(start_point at, task<T> what, bool serial, std::source_location where_started)
@@ -47,7 +48,7 @@ class new_goroutine {
 
   /// Makes it ready. It may have ended when this returns.
   /** @throws What its executor throws, if that is not a scheduler's own. */
-  void start();
+  SLUICE_DECL void start();
 
  private:
   template <class Promise>
@@ -61,7 +62,7 @@ class new_goroutine {
     return frame.promise();
   }
 
-  void give_up() noexcept;
+  SLUICE_DECL void give_up() noexcept;
 
   goroutine* g_ = nullptr;
   pinned_scheduler pinned_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/executor.hpp>
@@ -144,6 +145,6 @@ template <class Where>
 }
 
 /// Where the goroutine that is running starts others.
-[[nodiscard]] start_point current_start_point(const char* caller);
+[[nodiscard]] SLUICE_DECL start_point current_start_point(const char* caller);
 
 }  // namespace sluice::detail

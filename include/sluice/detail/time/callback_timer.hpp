@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
@@ -33,23 +34,23 @@ class callback_timer : public std::enable_shared_from_this<callback_timer>,
   /// @param where The function waits for no strand.
   /// @param f Throws only what may leave `run()`, and nothing as the context ends.
   /// @param again Whether the function may call `start_again`.
-  callback_timer(const dispatcher_ptr& where, function f, bool again = false);
-  ~callback_timer();
+  SLUICE_DECL callback_timer(const dispatcher_ptr& where, function f, bool again = false);
+  SLUICE_DECL ~callback_timer();
 
   /// Queues it, unless its context is ending: then it drops its function uncalled. Called once, by
   /// somebody who knows that the scheduler is there. @return Whether it did. @throws std::bad_alloc
-  bool start(std::chrono::steady_clock::time_point at);
+  SLUICE_DECL bool start(std::chrono::steady_clock::time_point at);
 
   /// Queues it once more. Called by its function, or right after that, once; needs no memory.
   void start_again(std::chrono::steady_clock::time_point at) noexcept;
 
   /// Takes it out of the queue, if it still is there. Its scheduler may have gone.
-  void stop() noexcept;
+  SLUICE_DECL void stop() noexcept;
 
  private:
-  static void fire(waker& p) noexcept;
+  SLUICE_DECL static void fire(waker& p) noexcept;
   static void run_due(ready_node& n, worker* w);
-  static void end_parked(parked_handler& h) noexcept;
+  SLUICE_DECL static void end_parked(parked_handler& h) noexcept;
 
   const std::shared_ptr<scheduler_link> home_link_;
   /// The dispatcher on which the function runs, unless that is the scheduler's own list.

@@ -2,6 +2,7 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/time/callback_timer.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -19,20 +20,20 @@
 namespace sluice::detail {
 
 /// What `timer`, `ticker` and `after_func` have in common: when it goes off, and how often.
-class timer_state : public std::enable_shared_from_this<timer_state> {
+class SLUICE_DECL timer_state : public std::enable_shared_from_this<timer_state> {
  public:
   /** @throws std::bad_alloc */
   explicit timer_state(const dispatcher_ptr& where) : where_(where) {}
   timer_state(const timer_state&) = delete;
   timer_state& operator=(const timer_state&) = delete;
-  virtual ~timer_state();
+  SLUICE_DECL virtual ~timer_state();
 
   /// Sets it to go off `d` from now and then every `period`, if that is positive.
   /** Does no more than `stop` if its context has ended.
    * @return Whether it was set, or what it did last can still be undone and has been. */
-  bool set(clock::duration d, clock::duration period);
+  SLUICE_DECL bool set(clock::duration d, clock::duration period);
   /// The same without setting it again: afterwards it does nothing.
-  bool stop() noexcept;
+  SLUICE_DECL bool stop() noexcept;
 
  protected:
   /// It goes off. Called under the lock, so that it happens before a `stop` or not at all.
@@ -66,19 +67,19 @@ class timer_state : public std::enable_shared_from_this<timer_state> {
 class channel_timer final : public timer_state {
  public:
   /// The channel of a timer that is set to `d` and `period`; it owns the timer.
-  static channel<clock::time_point> make(const dispatcher_ptr& where, clock::duration d,
-                                         clock::duration period,
-                                         std::shared_ptr<channel_timer>* timer = nullptr);
+  SLUICE_DECL static channel<clock::time_point> make(
+      const dispatcher_ptr& where, clock::duration d, clock::duration period,
+      std::shared_ptr<channel_timer>* timer = nullptr);
 
   using timer_state::timer_state;
 
   /// The channel has ended.
-  void detach() noexcept;
+  SLUICE_DECL void detach() noexcept;
 
  private:
-  void go_off(clock::time_point now, wake_list& woken) override;
-  void end(wake_list& woken) noexcept override;
-  bool undo() noexcept override;
+  SLUICE_DECL void go_off(clock::time_point now, wake_list& woken) override;
+  SLUICE_DECL void end(wake_list& woken) noexcept override;
+  SLUICE_DECL bool undo() noexcept override;
 
   channel_core* channel_ = nullptr;
 };

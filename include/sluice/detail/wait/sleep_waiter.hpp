@@ -1,6 +1,7 @@
 // The wait for an instant: a waiter that is in a queue of timers instead of a list.
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
@@ -16,14 +17,14 @@ struct sleep_waiter : waiter, timer_node {
 
   sleep_waiter() noexcept : timer_node(wakes) {}
 
-  static const kind wakes;
+  SLUICE_DECL static const kind wakes;
 
   /// How long to wait from when it is enlisted, or `until_deadline`. A wait that is over at once,
   /// or never begins, needs no look at the clock.
   duration delay = until_deadline;
 };
 
-extern const waiter_functions sleep_functions;
+SLUICE_DECL extern const waiter_functions sleep_functions;
 
 /// `from + d`, saturated.
 [[nodiscard]] constexpr std::chrono::steady_clock::time_point add_saturated(

@@ -5,6 +5,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/pin_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/wait_reason.hpp>
@@ -120,9 +121,9 @@ struct waiter : waiter_link {
 };
 
 /// The error of a wait that has ended; none if it is done.
-[[nodiscard]] error_code outcome_error(waiter::state outcome) noexcept;
+[[nodiscard]] SLUICE_DECL error_code outcome_error(waiter::state outcome) noexcept;
 /// Throws that error, with the name of what was waited for.
-[[noreturn]] void throw_wait_error(waiter::state outcome, wait_reason reason);
+[[noreturn]] SLUICE_DECL void throw_wait_error(waiter::state outcome, wait_reason reason);
 
 /// A first-in, first-out list of waiters with removal from the middle in constant time.
 class waiter_list {
@@ -210,7 +211,7 @@ class wake_list {
   }
 
  private:
-  void wake_from_head() noexcept;
+  SLUICE_DECL void wake_from_head() noexcept;
 
   waiter* head_ = nullptr;
   waiter* tail_;  // set with `head_`
@@ -247,13 +248,13 @@ enum class begun : std::uint8_t {
 /// Begins the wait of `p`, which is enlisted with its context as `h`.
 /** Without an `h` it only does what needs no wait, and says `refused` if nothing does. With one the
  * waiter has its waker until its operation ends, also after its wait: who cancels it asks that. */
-[[nodiscard]] begun begin_handler_wait(waker& p, parked_handler* h, waiter& w,
-                                       const waiter_functions& f);
+[[nodiscard]] SLUICE_DECL begun begin_handler_wait(waker& p, parked_handler* h, waiter& w,
+                                                   const waiter_functions& f);
 /// Ends it for whoever cancels it. @return Whether he is to call the waker.
-[[nodiscard]] bool end_handler_wait(waiter& w, const waiter_functions& f) noexcept;
+[[nodiscard]] SLUICE_DECL bool end_handler_wait(waiter& w, const waiter_functions& f) noexcept;
 
 /// Ends the wait of an operation that is destroyed before it was resumed: a case of a select ends
 /// that as a whole.
-void forget_waiter(waiter& w, const waiter_functions& f) noexcept;
+SLUICE_DECL void forget_waiter(waiter& w, const waiter_functions& f) noexcept;
 
 }  // namespace sluice::detail
