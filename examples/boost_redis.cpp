@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The jobs of the example distributed_pool, done over Boost.Redis: what to use instead of redis/
 // where Boost 1.84 or newer is at hand.
 //

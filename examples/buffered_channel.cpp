@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A channel with room for two values: both are sent before anybody receives. The Go original:
 //
 //   func main() {

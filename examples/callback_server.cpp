@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A server as Asio programs have long been written: sessions with enable_shared_from_this, and
 // callbacks, no coroutine. It takes three things from Sluice: a worker pool that does the work, a
 // channel that carries what is to be logged to the one writer of the log, and a context that ends

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A TCP chat server: what one guest writes, line by line, all others read. `sluice::serve` gives
 // every guest a goroutine, which reads what it says; a second one writes what it is told. The room
 // that they share is a class with a lock, and never waits for anybody.

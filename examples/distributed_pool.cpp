@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A worker pool over several machines: jobs wait in a Redis stream, and are done by the goroutines
 // of as many processes as there are, wherever they run.
 //

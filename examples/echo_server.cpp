@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A TCP echo server in a program of its own making: its io_context, its threads, Asio's acceptor
 // and sockets. `sluice::serve` gives every connection a goroutine.
 //

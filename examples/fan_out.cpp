@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Jobs fanned out to three workers over a buffered channel. The Go original:
 //
 //   type Job struct{ ID, Value int }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Fetches many pages of an HTTP server at the same time: so many at once and no more, all of them
 // before a deadline, and the first that fails cancels the rest. The Go counterpart is an
 // errgroup.Group with SetLimit, made with the context of context.WithTimeout.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The SHA-256 of every regular file below a directory, sorted by name, as sha256sum prints it.
 //
 //   hash_tree [DIRECTORY]     by default the working directory

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A goroutine says hello beside main. The Go original:
 //
 //   func direBonjour() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // An HTTP/1.1 server on Boost.Beast. `sluice::serve` gives every connection a goroutine, which
 // reads and answers one request after another; `timeout` limits how long a request may take to
 // arrive and an answer to be taken, and a worker pool how much slow work is accepted. The Go

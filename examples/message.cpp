@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // One goroutine sends another a message over a channel. The Go original:
 //
 //   func main() {

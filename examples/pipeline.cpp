@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A pipeline: one goroutine makes numbers, three square them (fan-out), main adds up what all three
 // give (fan-in). Each stage ends when the one before it has closed its channel. The Go original,
 // after "Go Concurrency Patterns: Pipelines and cancellation" in the Go blog:

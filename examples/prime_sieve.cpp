@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The prime sieve: a chain of goroutines, one for each prime found so far, through which all
 // numbers go; what comes out at the end is the next prime, and gets a goroutine of its own.
 //

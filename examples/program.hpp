@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the example servers share: their command lines, where they listen, and how they end.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A TCP proxy: what comes over a connection goes on to a target, and back. Three goroutines for
 // each connection, one that copies each way and one that watches them, share a strand, and so need
 // no locks. The Go counterpart is two goroutines with io.Copy and CloseWrite.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A broker that passes every message on to all who have subscribed. It is one goroutine with one
 // select: nobody else touches the list of subscribers, so nothing is locked. Each subscriber has a
 // buffer of a size of its choice, and misses what does not fit: a slow one holds up nobody. The Go

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Requests at a limited rate: first one every 50 milliseconds, then the same with a burst of three
 // at once. The Go original, with golang.org/x/time/rate:
 //

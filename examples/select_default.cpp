@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A look at a channel that does not wait: nothing is there. The Go original:
 //
 //   func main() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Whichever of two channels has a message first is served first. The Go original:
 //
 //   func main() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Two goroutines count at the same time, and main waits for both. The Go original:
 //
 //   func count(name string, wg *sync.WaitGroup) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Three workers share five jobs, and main waits a second at most for each result. The Go original:
 //
 //   type Job struct{ ID, Input int }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What worker_pool.cpp does, with the library's pool: three workers, room for five jobs, a second
 // at most for each job.
 #include <sluice.hpp>

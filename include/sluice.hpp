@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #pragma once
 
 // From the ground up, so that compilers come to each header by the shortest way and say that.

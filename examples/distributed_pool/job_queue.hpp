@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A queue of jobs in Redis: a stream with a consumer group, from which a job is deleted in the same
 // step in which its result is stored.
 #pragma once

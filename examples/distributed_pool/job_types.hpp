@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the workers of this example can do.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #include "script.hpp"
 
 sluice::task<> redis_script::load(redis_client redis) {

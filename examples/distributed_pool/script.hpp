@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Lua scripts, which Redis runs as one step.
 #pragma once
 

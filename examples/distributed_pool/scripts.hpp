@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The steps of a job queue that Redis does as one, in Lua.
 //
 // To run one twice does no harm, as it happens when a connection is lost before its reply has come.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The process that has work: reads jobs, one a line, and appends them to a queue.
 #pragma once
 

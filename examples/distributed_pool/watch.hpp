@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The process that looks on: what stands in a queue, and how fast it moves.
 #pragma once
 

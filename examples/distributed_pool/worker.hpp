@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The process that does jobs: goroutines of a worker_pool, and three more that keep them supplied.
 #pragma once
 

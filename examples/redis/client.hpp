@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A connection to Redis that many goroutines share, made again when it is lost.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A command for Redis.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // hiredis on Asio: the pattern for a C library that has a file descriptor and hooks by which it
 // says what it waits for.
 #pragma once

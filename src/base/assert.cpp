@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What a broken invariant leads to: one line on standard error, then the end of the process, while
 // what broke it still stands on the stack.
 

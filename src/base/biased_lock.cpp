@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The rare ways of `biased_lock`: those of the other thread, and what the owner does where it meets
 // one. Either the owner uses a fence, or the other has a barrier in all threads.
 

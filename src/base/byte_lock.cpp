@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The slow ways of `byte_lock`: what a thread does that finds it taken. A lock whose owner has
 // given it up may be destroyed by the next one, so nothing of it is touched after the exchange that
 // gives it up.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The texts of the library's error codes, and the functions that throw them. Each code has one
 // text; `deadline_exceeded` also compares equal to the general condition `timed_out`.
 

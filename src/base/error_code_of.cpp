@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What an exception is to those who are told of failures by an `error_code`.
 
 #include <sluice/detail/base/error_code_of.hpp>

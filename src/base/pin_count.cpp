@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How the end of a context waits for pins. Nothing of the count is touched after the store that
 // wakes who waits: the count may go with the context.
 

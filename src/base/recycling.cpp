@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Memory in classes of sizes: what each thread keeps of them, before the store that all share. A
 // thread keeps at most two lists of a class, one of which is full or empty, and gives both back at
 // its end.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Blocks of one size, cut from pieces of memory for many of them. A slab is in the list exactly
 // while it has blocks to give, and is freed when all its blocks are back, unless it is the only
 // one.

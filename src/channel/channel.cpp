@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the templates of `channel.hpp` have in common for all types of elements: errors, closing,
 // and the executor of a channel.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What channels do, whatever their elements are: send, receive, close, and what becomes of those
 // who wait. All of it under one lock, whenever that is free `check` holds; whoever was claimed is
 // woken after that, and a channel ends when neither a reference nor a waiter nor a withdrawal

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What is thrown when a value is read of a receive that got none: here, so that the reading itself
 // stays small where it is inlined.
 

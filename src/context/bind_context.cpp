@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The binding of an Asio operation to a context: when that is done, the operation is cancelled
 // through its slot, on its executor. A request that finds the operation completed does nothing.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A goroutine that is bound to a context: its cancellation is registered with the context, and
 // keeps that registration until the goroutine ends.
 

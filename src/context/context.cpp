@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the public functions of contexts do. A context that was done once stays so.
 
 #include <sluice/context.hpp>

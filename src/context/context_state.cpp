@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The tree of contexts: who is told when one is done, once, in which order, and in constant stack.
 // A context is marked done under its lock before it is told; after the mark nothing is added to
 // it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How one waits until a context is done: in the context's own list, under its lock.
 
 #include <sluice/detail/context/done_wait.hpp>

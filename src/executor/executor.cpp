@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The context of an executor, apart from its header because that knows no scheduler.
 
 #include <sluice/executor.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Targets that are kept by those who may outlive their context. Whoever asks for one pins its
 // scheduler first, so it finds the dispatcher there, or nothing once the context's end has begun.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What a thread leaves to the context's end, or keeps for a while, because it is waking something
 // under a pin. While a thread has the pin, it destroys nothing of the user's.
 

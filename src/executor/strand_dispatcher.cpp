@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A strand whose nodes are linked into it. One word says who is next: `idle` while nobody holds
 // it, otherwise the newest node; only the holder takes nodes out, and gives up only when none is
 // left.

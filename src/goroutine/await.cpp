@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How a goroutine that is suspending waits for a waiter: one attempt, and if that fails the waiter
 // is enlisted, both under the lock of its queue. After that lock is free the goroutine may be
 // running elsewhere, so nothing of its frame is touched.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Requests for cancellation: what they end, and what is remembered of them. A wait is registered
 // under the lock under which requests come, so each request comes before the wait, or finds it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How requests for cancellation come to the slot of an Asio operation. Whoever finds the word of
 // requests empty queues the node; nobody else does until the node's turn has emptied the word.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #include "goroutine/escaped_exception.hpp"
 
 #include "base/location_text.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A goroutine's block from its making to its end: how it becomes ready, is resumed, moves between
 // strands and is destroyed. Its frames are destroyed once, by the goroutine's last step or by its
 // context's end; the block goes with the last reference, which is later.

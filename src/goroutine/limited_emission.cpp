@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A limit on the time of an operation: a node of the timers' queue that requests the emission.
 // Whether the limit has passed is decided under the lock of that queue, once. A node that is queued
 // belongs to a wait, or to a goroutine's step that has left it; what is due too early goes back.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The name of the running goroutine, which its scheduler keeps until it has ended.
 
 #include <sluice/this_goroutine.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How a goroutine waits for an operation that Asio completes. The launch and the completion meet
 // in one exchange, and the second goes on: so the goroutine is resumed once, and not before it has
 // suspended.

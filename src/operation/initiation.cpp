@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The executor of an operation that a token starts. What a token keeps to start it later keeps a
 // dispatcher that may outlive its context.
 

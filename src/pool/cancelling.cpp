@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How jobs are cancelled: by who submitted them, because their time runs out, or with the pool. A
 // job that goes on all the same loses its place to another worker.
 

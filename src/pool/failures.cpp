@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The failures of a worker pool's own.
 
 #include "failures.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The queue of a worker pool: who is accepted, and how a wait for a job ends. Every accepted job
 // ends once, and whoever submitted it is told exactly once: by who takes him from his place here or
 // from his worker, under the lock.

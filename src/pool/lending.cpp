@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Whose place a worker uses. A job that awaits others lends its own to a worker that does them;
 // `lent_to` and `borrowed_from` are set together, under the lock.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Workers: how one is started, takes a job in the step in which it ends the last, and ends itself.
 
 #include <sluice/detail/pool/pool_worker.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Who belongs to a scheduler, what it counts as work, and how it ends. Whatever is registered is
 // destroyed by the end, or has been taken off before by whoever resumes or stops it, never both;
 // nothing registers once the end has begun.

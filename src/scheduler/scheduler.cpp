@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How ready nodes get to the threads of a context, and how long a thread drains them. Whatever is
 // ready and in no worker's list is followed by a drain that is posted or kept, or by the context's
 // end.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How a scheduler is pinned by somebody who may outlive it. The link is cleared under the lock
 // under which it is pinned, so whoever has pinned comes before the end, which waits for him.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The heap of a scheduler's timers, and how the one Asio timer follows it. Each node in the heap
 // knows its position; the Asio timer suits the earliest deadline, or somebody is about to call
 // `settle`.

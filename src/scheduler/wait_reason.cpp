@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #include <sluice/detail/scheduler/wait_reason.hpp>
 
 // The words of reports for what goroutines wait on.

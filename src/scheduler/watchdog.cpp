@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // One thread of the process looks at the workers four times in the limit that was asked for. A
 // worker exists while a thread runs goroutines, so one whose steps have not changed for that long
 // has a goroutine that holds its thread. The thread says itself where it is, in the handler of a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How work gets from a thread that has it to one that is free. Whatever waits behind a step that
 // goes on is followed by a watch, which ends only when nothing is hidden.
 

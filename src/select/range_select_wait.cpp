@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The wait of a select over a range of cases: the lists that `select_wait` needs, in memory of
 // their own, which stay where they are from `prepare` to the end of the wait.
 

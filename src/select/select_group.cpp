@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The Asio cases of a select: what happens on the strand. What is launched is waited for: the
 // select goes on when a case has been claimed and nothing that it has launched is outstanding.
 

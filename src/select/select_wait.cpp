@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The wait for one of several cases. One claim decides, once, between all that can complete one;
 // no case can be claimed before all are in their queues, and when the select goes on none is left
 // there.

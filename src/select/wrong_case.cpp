@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What is thrown when the value of a case is read that has not happened.
 
 #include <sluice/detail/select/wrong_case.hpp>

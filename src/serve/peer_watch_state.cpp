@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A look at a socket that takes nothing out of it: whether its peer is still there.
 
 #include <sluice/detail/serve/peer_watch_state.hpp>

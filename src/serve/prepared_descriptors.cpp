@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A file that cannot be polled, with which the reactor is made to allocate beforehand what it
 // needs for each descriptor.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How many connections a server has room for, by the process's limit of descriptors.
 
 #include <sluice/serve_options.hpp>

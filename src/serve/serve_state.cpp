@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What a server does beside accepting: it reports errors, stops in its order, and gives memory
 // back. It completes when nobody is left who uses its acceptor, its handler or its result.
 

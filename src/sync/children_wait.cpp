@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Children of one operation. Each is in a list while it can be cancelled; who cancels takes them
 // off one by one, so that none is called under the lock, and is counted meanwhile: the operation
 // stays until he is done. Whoever counts down to zero wakes, and touches nothing after that.

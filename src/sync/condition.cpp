@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Waiting for a condition: the lock is given up when the wait has been registered, and taken again
 // whatever has ended the wait.
 

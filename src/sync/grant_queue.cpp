@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Units that are given out first come, first served. Whenever the lock is free the first waiter
 // does not fit; a queue without an owner ends when the last waiter and the last grant have left.
 

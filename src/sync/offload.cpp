@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Functions that run on threads of their own, and what a context's end does about them: it asks
 // them to stop and waits for them, before it destroys goroutines.
 

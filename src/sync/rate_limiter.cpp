@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A bucket that fills with time, and those who wait for it. Exactly the first of them has a timer;
 // all of it is under the lock of the scheduler's timers.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The errors of a task group, and its limit. The first error cancels the others; there is room for
 // each before it can happen, so that telling it cannot fail.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A counter and those who wait for it to be zero. Whoever brings it to zero claims all of them
 // under the lock, and wakes them when it is free: the group may be gone then.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A goroutine between its making and its first step. It is registered with its context when it is
 // made, and is destroyed again by its maker if it is not started.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // `sluice::run` and the threads of a program. No thread runs anything before all are there, and
 // what main leaves behind is destroyed while no other thread runs the context.
 

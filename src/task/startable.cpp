@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Where the running goroutine starts others: on its own dispatcher, and as work if it is that
 // itself.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Functions that are called at an instant. One is registered from its start until it runs, is
 // stopped or its context ends; whoever takes it off the registry calls or drops it, once.
 

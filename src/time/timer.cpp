@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the public functions of timers do; a timer's state does the rest.
 
 #include <sluice/timer.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Timers and tickers of the user's. Every setting has a generation, so a shot that is on its way
 // when the timer is stopped or set again finds another one, and does nothing.
 

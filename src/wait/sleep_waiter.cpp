@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The wait for an instant, in the timers of the waiting waker's scheduler. What is due is claimed
 // under the queue's lock, when it has left the queue, and woken when the lock is free.
 

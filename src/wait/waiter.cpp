@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How the wait of a handler begins and ends, and how claimed waiters are woken. A handler is
 // enlisted with its context under the lock of its queue, so whoever takes its waiter from there
 // finds it enlisted.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The slow ways of `waking.hpp`, for a thread that does not drain the waker's scheduler: it pins
 // that from before the claim until it has woken.
 

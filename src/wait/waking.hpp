@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How waiters are claimed under the lock of their queue, and woken once it is free. A thread
 // outside the waker's context pins that before it claims: who sees the claim, or sees that the
 // waiter has left its list, sees the pin too.

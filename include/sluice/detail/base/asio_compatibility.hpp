@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What differs between the supported versions of Asio, and nowhere else.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Elements in memory of their own: for those whose move may throw or do anything else under a
 // lock. A box changes hands by its address, which throws nothing.
 #pragma once

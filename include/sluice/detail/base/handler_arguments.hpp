@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Completion arguments on their way to a handler. Once they are in here nothing that happens to
 // them throws, so the handler is called in any case.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the library's own messages need for code that it refuses: one `static_assert` says what is
 // wrong, and the compiler finds nothing else to complain of.
 #pragma once

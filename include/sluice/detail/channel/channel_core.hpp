@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A channel without the type of its elements, and what its operations are to those who wait.
 #pragma once
 

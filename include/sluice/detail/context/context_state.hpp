@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The tree of contexts that can be done, and the references to them: children keep their parents,
 // callbacks and links keep nobody.
 //

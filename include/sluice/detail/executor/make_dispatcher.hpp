@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // From an executor to a dispatcher: of this library's, of Asio's own contexts, or somebody else's,
 // on which each node is one posted function.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What a thread does while it holds a pin for somebody whom it wakes: nothing of the user's ends
 // on it, because that might wait for the pin.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How functions are given to executors: in whose memory, and by which way if the executor can do
 // little.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Channels and timers as I/O objects of another executor, with the default completion token of
 // that.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What can cancel a goroutine. There is one for each goroutine that something can cancel, and it
 // is told once that the goroutine has ended.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Goroutines: the block that stands for a chain of suspended tasks, and counted references to it.
 #pragma once
 

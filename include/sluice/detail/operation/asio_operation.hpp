@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Asio operations inside a goroutine: what their completion arguments become, how the goroutine
 // waits, and the handler that resumes it, once.
 #pragma once

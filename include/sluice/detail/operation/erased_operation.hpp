@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Asio operations whose own type is not named: Asio's older idiom declares what an initiating
 // function returns by the token and the signature alone, before there is an operation.
 #pragma once

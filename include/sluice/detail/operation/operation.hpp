@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Operations of this library: how a task awaits one, and how a completion token starts one. While
 // an operation waits it stays where it is; it leaves its wait queue before it ends.
 #pragma once

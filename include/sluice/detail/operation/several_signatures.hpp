@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Operations with several completion signatures, awaited as one with a single argument.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A worker pool whose handler is known: what its workers do with a job.
 #pragma once
 

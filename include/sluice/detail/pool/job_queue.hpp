@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A worker pool without the types of its jobs: who waits, who works, in whose place.
 #pragma once
 

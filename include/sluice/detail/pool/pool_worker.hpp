@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A worker of a pool: a goroutine that does one job after the other, and what it needs for that.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Who has submitted a job of a worker pool: the wait for its end, and his place among those that a
 // job of the same pool awaits.
 #pragma once

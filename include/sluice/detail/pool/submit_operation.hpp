@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Submitting a job to a worker pool: awaited by a goroutine, in whose frame the job waits for a
 // worker, or with a completion token, in the memory of the handler.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The timers of a scheduler. A node that is due leaves the heap and is then claimed, under the
 // lock; it is fired under no lock.
 #pragma once

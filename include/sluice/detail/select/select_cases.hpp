@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The cases of a select, as what is written there is kept: an operation of this library or of
 // Asio, with its handler and with what becomes of a result that comes too late.
 #pragma once

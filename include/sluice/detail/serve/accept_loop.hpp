@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The goroutines of a server that depend on the types of its acceptor and its handler: the one
 // that accepts, and one for each connection. Each is counted before it starts and until it has
 // ended.

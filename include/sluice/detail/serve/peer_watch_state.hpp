@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What looks at the other end of a socket without reading from it.
 #pragma once
 

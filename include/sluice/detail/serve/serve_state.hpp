@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the goroutines of a server share, and their counts. Each of them keeps it until it has
 // ended.
 #pragma once

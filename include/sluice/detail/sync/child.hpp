@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The children of a `when_all`: a task, an operation of this library, or one that is launched with
 // a handler. Each keeps what it is made of, and what it has completed with.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What the children of a `when_all` give when all have succeeded, and what is kept of them when one
 // has failed.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // An operation that waits for children: awaited by a task, or given a completion token.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What one operation needs to have several children: it counts them, and cancels those that are
 // left when one has failed or the whole is cancelled.
 #pragma once

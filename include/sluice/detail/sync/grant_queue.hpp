@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Units that are given out first come, first served: locks and semaphores are made of nothing
 // else. What is tied to a queue, a waiter or a grant, keeps it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // An `asio::awaitable` inside a task: it runs on the goroutine's strand, so nothing of the
 // goroutine runs beside it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A function and copies of its arguments, for `go(f, args…)`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // A wait that no request for cancellation ends.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The wait for an instant: a waiter that is in a queue of timers instead of a list.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // One wait of one waker in one wait queue, the lists of those who wait, and the five functions by
 // which every kind of operation is waited for. All that changes a waiter between its enlisting and
 // its waking happens under the lock of its queue.
