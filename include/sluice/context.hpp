@@ -257,7 +257,7 @@ template <class T, class U>
   return detail::access::make<context>(
       detail::access::take_state(parent),
       detail::context_value::pointer(
-          new detail::context_value(&key, std::move(held), detail::access::values_of(parent))));
+          *new detail::context_value(&key, std::move(held), detail::access::values_of(parent))));
 }
 
 /// A context with the parent's values that is not done when the parent is.

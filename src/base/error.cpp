@@ -10,8 +10,10 @@ namespace {
 
 class category final : public boost::system::error_category {
  public:
+#if !defined(SLUICE_STANDALONE_ASIO)
   // By the number, the category of another copy of the library in this process is the same.
   constexpr category() noexcept : error_category(0x8f3c61d2b7a05e94) {}
+#endif
 
   const char* name() const noexcept override { return "sluice"; }
 

@@ -7,7 +7,9 @@
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
 
+#if !defined(SLUICE_STANDALONE_ASIO)
 #include <boost/throw_exception.hpp>
+#endif
 
 #include <stdexcept>
 #include <string>
@@ -57,10 +59,12 @@ void throw_with(const std::string& origin, const std::exception_ptr& e) {
   } catch (const system_error& x) {
     const system_error longer = with_origin(x, origin);
     if (typeid(x) == typeid(system_error)) throw longer;
+#if !defined(SLUICE_STANDALONE_ASIO)
     if (typeid(x) == typeid(boost::wrapexcept<system_error>))
       boost::throw_exception(longer, boost::get_throw_location(x));
   } catch (const std::system_error& x) {
     if (typeid(x) == typeid(std::system_error)) throw with_origin(x, origin);
+#endif
   } catch (const std::exception& x) {
     throw_if_exactly<std::runtime_error>(x, origin);
     throw_if_exactly<std::logic_error>(x, origin);

@@ -63,16 +63,16 @@ void serve_state::call_user(Function f) {
 }
 
 serve_state::advice serve_state::accept_failed(const error_code& e) {
-  using namespace boost::system;
   if (stopping_.ctx.err() || e == asio::error::operation_aborted) return advice::never;
   // EOPNOTSUPP is not among them: Linux gives it for an error of the new connection, too.
-  if (e == errc::bad_file_descriptor || e == errc::not_a_socket || e == errc::invalid_argument) {
+  if (e == boost::system::errc::bad_file_descriptor || e == boost::system::errc::not_a_socket ||
+      e == boost::system::errc::invalid_argument) {
     failure = e;
     return advice::never;
   }
   // The peer's own fault, or a signal.
-  if (e == errc::connection_aborted || e == errc::connection_reset || e == errc::protocol_error ||
-      e == errc::interrupted)
+  if (e == boost::system::errc::connection_aborted || e == boost::system::errc::connection_reset ||
+      e == boost::system::errc::protocol_error || e == boost::system::errc::interrupted)
     return advice::again;
   if (accept_reports_.is_due()) {
     if (options_.report_accept)

@@ -7,7 +7,9 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/version.hpp>
+#if !defined(SLUICE_STANDALONE_ASIO)
 #include <boost/version.hpp>
+#endif
 
 // What the layout of shared types depends on, as a name that every translation unit with types of
 // Asio's refers to and the library defines: one that was built otherwise is refused by the linker,
@@ -26,6 +28,12 @@ template <int Major, int Minor>
 struct sluice_version;
 template <int Major, int Minor>
 struct boost_version;
+struct without_boost;
+#if defined(SLUICE_STANDALONE_ASIO)
+using boost_used = without_boost;
+#else
+using boost_used = boost_version<BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000>;
+#endif
 template <int Number>
 struct asio_version;
 
@@ -104,8 +112,7 @@ template <class BuiltWith>
 void library() noexcept;
 
 using these_settings =
-    built_with<sluice_version<SLUICE_VERSION / 100'000, SLUICE_VERSION / 100 % 1000>,
-               boost_version<BOOST_VERSION / 100'000, BOOST_VERSION / 100 % 1000>,
+    built_with<sluice_version<SLUICE_VERSION / 100'000, SLUICE_VERSION / 100 % 1000>, boost_used,
                asio_version<BOOST_ASIO_VERSION>, asio_backend, asio_threads, asio_handlers,
                asio_rtti, asio_blocks, standard_containers, stop_tokens<has_stop_tokens>>;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <sluice/detail/base/ref.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -12,27 +12,26 @@ namespace sluice::detail {
 
 /// A value of a context, and those of its ancestors.
 struct context_value {
-  using pointer = boost::intrusive_ptr<context_value>;
+  using pointer = ref<context_value>;
 
   context_value(const void* k, std::shared_ptr<const void> v, pointer o) noexcept
       : key(k), value(std::move(v)), outer(std::move(o)) {}
+
+  void retain() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+  // A loop, because the chain may be long.
+  void release() noexcept {
+    for (context_value* v = this;
+         v && v->references.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
+      context_value* const outer_value = v->outer.detach();
+      delete v;
+      v = outer_value;
+    }
+  }
 
   const void* const key;
   const std::shared_ptr<const void> value;
   pointer outer;
   std::atomic<std::size_t> references{0};
 };
-
-inline void intrusive_ptr_add_ref(context_value* v) noexcept {
-  v->references.fetch_add(1, std::memory_order_relaxed);
-}
-// A loop, because the chain may be long.
-inline void intrusive_ptr_release(context_value* v) noexcept {
-  while (v && v->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    context_value* const outer = v->outer.detach();
-    delete v;
-    v = outer;
-  }
-}
 
 }  // namespace sluice::detail
