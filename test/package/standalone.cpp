@@ -53,5 +53,5 @@ int main() {
   });
   io.run();
   std::printf("%s, %s\n", answer.c_str(), timed_out.message().c_str());
-  return answer == "hello" && timed_out == std::errc::timed_out ? 0 : 1;
+  return answer == "hello" && timed_out == asio::error::timed_out ? 0 : 1;
 }
