@@ -62,7 +62,7 @@ template <class... Args>
 class boost::asio::async_result<sluice::use_task_t, void(Args...)> {
  public:
   /// What a function returns that is declared by `BOOST_ASIO_INITFN_RESULT_TYPE`, as in Beast, and
-  /// up to Boost 1.81 those of `redirect_error`.
+  /// in Boost 1.81 with `redirect_error`.
   using return_type = sluice::detail::erased_operation<Args...>;
 
   template <class Initiation, class... InitArgs>

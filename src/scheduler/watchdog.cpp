@@ -28,7 +28,7 @@
 #include <thread>
 #include <vector>
 
-#if __has_include(<pthread.h>) && __has_include(<semaphore.h>)
+#if __has_include(<pthread.h>) && __has_include(<semaphore.h>) && !defined(_WIN32)
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>

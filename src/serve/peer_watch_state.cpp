@@ -3,12 +3,15 @@
 
 #include <sluice/detail/serve/peer_watch_state.hpp>
 
+#if __has_include(<poll.h>)
 #include <poll.h>
 #include <sys/socket.h>
+#endif
 
 namespace sluice::detail {
 
-peer look_at_peer(int descriptor) noexcept {
+peer look_at_peer([[maybe_unused]] int descriptor) noexcept {
+#if __has_include(<poll.h>)
 #ifdef POLLRDHUP
   constexpr short ended = POLLRDHUP;
 #else
@@ -21,6 +24,7 @@ peer look_at_peer(int descriptor) noexcept {
   char byte;
   if ((socket.revents & POLLIN) && ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
     return peer::has_ended_its_stream;
+#endif
   return peer::there;
 }
 

@@ -4,8 +4,10 @@
 
 #include <sluice/detail/serve/prepared_descriptors.hpp>
 
+#if defined(BOOST_ASIO_HAS_POSIX_STREAM_DESCRIPTOR)
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 namespace sluice::detail {
 

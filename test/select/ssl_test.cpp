@@ -8,7 +8,6 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/read.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
@@ -89,12 +88,12 @@ BOOST_AUTO_TEST_CASE(takes_use_task_for_a_stream_of_beast) {
   socket_pair sockets(io);
   std::string got(5, ' ');
   std::size_t first = 99;
-  error_code shut;
+  error_code shut = aborted;
   sluice::go(io, [&]() -> task<> {
     stream_of_beast far(sockets.far, context);
     co_await far.async_handshake(asio::ssl::stream_base::server, sluice::use_task);
     co_await asio::async_write(far, asio::buffer("hello", 5), asio::deferred);
-    co_await far.async_shutdown(asio::redirect_error(sluice::use_task, shut));
+    shut = co_await error_of(far.async_shutdown(sluice::use_task));
   });
   sluice::go(io, [&]() -> task<> {
     stream_of_beast near(sockets.near, context);

@@ -72,7 +72,7 @@ template <class Acceptor, class Handler, class Refuse>
 task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_state>& shared,
                                 Acceptor& acceptor, Handler& f, Refuse& refuse,
                                 std::source_location location) {
-  constexpr auto as_result = asio::as_tuple(use_task);
+  auto as_result = asio::as_tuple(use_task);  // Boost 1.82 takes no const one
   constexpr bool refuses = !std::is_same_v<Refuse, no_refusal>;
   while (!s.stopping().err()) {
     error_code failed;
