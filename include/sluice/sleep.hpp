@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/wait/sleep_waiter.hpp>
@@ -17,7 +18,7 @@ using clock = std::chrono::steady_clock;
 
 /// The time of sleeps, timers and deadlines where this is called: the clock's, or in a simulation
 /// (<sluice/testing.hpp>) that of the simulation. Go's `time.Now`. Thread safe.
-[[nodiscard]] clock::time_point now() noexcept;
+[[nodiscard]] SLUICE_DECL clock::time_point now() noexcept;
 
 namespace detail {
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/testing/simulated_pipe.hpp>
 #include <sluice/detail/testing/stream_operations.hpp>
 #include <sluice/executor.hpp>
@@ -58,9 +59,9 @@ class stream {
   /// What it is moved from is closed.
   stream(stream&&) noexcept = default;
   /// Closes the connection that it had.
-  stream& operator=(stream&& other) noexcept;
+  SLUICE_DECL stream& operator=(stream&& other) noexcept;
   /// Closes it.
-  ~stream();
+  SLUICE_DECL ~stream();
 
   /// Of its simulation.
   [[nodiscard]] executor_type get_executor() const noexcept { return executor_; }
@@ -98,14 +99,14 @@ class stream {
   /// Whether `close` has not been called.
   [[nodiscard]] bool is_open() const noexcept { return in_ != nullptr; }
   /// Writes no more: the other end reads what is on its way, and then `eof`.
-  void shutdown_send() noexcept;
+  SLUICE_DECL void shutdown_send() noexcept;
   /// Cancels what is pending, reads and writes no more. The other end reads what is on its way.
-  void close() noexcept;
+  SLUICE_DECL void close() noexcept;
   /// Breaks the connection: what is on its way is lost, and both ends fail with
   /// `connection_reset`.
-  void reset() noexcept;
+  SLUICE_DECL void reset() noexcept;
   /// Cancels what is pending.
-  void cancel() noexcept;
+  SLUICE_DECL void cancel() noexcept;
 
  private:
   friend class detail::simulated_network;
@@ -124,14 +125,14 @@ class acceptor {
   /// What it is moved from accepts none.
   acceptor(acceptor&&) noexcept = default;
   acceptor& operator=(acceptor&&) = delete;
-  ~acceptor();
+  SLUICE_DECL ~acceptor();
 
   /// Waits for the next connection. Awaited in a task of the simulation; a cancelled one has
   /// accepted none.
   /** @throws system_error `asio::error::operation_aborted` if cancelled, or closed. */
-  [[nodiscard("co_await it")]] task<stream> accept();
+  [[nodiscard("co_await it")]] SLUICE_DECL task<stream> accept();
   /// Refuses connections from now on; an `accept` that waits is cancelled.
-  void close() noexcept;
+  SLUICE_DECL void close() noexcept;
 
  private:
   friend class network;
@@ -164,14 +165,14 @@ class network {
  public:
   /// @param sim Lives longer.
   /// @param options How its connections behave.
-  explicit network(simulation& sim, const network_options& options = {});
+  SLUICE_DECL explicit network(simulation& sim, const network_options& options = {});
   network(const network&) = delete;
   network& operator=(const network&) = delete;
-  ~network();
+  SLUICE_DECL ~network();
 
   /// Accepts connections to `host`.
   /** @throws system_error `asio::error::address_in_use` if somebody does already. */
-  [[nodiscard]] acceptor listen(const std::string& host);
+  [[nodiscard]] SLUICE_DECL acceptor listen(const std::string& host);
 
   /// Connects `from` to `to`, which takes two latencies.
   /**
@@ -179,14 +180,14 @@ class network {
    * @throws system_error `asio::error::connection_refused` if nobody listens there;
    * `asio::error::timed_out` if the two are apart for two minutes.
    */
-  [[nodiscard("co_await it")]] task<stream> connect(std::string from, std::string to);
+  [[nodiscard("co_await it")]] SLUICE_DECL task<stream> connect(std::string from, std::string to);
 
   /// Nothing arrives between the two any more: what is written waits.
-  void partition(const std::string& a, const std::string& b);
+  SLUICE_DECL void partition(const std::string& a, const std::string& b);
   /// What has waited arrives.
-  void repair(const std::string& a, const std::string& b);
+  SLUICE_DECL void repair(const std::string& a, const std::string& b);
   /// Breaks all connections between the two, as `stream::reset` does.
-  void reset(const std::string& a, const std::string& b);
+  SLUICE_DECL void reset(const std::string& a, const std::string& b);
 
  private:
   std::shared_ptr<detail::simulated_network> state_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/task/main_task.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
@@ -64,14 +65,14 @@ class simulation : public asio::execution_context {
   using executor_type = executor;
 
   /// @param seed The same seed gives the same run.
-  explicit simulation(std::uint64_t seed = 1);
+  SLUICE_DECL explicit simulation(std::uint64_t seed = 1);
   simulation(const simulation&) = delete;
   simulation& operator=(const simulation&) = delete;
   /// Destroys the goroutines that are left.
-  ~simulation();
+  SLUICE_DECL ~simulation();
 
   /// What functions are given to that are to run here.
-  [[nodiscard]] executor_type get_executor() noexcept;
+  [[nodiscard]] SLUICE_DECL executor_type get_executor() noexcept;
 
   /// Runs `main` as a goroutine, and returns its result.
   /**
@@ -99,26 +100,26 @@ class simulation : public asio::execution_context {
   /// Runs what is ready, and lets time pass, until all goroutines have ended or wait for nothing
   /// that time brings.
   /** @throws As `run(main)`, but says nothing about those that wait. */
-  void run();
+  SLUICE_DECL void run();
   /// Runs until all goroutines have ended or wait; time does not pass.
   /** For use outside goroutines. @throws As `run()`. */
-  void settle();
+  SLUICE_DECL void settle();
   /// Lets `d` pass, and runs until all goroutines have ended or wait at that time.
   /** For use outside goroutines. @throws As `run()`. */
-  void advance(clock::duration d);
+  SLUICE_DECL void advance(clock::duration d);
 
   /// Its time.
-  [[nodiscard]] clock::time_point now() const noexcept;
+  [[nodiscard]] SLUICE_DECL clock::time_point now() const noexcept;
   /// The seed that it was made with.
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
 
   /// Goroutines that are left when main has ended are no failure.
   void allow_left_over() noexcept { left_over_is_allowed_ = true; }
   /// How many steps may follow each other while no time passes; a million if this is not called.
-  void limit_steps(std::size_t n) noexcept;
+  SLUICE_DECL void limit_steps(std::size_t n) noexcept;
 
   /// Who ran when: a line for each of the last 200 steps.
-  [[nodiscard]] std::string describe_steps() const;
+  [[nodiscard]] SLUICE_DECL std::string describe_steps() const;
 
  private:
   friend class detail::exploration_run;
@@ -126,8 +127,8 @@ class simulation : public asio::execution_context {
   simulation(std::uint64_t seed, std::unique_ptr<detail::strategy> by,
              std::vector<std::uint32_t> decided);
 
-  void run_main_to_end(const bool& ended);
-  void check_left_over() const;
+  SLUICE_DECL void run_main_to_end(const bool& ended);
+  SLUICE_DECL void check_left_over() const;
 
   const std::uint64_t seed_;
   bool left_over_is_allowed_ = false;
@@ -137,11 +138,11 @@ class simulation : public asio::execution_context {
 /// Returns when all other goroutines of the simulation have ended or wait. Go's `synctest.Wait`.
 /** Time does not pass meanwhile. Awaited in a goroutine of a simulation.
  * @throws std::logic_error elsewhere */
-[[nodiscard("co_await it")]] task<> settle();
+[[nodiscard("co_await it")]] SLUICE_DECL task<> settle();
 
 /// Lets `d` pass, and returns when all others have ended or wait at that time.
 /** As `settle`. */
-[[nodiscard("co_await it")]] task<> advance(clock::duration d);
+[[nodiscard("co_await it")]] SLUICE_DECL task<> advance(clock::duration d);
 
 /// Something that must hold after each step, as long as this object lives.
 class invariant {
@@ -169,8 +170,8 @@ class invariant {
  * const auto alone = sluice::testing::always([&] { return inside <= 1; }, "one at a time");
  * @endcode
  */
-[[nodiscard("it is looked at as long as this lives")]] invariant always(
-    std::function<bool()> holds, std::string what = {},
-    std::source_location where = std::source_location::current());
+[[nodiscard("it is looked at as long as this lives")]] SLUICE_DECL invariant
+always(std::function<bool()> holds, std::string what = {},
+       std::source_location where = std::source_location::current());
 
 }  // namespace sluice::testing

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
+
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -9,7 +11,7 @@ namespace sluice::testing {
 
 /// What a simulation found to be wrong.
 /** Its text says what, who ran when, and how to see the same again. */
-class simulation_failure : public std::runtime_error {
+class SLUICE_DECL simulation_failure : public std::runtime_error {
  public:
   /// What is wrong.
   enum class reason : std::uint8_t {

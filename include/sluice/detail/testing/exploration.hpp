@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/task/startable.hpp>
 #include <sluice/testing/simulation.hpp>
 
@@ -35,10 +36,10 @@ template <class Body>
   };
 }
 
-[[nodiscard]] testing::exploration explore(const testing::explore_options& options,
-                                           const simulated_body& what);
-[[nodiscard]] testing::exploration explore_all(const testing::explore_all_options& options,
-                                               const simulated_body& what);
-void replay(const std::string& decisions, const simulated_body& what);
+[[nodiscard]] SLUICE_DECL testing::exploration explore(const testing::explore_options& options,
+                                                       const simulated_body& what);
+[[nodiscard]] SLUICE_DECL testing::exploration explore_all(
+    const testing::explore_all_options& options, const simulated_body& what);
+SLUICE_DECL void replay(const std::string& decisions, const simulated_body& what);
 
 }  // namespace sluice::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -47,11 +48,11 @@ class simulated_pipe {
   simulated_pipe(const executor& ex, std::shared_ptr<const pipe_chances> chances,
                  std::shared_ptr<const simulated_link> link);
 
-  [[nodiscard]] outlook can_read() const noexcept;
+  [[nodiscard]] SLUICE_DECL outlook can_read() const noexcept;
   /// When that says "now": some of what has arrived.
-  [[nodiscard]] error_code read(std::span<std::byte> to, std::size_t& n);
-  [[nodiscard]] bool can_write() const noexcept;
-  [[nodiscard]] error_code write(std::span<const std::byte> from, std::size_t& n);
+  [[nodiscard]] SLUICE_DECL error_code read(std::span<std::byte> to, std::size_t& n);
+  [[nodiscard]] SLUICE_DECL bool can_write() const noexcept;
+  [[nodiscard]] SLUICE_DECL error_code write(std::span<const std::byte> from, std::size_t& n);
 
   void end_writing() noexcept;
   void end_reading() noexcept;
