@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <sluice/detail/base/built_with.hpp>
 
-namespace sluice {
+// One with an attribute cannot be concatenated.
+namespace sluice {  // NOLINT(modernize-concat-nested-namespaces)
 
 namespace detail SLUICE_DECL {
 
