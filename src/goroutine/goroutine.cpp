@@ -11,6 +11,7 @@
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
+#include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
 
@@ -58,12 +59,18 @@ goroutine& goroutine::make_without_frames(dispatcher_ptr where) {
 }
 
 bool goroutine::enter() noexcept {
-  if (!home->try_add(*this, &end_registered)) return false;
+  static constexpr functions of_all{&end_registered, &next_below};
+  if (!home->try_add(*this, of_all)) return false;
   if (work == counted::by_dispatcher) where->work_started();
   return true;
 }
 
 void goroutine::leave() noexcept {
+  if (!is_registered_) {
+    home->count_owned(-1);
+    if (has_name) home->forget_name(*this);
+    return;
+  }
   home->remove(*this);
   if (work == counted::by_dispatcher) where->work_finished();
 }
@@ -122,6 +129,12 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (g.in_flight_) [[unlikely]] {
     const goroutine_ref held = goroutine_ref::adopt(g);
     g.in_flight_ = false;
+    const bool is_new = g.is_new_;
+    g.is_new_ = false;
+    if (is_new && g.is_owned_ && g.cancel->owned->owner().is_stopped()) {
+      g.destroy_new_frames();
+      return g.end_owned();
+    }
     if (w && ++g.steps_without_need_ > steps_before_leaving) g.leave_unused_strand();
     return run_node(node, w);
   }
@@ -134,14 +147,15 @@ void goroutine::run_node(ready_node& node, worker* w) {
   SLUICE_ASSERT(!g.at->self.done(), "a goroutine that is resumed has a step to do");
   g.on = w;
   scheduled_goroutine* const outer = std::exchange(w->current, &g);
+  // The current one, because it may have gone on in a block of its own.
   do {
     w->after = worker::step::parked;
-    g.at->self.resume();
+    static_cast<goroutine*>(w->current)->at->self.resume();
   } while (w->after == worker::step::transferred);
-  w->current = outer;
+  auto* const last = static_cast<goroutine*>(std::exchange(w->current, outer));
   if (w->left) [[unlikely]]
     std::exchange(w->left, nullptr)->give_up();
-  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
+  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) last->finish();
 }
 
 // Its executor has ended, perhaps because its whole context is about to. Whoever has woken it may
@@ -185,6 +199,7 @@ bool says_that_it_stopped(const std::exception_ptr& e, waiter::state outcome) no
 }  // namespace
 
 void goroutine::finish() {
+  if (is_owned_) return finish_owned();
   std::exception_ptr escaped = std::move(at->exception);
   if (escaped && cancel && says_that_it_stopped(escaped, cancel->context_outcome()))
     escaped = nullptr;
@@ -195,6 +210,48 @@ void goroutine::finish() {
   if (escaped) std::rethrow_exception(escaped);
 }
 
+// What it has ended with is its operation's. Of one that was abandoned there is nothing.
+void goroutine::finish_owned() noexcept {
+  if (at->self.done()) cancel->owned->collect(*at);
+  destroy_frames();
+  end_owned();
+}
+
+// The operation may be gone when it has been told.
+void goroutine::end_owned() noexcept {
+  leave();
+  owned_goroutines& owner = cancel->owned->owner();
+  if (in_place_) return owner.one_has_ended();
+  const goroutine_ref held = goroutine_ref::adopt(*this);
+  owner.one_has_ended();
+}
+
+// It runs on this thread, and who looks at it comes by way of its cancellation, its operation or
+// its scheduler.
+goroutine& goroutine::moved_out() {
+  auto& g = *::new (allocate_recycled(sizeof(goroutine)))
+                goroutine(where, at, counts_as_work(), started_at);
+  try {
+    static_cast<void>(g.become_cancellable());
+  } catch (...) {
+    g.at = nullptr;
+    g.release();
+    throw;
+  }
+  g.asio_passed_over = asio_passed_over;
+  g.location = location;
+  g.waiting_on = waiting_on;
+  g.is_owned_ = true;
+  g.is_registered_ = is_registered_;
+  g.is_new_ = false;
+  g.on = on;
+  cancel->owned->move_to(g);
+  home->replace(*this, g, is_registered_);
+  for (promise_base* p = at; p; p = p->awaited_by ? p->awaited_by->parent : nullptr) p->g = &g;
+  on->current = &g;
+  return g;
+}
+
 // Whoever ends a wait holds a pin from before that can be seen until it has made this ready; who
 // cancels one takes it under the lock of the cancellation. So once this is detached, nobody comes,
 // and once there are no pins, nobody is left, also of those who cancelled a wait that leaves no
@@ -202,9 +259,19 @@ void goroutine::finish() {
 void goroutine::destroy_frames() noexcept {
   SLUICE_ASSERT(!ended(), "the frames of a goroutine are destroyed once");
   if (cancel) {
-    cancel->detach();
-    if (!at->self.done()) home->wait_for_pins();
+    const bool done = at->self.done();
+    if (!in_place_ || !done || !cancel->has_nothing_to_end()) cancel->detach();
+    if (!done) home->wait_for_pins();
   }
+  destroy_chain();
+}
+
+void goroutine::destroy_new_frames() noexcept {
+  if (cancel && !in_place_) cancel->detach();
+  destroy_chain();
+}
+
+void goroutine::destroy_chain() noexcept {
   promise_base* p = at;
   at = nullptr;
   while (p) {
@@ -219,7 +286,13 @@ void goroutine::destroy_frames() noexcept {
 void goroutine::end_registered(scheduled_goroutine& r) noexcept {
   auto& g = static_cast<goroutine&>(r);
   g.destroy_frames();
-  g.release();
+  if (!g.in_place_) g.release();
+}
+
+const scheduled_goroutine* goroutine::next_below(const scheduled_goroutine& root,
+                                                 const scheduled_goroutine& at) noexcept {
+  return owned_goroutines::next_below(static_cast<const goroutine&>(root),
+                                      static_cast<const goroutine&>(at));
 }
 
 bool goroutine::home_shutting_down() const noexcept {
@@ -227,6 +300,7 @@ bool goroutine::home_shutting_down() const noexcept {
 }
 
 void goroutine::become_serial() {
+  SLUICE_ASSERT(!in_place_, "what has a strand may be referred to");
   dispatcher_ptr serial = serial_dispatcher(where);
   if (work == counted::by_dispatcher) {
     serial->work_started();
@@ -261,6 +335,7 @@ bool goroutine::came_back() noexcept {
 }
 
 cancellation_ref goroutine::become_cancellable() {
+  SLUICE_ASSERT(!in_place_, "what is a part of an operation is not referred to");
   if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
   return cancel;
 }

@@ -71,6 +71,7 @@ worker::~worker() {
   if (watched) [[unlikely]]
     watchdog::leave(*this);
   if (listed) owner.sharing_.remove_worker(*this);
+  if (owned != 0) owner.owned_.fetch_add(owned, std::memory_order_relaxed);
   SLUICE_ASSERT(current_worker == this,
                 "the workers of a thread end in the opposite order of their making");
   current_worker = outer;

@@ -118,6 +118,8 @@ class worker {
   bool deadline_set = false;
   /// The event loop has been run inside its current step, or one before.
   bool nested = false;
+  /// How many goroutines have started on it that are not registered, less those that have ended.
+  int owned = 0;
   /// How many nodes its current step has made ready.
   int pushed = 0;
   /// The worker stands on a thread that does not run the context: a user's executor has lent it.
