@@ -5,6 +5,7 @@
 #include <sluice/detail/goroutine/goroutine.hpp>
 
 #include "goroutine/escaped_exception.hpp"
+#include "goroutine/owned_count.hpp"
 #include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
@@ -30,16 +31,6 @@ namespace {
 constexpr std::uint8_t steps_before_leaving = 16;
 
 }  // namespace
-
-goroutine::goroutine(dispatcher_ptr t, promise_base* root, bool counts,
-                     std::source_location start) noexcept
-    : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
-                          !counts          ? counted::nowhere
-                          : t->is_native() ? counted::by_scheduler
-                                           : counted::by_dispatcher,
-                          start),
-      at(root),
-      where(std::move(t)) {}
 
 goroutine& goroutine::make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
                            std::source_location started_at) {
@@ -67,7 +58,7 @@ bool goroutine::enter() noexcept {
 
 void goroutine::leave() noexcept {
   if (!is_registered_) {
-    home->count_owned(-1);
+    count_owned(*home, -1);
     if (has_name) home->forget_name(*this);
     return;
   }
@@ -155,7 +146,12 @@ void goroutine::run_node(ready_node& node, worker* w) {
   auto* const last = static_cast<goroutine*>(std::exchange(w->current, outer));
   if (w->left) [[unlikely]]
     std::exchange(w->left, nullptr)->give_up();
-  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) last->finish();
+  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) {
+    if (last->is_owned_)
+      last->finish_owned();
+    else
+      last->finish();
+  }
 }
 
 // Its executor has ended, perhaps because its whole context is about to. Whoever has woken it may
@@ -212,8 +208,15 @@ void goroutine::finish() {
 
 // What it has ended with is its operation's. Of one that was abandoned there is nothing.
 void goroutine::finish_owned() noexcept {
-  if (at->self.done()) cancel->owned->collect(*at);
-  destroy_frames();
+  if (!at->self.done()) {
+    destroy_frames();
+    return end_owned();
+  }
+  cancel->owned->collect(*at);
+  if (!in_place_ || !cancel->has_nothing_to_end()) cancel->detach();
+  const auto root = at->self;
+  at = nullptr;
+  root.destroy();
   end_owned();
 }
 
@@ -259,9 +262,8 @@ goroutine& goroutine::moved_out() {
 void goroutine::destroy_frames() noexcept {
   SLUICE_ASSERT(!ended(), "the frames of a goroutine are destroyed once");
   if (cancel) {
-    const bool done = at->self.done();
-    if (!in_place_ || !done || !cancel->has_nothing_to_end()) cancel->detach();
-    if (!done) home->wait_for_pins();
+    cancel->detach();
+    if (!at->self.done()) home->wait_for_pins();
   }
   destroy_chain();
 }

@@ -3,6 +3,8 @@
 
 #include <sluice/detail/goroutine/owned_goroutines.hpp>
 
+#include "goroutine/owned_count.hpp"
+
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
@@ -48,7 +50,7 @@ goroutine* owned_goroutines::make(owned_goroutine& o, const dispatcher_ptr& wher
     g.destroy_new_frames();
     return nullptr;
   }
-  if (!g.is_registered_) g.home->count_owned(1);
+  if (!g.is_registered_) count_owned(*g.home, 1);
   if (add(o)) return &g;
   g.destroy_new_frames();
   g.leave();
@@ -136,8 +138,9 @@ void owned_goroutine::release() noexcept {
   g_->release();
 }
 
+// What is registered is found there.
 const goroutine* owned_goroutines::first_alive(const owned_goroutine* o) noexcept {
-  while (o && !o->is_alive()) o = o->elder_;
+  while (o && (!o->is_alive() || o->g_->is_registered_)) o = o->elder_;
   return o ? o->g_ : nullptr;
 }
 

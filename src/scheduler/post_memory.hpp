@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/work_list.hpp>
 
 #include <atomic>
 #include <cstddef>

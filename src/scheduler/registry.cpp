@@ -75,13 +75,6 @@ void scheduler::forget_name(const scheduled_goroutine& g) noexcept {
   name = names_.extract(&g);
 }
 
-void scheduler::count_owned(int n) noexcept {
-  if (worker* const w = current_worker; w && &w->owner == this)
-    w->owned += n;
-  else
-    owned_.fetch_add(n, std::memory_order_relaxed);
-}
-
 bool scheduler::try_add(parked_handler& h) noexcept {
   test_point("register");
   const std::lock_guard guard(registry_lock_);
@@ -183,8 +176,7 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   for (worker* w = current_worker; w; w = w->outer) {
     if (&w->owner != this) continue;
     w->gate.lock_as_owner();
-    ready.append(w->local);
-    w->forget_forks();
+    w->local.move_to(ready);
     w->gate.unlock_as_owner();
   }
   worker* const hidden = std::exchange(current_worker, nullptr);

@@ -84,7 +84,6 @@ void children_wait::launch_elsewhere() noexcept {
 void children_wait::run_fork(ready_node& node, worker* w) {
   auto& self = static_cast<fork&>(node).owner;
   if (!w) return;  // its context is ending
-  w->fork_is_taken();
   if (!self.over_) return self.launch_one(*w);
   auto& g = static_cast<goroutine&>(*self.who_);
   g.run(g, w);

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <exception>
 #include <source_location>
+#include <utility>
 
 namespace sluice::detail {
 
@@ -205,7 +206,14 @@ class goroutine final : public scheduled_goroutine {
   friend owned_goroutine;
   friend owned_goroutines;
 
-  goroutine(dispatcher_ptr t, promise_base* root, bool counts, std::source_location start) noexcept;
+  goroutine(dispatcher_ptr t, promise_base* root, bool counts, std::source_location start) noexcept
+      : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
+                            !counts          ? counted::nowhere
+                            : t->is_native() ? counted::by_scheduler
+                                             : counted::by_dispatcher,
+                            start),
+        at(root),
+        where(std::move(t)) {}
 
   [[nodiscard]] goroutine& moved_out();
 

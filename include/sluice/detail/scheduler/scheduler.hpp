@@ -9,6 +9,7 @@
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
+#include <sluice/detail/scheduler/work_list.hpp>
 #include <sluice/detail/scheduler/work_sharing.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
@@ -105,7 +106,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   void replace(scheduled_goroutine& g, scheduled_goroutine& by, bool is_registered) noexcept;
   /// So many more goroutines are there that are not registered, because an operation of one that is
   /// owns them.
-  void count_owned(int n) noexcept;
+  void count_owned(int n) noexcept { owned_.fetch_add(n, std::memory_order_relaxed); }
   /// One of these has ended that had a name.
   void forget_name(const scheduled_goroutine& g) noexcept;
   /// The same for a handler whose waiter was claimed or withdrawn, by a thread that has pinned
