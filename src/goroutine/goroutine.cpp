@@ -57,13 +57,13 @@ bool goroutine::enter() noexcept {
 }
 
 void goroutine::leave() noexcept {
-  if (!is_registered_) {
-    count_owned(*home, -1);
-    if (has_name) home->forget_name(*this);
+  if (is_registered_) [[likely]] {
+    home->remove(*this);
+    if (work == counted::by_dispatcher) where->work_finished();
     return;
   }
-  home->remove(*this);
-  if (work == counted::by_dispatcher) where->work_finished();
+  count_owned(*home, -1);
+  if (has_name) home->forget_name(*this);
 }
 
 void goroutine::destroy_block() noexcept {
@@ -133,7 +133,7 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (!w) [[unlikely]]
     return g.drop();
   if (g.abandoned_) [[unlikely]]
-    return g.finish();
+    return g.is_owned_ ? g.finish_owned() : g.finish();
   SLUICE_ASSERT(&w->owner == g.home, "a goroutine is resumed by a worker of its own scheduler");
   SLUICE_ASSERT(!g.at->self.done(), "a goroutine that is resumed has a step to do");
   g.on = w;
@@ -147,7 +147,7 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (w->left) [[unlikely]]
     std::exchange(w->left, nullptr)->give_up();
   if (std::exchange(w->after, worker::step::parked) == worker::step::finished) {
-    if (last->is_owned_)
+    if (last->is_owned_) [[unlikely]]
       last->finish_owned();
     else
       last->finish();
@@ -195,13 +195,14 @@ bool says_that_it_stopped(const std::exception_ptr& e, waiter::state outcome) no
 }  // namespace
 
 void goroutine::finish() {
-  if (is_owned_) return finish_owned();
   std::exception_ptr escaped = std::move(at->exception);
   if (escaped && cancel && says_that_it_stopped(escaped, cancel->context_outcome()))
     escaped = nullptr;
   if (escaped) escaped = with_origin(escaped, *this);
   destroy_frames();
-  leave();
+  SLUICE_ASSERT(is_registered_, "a goroutine that nobody owns is registered");
+  home->remove(*this);
+  if (work == counted::by_dispatcher) where->work_finished();
   release();
   if (escaped) std::rethrow_exception(escaped);
 }
@@ -255,6 +256,23 @@ goroutine& goroutine::moved_out() {
   return g;
 }
 
+[[gnu::always_inline]] inline void goroutine::destroy_chain() noexcept {
+  promise_base* p = at;
+  at = nullptr;
+  while (p) {
+    await_link* const link = p->awaited_by;
+    promise_base* const parent = link ? link->parent : nullptr;
+    if (link) link->child = nullptr;
+    p->self.destroy();
+    p = parent;
+  }
+}
+
+void goroutine::destroy_new_frames() noexcept {
+  if (cancel && !in_place_) cancel->detach();
+  destroy_chain();
+}
+
 // Whoever ends a wait holds a pin from before that can be seen until it has made this ready; who
 // cancels one takes it under the lock of the cancellation. So once this is detached, nobody comes,
 // and once there are no pins, nobody is left, also of those who cancelled a wait that leaves no
@@ -266,23 +284,6 @@ void goroutine::destroy_frames() noexcept {
     if (!at->self.done()) home->wait_for_pins();
   }
   destroy_chain();
-}
-
-void goroutine::destroy_new_frames() noexcept {
-  if (cancel && !in_place_) cancel->detach();
-  destroy_chain();
-}
-
-void goroutine::destroy_chain() noexcept {
-  promise_base* p = at;
-  at = nullptr;
-  while (p) {
-    await_link* const link = p->awaited_by;
-    promise_base* const parent = link ? link->parent : nullptr;
-    if (link) link->child = nullptr;
-    p->self.destroy();
-    p = parent;
-  }
 }
 
 void goroutine::end_registered(scheduled_goroutine& r) noexcept {

@@ -49,12 +49,12 @@ bool scheduler::try_add(scheduled_goroutine& g, const scheduled_goroutine::funct
 }
 
 void scheduler::remove(scheduled_goroutine& g) noexcept {
-  decltype(names_)::node_type name;
+  if (g.has_name) [[unlikely]]
+    forget_name(g);
   const std::lock_guard guard(registry_lock_);
   goroutines_.remove(g);
   SLUICE_ASSERT(count_ != 0, "a goroutine that leaves was counted");
   --count_;
-  if (g.has_name) name = names_.extract(&g);
   if (g.work == scheduled_goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
 }
 

@@ -68,7 +68,6 @@ worker::~worker() {
   if (watched) [[unlikely]]
     watchdog::leave(*this);
   if (listed) owner.sharing_.remove_worker(*this);
-  if (owned != 0) owner.count_owned(owned);
   SLUICE_ASSERT(current_worker == this,
                 "the workers of a thread end in the opposite order of their making");
   current_worker = outer;
@@ -420,6 +419,8 @@ void scheduler::move_local_to_shared(worker& w) noexcept {
 // Leaves nothing in the worker's list and the Asio timer set for the earliest deadline. Where the
 // handler may go on, the rest is what a function of the user's has made ready: a watch finds it.
 void scheduler::end_drain(worker& w) noexcept {
+  if (w.owned != 0) [[unlikely]]
+    count_owned(w.owned);
   if (!w.local.empty()) {
     const bool ends = w.where == worker::extent::whole_handler;
     const bool kept = !ends && sharing_.several_threads() && native().running_here();

@@ -72,7 +72,7 @@ bool range_select_wait::has_asio() const noexcept {
 
 bool range_select_wait::start(goroutine& g) {
   state& s = *state_;
-  if (has_asio()) return s.group().start(g.with_own_block(), s.entries, s.candidates, s.asio_cases);
+  if (has_asio()) return s.group().start(g, s.entries, s.candidates, s.asio_cases);
   return std::get<select_wait>(s.wait).start(g, s.entries, s.candidates);
 }
 

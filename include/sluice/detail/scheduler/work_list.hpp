@@ -24,14 +24,16 @@ class work_list {
 
   /// The next node, or null.
   ready_node* pop_front() noexcept {
-    if (forks_.empty() || (turn_ < 0 && !others_.empty())) {
-      if (turn_ < 0) ++turn_;
+    if (forks_.empty()) [[likely]]
       return others_.pop_front();
-    }
-    if (others_.empty())
+    if (others_.empty()) {
       turn_ = 0;
-    else if (++turn_ >= most_forks)
+    } else if (turn_ < 0) {
+      ++turn_;
+      return others_.pop_front();
+    } else if (++turn_ >= most_forks) {
       let_others_go_first();
+    }
     return forks_.pop_front();
   }
 

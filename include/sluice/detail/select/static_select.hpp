@@ -65,7 +65,7 @@ class select_cases {
   [[nodiscard]] bool start(goroutine& g) {
     bind_cases();
     if constexpr (asio_count != 0)
-      return wait_.start(g.with_own_block(), entries_, candidates_, asio_cases_);
+      return wait_.start(g, entries_, candidates_, asio_cases_);
     else
       return wait_.start(g, entries_, candidates_);
   }
