@@ -36,8 +36,8 @@ void owned_goroutines::end_in(const goroutine& g) noexcept {
 goroutine* owned_goroutines::make(owned_goroutine& o, const dispatcher_ptr& where,
                                   promise_base& root, bool counts_as_work,
                                   std::source_location started_at) noexcept {
-  goroutine& g = *::new (&o.block_) goroutine(where, &root, counts_as_work, started_at);
-  cancellation& c = *::new (&o.cancellation_) cancellation(g);
+  goroutine& g = *::new (&o.block) goroutine(where, &root, counts_as_work, started_at);
+  cancellation& c = *::new (&o.own_cancellation) cancellation(g);
   c.owned = &o;
   g.cancel = cancellation_ref::adopt(c);
   g.is_owned_ = g.in_place_ = true;
@@ -124,16 +124,16 @@ void owned_goroutines::destroy_all() noexcept {
 }
 
 void owned_goroutine::move_to(goroutine& g) noexcept {
-  SLUICE_ASSERT(g_ == &block_, "a goroutine leaves the block that it was made in once");
+  SLUICE_ASSERT(g_ == &block, "a goroutine leaves the block that it was made in once");
   g.retain();
   g.cancel->retain();
   g_ = &g;
   owner_->has_own_blocks_ = true;
-  cancellation_.move_to(*g.cancel.get(), cancel_);
+  own_cancellation.move_to(*g.cancel.get(), cancel_);
 }
 
 void owned_goroutine::release() noexcept {
-  if (g_ == &block_) return;
+  if (g_ == &block) return;
   cancel_.load(std::memory_order_relaxed)->release();
   g_->release();
 }

@@ -50,10 +50,10 @@ class owned_goroutine {
   std::atomic<cancellation*> cancel_ = nullptr;
   // Neither is destroyed: what has to be given back is with the block that it goes on in.
   union {
-    goroutine block_;
+    goroutine block;
   };
   union {
-    cancellation cancellation_;
+    cancellation own_cancellation;
   };
 };
 
