@@ -196,6 +196,32 @@ BOOST_AUTO_TEST_CASE(makes_each_a_goroutine_that_is_seen_in_reports) {
   BOOST_TEST(contains(report, "when_all"));
 }
 
+BOOST_AUTO_TEST_CASE(counts_and_reports_those_of_a_child) {
+  asio::io_context io;
+  channel<int> never = sluice::make_channel<int>();
+  const auto leaf = [&](std::string n, bool with_strand) -> task<> {
+    sluice::this_goroutine::set_name(std::move(n));
+    if (with_strand) static_cast<void>(co_await asio::this_coro::executor);
+    co_await never.receive();
+  };
+  const auto child = [&]() -> task<> {
+    co_await when_all(leaf("left", false), leaf("middle", true), leaf("right", false));
+  };
+  const auto parent = [&]() -> task<> { co_await when_all(child(), give(1), child()); };
+  sluice::go(io, parent);
+  poll(io);
+  BOOST_TEST(sluice::goroutine_count(io) == 9U);
+  const std::string report = sluice::describe_goroutines(io);
+  BOOST_TEST(contains(report, "2 goroutines \"left\""));
+  BOOST_TEST(contains(report, "2 goroutines \"middle\""));
+  BOOST_TEST(contains(report, "2 goroutines \"right\""));
+  BOOST_TEST(contains(report, "2 goroutines waiting on when_all"));
+  never.close();
+  run(io);
+  BOOST_TEST(sluice::goroutine_count(io) == 0U);
+  BOOST_TEST(sluice::describe_goroutines(io) == "");
+}
+
 BOOST_AUTO_TEST_CASE(walks_a_tree_depth_first) {
   struct tree {
     static task<> grow(int depth, int& alive, int& most) {

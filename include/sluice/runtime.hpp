@@ -28,7 +28,7 @@ template <detail::executor_or_context Where>
 }
 
 /// How many goroutines of `where`'s context have not ended. Go's `runtime.NumGoroutine`. Thread
-/// safe.
+/// safe; of children in a tree of `when_all` that other threads run just now some may be missed.
 template <detail::executor_or_context Where>
 [[nodiscard]] std::size_t goroutine_count(Where&& where) {
   return detail::start_point_of(where).where->owner().goroutine_count();

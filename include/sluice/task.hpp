@@ -139,17 +139,18 @@ template <class Filter>
 /// `co_await asio::this_coro::executor`.
 class executor_awaiter {
  public:
-  explicit executor_awaiter(goroutine& g) noexcept : g_(g) {}
+  explicit executor_awaiter(goroutine& g) noexcept : g_(&g) {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return g_.on_its_strand(); }
+  [[nodiscard]] bool await_ready() const noexcept { return g_->on_its_strand(); }
   void await_suspend(std::coroutine_handle<>) {
-    g_.become_serial();
-    g_.make_ready();
+    g_ = &g_->with_own_block();
+    g_->become_serial();
+    g_->make_ready();
   }
-  [[nodiscard]] asio::any_io_executor await_resume() const { return g_.where->to_any_executor(); }
+  [[nodiscard]] asio::any_io_executor await_resume() const { return g_->where->to_any_executor(); }
 
  protected:
-  goroutine& g_;
+  goroutine* g_;
 };
 
 /// `co_await asio::this_coro::cancellation_state`, whose slot is used on the goroutine's strand.
@@ -158,11 +159,11 @@ class cancellation_state_awaiter : public executor_awaiter {
   using executor_awaiter::executor_awaiter;
 
   [[nodiscard]] bool await_ready() const noexcept {
-    return !g_.cancel || executor_awaiter::await_ready();
+    return !g_->cancel || executor_awaiter::await_ready();
   }
   [[nodiscard]] cancellation_state await_resume() const {
-    if (g_.cancel) g_.cancel->tell_slot();
-    return cancellation_state(g_.cancel);
+    if (g_->cancel) g_->cancel->tell_slot();
+    return cancellation_state(g_->cancel);
   }
 };
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #pragma once
 
 // Tools for tests of programs that use Sluice. No other header includes them.

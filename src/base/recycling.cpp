@@ -17,7 +17,11 @@ namespace {
 
 constexpr std::size_t size_step = 16;
 static_assert(size_step % __STDCPP_DEFAULT_NEW_ALIGNMENT__ == 0);
-constexpr std::size_t classes = 64;
+constexpr std::size_t small_classes = 64;
+/// Behind those, in steps so much larger, up to 8 KB: frames of a task that waits for several
+/// others.
+constexpr std::size_t large_steps = 16;
+constexpr std::size_t classes = small_classes + 28;
 constexpr std::size_t bytes_of_a_list = std::size_t{64} * 1024;
 constexpr std::size_t bytes_of_a_batch = std::size_t{8} * 1024;
 
@@ -29,16 +33,24 @@ constexpr bool addresses_are_watched = __has_feature(address_sanitizer);
 constexpr bool addresses_are_watched = false;
 #endif
 
-constexpr std::size_t class_of(std::size_t size) noexcept {
+constexpr std::size_t small_class_of(std::size_t size) noexcept {
   return (size + slabs::overhead - 1) / size_step;
+}
+constexpr std::size_t large_class_of(std::size_t size) noexcept {
+  return small_classes + (small_class_of(size) - small_classes) / large_steps;
 }
 
 constexpr std::size_t stride_of(std::size_t size_class) noexcept {
-  return (size_class + 1) * size_step;
+  if (size_class < small_classes) return (size_class + 1) * size_step;
+  return (small_classes + (size_class - small_classes + 1) * large_steps) * size_step;
 }
 
+constexpr bool is_small(std::size_t size) noexcept {
+  return !addresses_are_watched && small_class_of(size) < small_classes;
+}
+/// Of one that is not small.
 constexpr bool is_recycled(std::size_t size) noexcept {
-  return !addresses_are_watched && class_of(size) < classes;
+  return !addresses_are_watched && large_class_of(size) < classes;
 }
 
 constinit std::array<slabs, classes> store;
@@ -129,12 +141,7 @@ bool is_open() noexcept {
   kept.loaded.push(memory);
 }
 
-}  // namespace
-
-void* allocate_recycled(std::size_t size) {
-  if (!is_recycled(size)) [[unlikely]]
-    return ::operator new(size);
-  const std::size_t c = class_of(size);
+inline void* allocate_of(std::size_t c) {
   kept_blocks& kept = local->of[c];
   if (kept.loaded.empty()) [[unlikely]]
     return allocate_slowly(c);
@@ -142,17 +149,37 @@ void* allocate_recycled(std::size_t size) {
   return kept.loaded.pop();
 }
 
-void deallocate_recycled(void* memory, std::size_t size) noexcept {
-  if (!is_recycled(size)) [[unlikely]] {
-    ::operator delete(memory);
-    return;
-  }
-  const std::size_t c = class_of(size);
+inline void deallocate_of(void* memory, std::size_t c) noexcept {
   kept_blocks& kept = local->of[c];
   if (kept.room == 0) [[unlikely]]
     return deallocate_slowly(memory, c);
   --kept.room;
   kept.loaded.push(memory);
+}
+
+[[gnu::noinline]] void* allocate_large(std::size_t size) {
+  return is_recycled(size) ? allocate_of(large_class_of(size)) : ::operator new(size);
+}
+
+[[gnu::noinline]] void deallocate_large(void* memory, std::size_t size) noexcept {
+  if (is_recycled(size))
+    deallocate_of(memory, large_class_of(size));
+  else
+    ::operator delete(memory);
+}
+
+}  // namespace
+
+void* allocate_recycled(std::size_t size) {
+  if (!is_small(size)) [[unlikely]]
+    return allocate_large(size);
+  return allocate_of(small_class_of(size));
+}
+
+void deallocate_recycled(void* memory, std::size_t size) noexcept {
+  if (!is_small(size)) [[unlikely]]
+    return deallocate_large(memory, size);
+  deallocate_of(memory, small_class_of(size));
 }
 
 }  // namespace sluice::detail

@@ -150,6 +150,21 @@ void cancellation::keep(std::shared_ptr<void> source) {
   source_ = std::move(source);
 }
 
+void cancellation::move_to(cancellation& other, std::atomic<cancellation*>& seen) noexcept {
+  const std::lock_guard guard(lock_);
+  SLUICE_ASSERT(!wait_, "a goroutine that goes on in another block waits for nothing");
+  other.requested_ = requested_;
+  other.filter_ = filter_;
+  other.outcome_ = outcome_;
+  other.context_outcome_ = context_outcome_;
+  other.throws_ = throws_;
+  other.source_ = std::move(source_);
+  other.told_ = std::move(told_);
+  other.owned = owned;
+  goroutine_ = nullptr;
+  seen.store(&other, std::memory_order_release);
+}
+
 void cancellation::detach() noexcept {
   std::shared_ptr<void> source;
   std::shared_ptr<emission> told;

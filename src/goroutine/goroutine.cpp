@@ -6,12 +6,14 @@
 #include <sluice/detail/goroutine/goroutine.hpp>
 
 #include "goroutine/escaped_exception.hpp"
+#include "goroutine/owned_count.hpp"
 #include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
+#include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
 
@@ -31,16 +33,6 @@ constexpr std::uint8_t steps_before_leaving = 16;
 
 }  // namespace
 
-goroutine::goroutine(dispatcher_ptr t, promise_base* root, bool counts,
-                     std::source_location start) noexcept
-    : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
-                          !counts          ? counted::nowhere
-                          : t->is_native() ? counted::by_scheduler
-                                           : counted::by_dispatcher,
-                          start),
-      at(root),
-      where(std::move(t)) {}
-
 goroutine& goroutine::make(dispatcher_ptr where, promise_base& root, bool counts_as_work,
                            std::source_location started_at) {
   auto& g = *::new (allocate_recycled(sizeof(goroutine)))
@@ -59,14 +51,20 @@ goroutine& goroutine::make_without_frames(dispatcher_ptr where) {
 }
 
 bool goroutine::enter() noexcept {
-  if (!home->try_add(*this, &end_registered)) return false;
+  static constexpr functions of_all{&end_registered, &next_below};
+  if (!home->try_add(*this, of_all)) return false;
   if (work == counted::by_dispatcher) where->work_started();
   return true;
 }
 
 void goroutine::leave() noexcept {
-  home->remove(*this);
-  if (work == counted::by_dispatcher) where->work_finished();
+  if (is_registered_) [[likely]] {
+    home->remove(*this);
+    if (work == counted::by_dispatcher) where->work_finished();
+    return;
+  }
+  count_owned(*home, -1);
+  if (known != 0) home->forget(*this);
 }
 
 void goroutine::destroy_block() noexcept {
@@ -123,6 +121,12 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (g.in_flight_) [[unlikely]] {
     const goroutine_ref held = goroutine_ref::adopt(g);
     g.in_flight_ = false;
+    const bool is_new = g.is_new_;
+    g.is_new_ = false;
+    if (is_new && g.is_owned_ && g.cancel->owned->owner().is_stopped()) {
+      g.destroy_new_frames();
+      return g.end_owned();
+    }
     if (w && ++g.steps_without_need_ > steps_before_leaving) g.leave_unused_strand();
     return run_node(node, w);
   }
@@ -130,19 +134,25 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (!w) [[unlikely]]
     return g.drop();
   if (g.abandoned_) [[unlikely]]
-    return g.finish();
+    return g.is_owned_ ? g.finish_owned() : g.finish();
   SLUICE_ASSERT(&w->owner == g.home, "a goroutine is resumed by a worker of its own scheduler");
   SLUICE_ASSERT(!g.at->self.done(), "a goroutine that is resumed has a step to do");
   g.on = w;
   scheduled_goroutine* const outer = std::exchange(w->current, &g);
+  // The current one, because it may have gone on in a block of its own.
   do {
     w->after = worker::step::parked;
-    g.at->self.resume();
+    static_cast<goroutine*>(w->current)->at->self.resume();
   } while (w->after == worker::step::transferred);
-  w->current = outer;
+  auto* const last = static_cast<goroutine*>(std::exchange(w->current, outer));
   if (w->left) [[unlikely]]
     std::exchange(w->left, nullptr)->give_up();
-  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) g.finish();
+  if (std::exchange(w->after, worker::step::parked) == worker::step::finished) {
+    if (last->is_owned_) [[unlikely]]
+      last->finish_owned();
+    else
+      last->finish();
+  }
 }
 
 // Its executor has ended, perhaps because its whole context is about to. Whoever has woken it may
@@ -191,9 +201,77 @@ void goroutine::finish() {
     escaped = nullptr;
   if (escaped) escaped = with_origin(escaped, *this);
   destroy_frames();
-  leave();
+  SLUICE_ASSERT(is_registered_, "a goroutine that nobody owns is registered");
+  home->remove(*this);
+  if (work == counted::by_dispatcher) where->work_finished();
   release();
   if (escaped) std::rethrow_exception(escaped);
+}
+
+// What it has ended with is its operation's. Of one that was abandoned there is nothing.
+void goroutine::finish_owned() noexcept {
+  if (!at->self.done()) {
+    destroy_frames();
+    return end_owned();
+  }
+  cancel->owned->collect(*at);
+  if (!in_place_ || !cancel->has_nothing_to_end()) cancel->detach();
+  const auto root = at->self;
+  at = nullptr;
+  root.destroy();
+  end_owned();
+}
+
+// The operation may be gone when it has been told.
+void goroutine::end_owned() noexcept {
+  leave();
+  owned_goroutines& owner = cancel->owned->owner();
+  if (in_place_) return owner.one_has_ended();
+  const goroutine_ref held = goroutine_ref::adopt(*this);
+  owner.one_has_ended();
+}
+
+// It runs on this thread, and who looks at it comes by way of its cancellation, its operation or
+// its scheduler.
+goroutine& goroutine::moved_out() {
+  auto& g = *::new (allocate_recycled(sizeof(goroutine)))
+                goroutine(where, at, counts_as_work(), started_at);
+  try {
+    static_cast<void>(g.become_cancellable());
+  } catch (...) {
+    g.at = nullptr;
+    g.release();
+    throw;
+  }
+  g.asio_passed_over = asio_passed_over;
+  g.location = location;
+  g.waiting_on = waiting_on;
+  g.is_owned_ = true;
+  g.is_registered_ = is_registered_;
+  g.is_new_ = false;
+  g.on = on;
+  cancel->owned->move_to(g);
+  home->replace(*this, g, is_registered_);
+  for (promise_base* p = at; p; p = p->awaited_by ? p->awaited_by->parent : nullptr) p->g = &g;
+  on->current = &g;
+  return g;
+}
+
+[[gnu::always_inline]] inline void goroutine::destroy_chain() noexcept {
+  promise_base* p = at;
+  at = nullptr;
+  while (p) {
+    await_link* const link = p->awaited_by;
+    promise_base* const parent = link ? link->parent : nullptr;
+    if (link) link->child = nullptr;
+    p->self.destroy();
+    p = parent;
+  }
+}
+
+void goroutine::destroy_new_frames() noexcept {
+  if (cancel && !in_place_) cancel->detach();
+  destroy_chain();
 }
 
 // Whoever ends a wait holds a pin from before that can be seen until it has made this ready; who
@@ -206,21 +284,19 @@ void goroutine::destroy_frames() noexcept {
     cancel->detach();
     if (!at->self.done()) home->wait_for_pins();
   }
-  promise_base* p = at;
-  at = nullptr;
-  while (p) {
-    await_link* const link = p->awaited_by;
-    promise_base* const parent = link ? link->parent : nullptr;
-    if (link) link->child = nullptr;
-    p->self.destroy();
-    p = parent;
-  }
+  destroy_chain();
 }
 
 void goroutine::end_registered(scheduled_goroutine& r) noexcept {
   auto& g = static_cast<goroutine&>(r);
   g.destroy_frames();
-  g.release();
+  if (!g.in_place_) g.release();
+}
+
+const scheduled_goroutine* goroutine::next_below(const scheduled_goroutine& root,
+                                                 const scheduled_goroutine& at) noexcept {
+  return owned_goroutines::next_below(static_cast<const goroutine&>(root),
+                                      static_cast<const goroutine&>(at));
 }
 
 bool goroutine::home_shutting_down() const noexcept {
@@ -228,6 +304,7 @@ bool goroutine::home_shutting_down() const noexcept {
 }
 
 void goroutine::become_serial() {
+  SLUICE_ASSERT(!in_place_, "what has a strand may be referred to");
   dispatcher_ptr serial = serial_dispatcher(where);
   if (work == counted::by_dispatcher) {
     serial->work_started();
@@ -262,6 +339,7 @@ bool goroutine::came_back() noexcept {
 }
 
 cancellation_ref goroutine::become_cancellable() {
+  SLUICE_ASSERT(!in_place_, "what is a part of an operation is not referred to");
   if (!cancel) cancel = cancellation_ref::adopt(*new cancellation(*this));
   return cancel;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/work_list.hpp>
 
 #include <atomic>
 #include <cstddef>

@@ -13,6 +13,8 @@
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/scheduler/environment.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <string>
@@ -37,28 +39,45 @@ bool scheduler::work_goes_on() const noexcept {
   return work_ != 0;
 }
 
-bool scheduler::try_add(scheduled_goroutine& g, scheduled_goroutine::end_function* end) noexcept {
+bool scheduler::try_add(scheduled_goroutine& g, const scheduled_goroutine::functions& f) noexcept {
   test_point("register");
   const std::lock_guard guard(registry_lock_);
   if (shutting_down()) return false;
   goroutines_.push_front(g);
-  end_goroutine_ = end;
+  of_goroutines_ = &f;
   ++count_;
   if (g.work == scheduled_goroutine::counted::by_scheduler && work_++ == 0) native().hold_work();
   return true;
 }
 
 void scheduler::remove(scheduled_goroutine& g) noexcept {
-  decltype(names_)::node_type name;
+  if (g.known != 0) [[unlikely]]
+    forget(g);
   const std::lock_guard guard(registry_lock_);
   goroutines_.remove(g);
   SLUICE_ASSERT(count_ != 0, "a goroutine that leaves was counted");
   --count_;
-  if (g.known != 0) {
-    if (environment_) environment_->goroutine_ended(g);
-    name = names_.extract(&g);
-  }
   if (g.work == scheduled_goroutine::counted::by_scheduler && --work_ == 0) native().drop_work();
+}
+
+void scheduler::replace(scheduled_goroutine& g, scheduled_goroutine& by,
+                        bool is_registered) noexcept {
+  const std::lock_guard guard(registry_lock_);
+  if (is_registered) goroutines_.replace(g, by);
+  by.known = g.known;
+  if (g.known == 0) return;
+  if (environment_) environment_->goroutine_moved(g, by);
+  auto name = names_.extract(&g);
+  if (!name) return;
+  name.key() = &by;
+  names_.insert(std::move(name));
+}
+
+void scheduler::forget(const scheduled_goroutine& g) noexcept {
+  if (environment_) environment_->goroutine_ended(g);
+  decltype(names_)::node_type name;
+  const std::lock_guard guard(registry_lock_);
+  name = names_.extract(&g);
 }
 
 bool scheduler::try_add(parked_handler& h) noexcept {
@@ -103,8 +122,11 @@ std::string scheduler::name_of(const scheduled_goroutine& g) const {
 }
 
 std::size_t scheduler::goroutine_count() const noexcept {
+  std::ptrdiff_t owned = owned_.load(std::memory_order_relaxed);
+  for (const worker* w = current_worker; w; w = w->outer)
+    if (&w->owner == this) owned += w->owned;
   const std::lock_guard guard(registry_lock_);
-  return count_;
+  return count_ + static_cast<std::size_t>(std::max<std::ptrdiff_t>(owned, 0));
 }
 
 // Called twice by an io_context: the second call finds nothing. Who has come by the link goes
@@ -134,7 +156,7 @@ void scheduler::end_registered(ready_list& left) noexcept {
   while (ready_node* node = left.pop_front()) node->run(*node, nullptr);
   while (registered* const r = take_youngest(goroutines_)) {
     auto& g = static_cast<scheduled_goroutine&>(*r);
-    end_goroutine_(g);
+    of_goroutines_->end(g);
   }
   while (registered* const r = take_youngest(handlers_)) {
     auto& h = static_cast<parked_handler&>(*r);
@@ -159,8 +181,7 @@ void scheduler::end_all_but(scheduled_goroutine& main) noexcept {
   for (worker* w = current_worker; w; w = w->outer) {
     if (&w->owner != this) continue;
     w->gate.lock_as_owner();
-    ready.append(w->local);
-    w->forget_forks();
+    w->local.move_to(ready);
     w->gate.unlock_as_owner();
   }
   worker* const hidden = std::exchange(current_worker, nullptr);
@@ -181,16 +202,21 @@ std::string scheduler::describe_goroutines() {
   std::map<std::tuple<std::string, std::string, std::string>, alike> kinds;
   {
     const std::lock_guard guard(registry_lock_);
-    for (const registered* r = goroutines_.front(); r; r = registered_list::after(*r)) {
-      const auto* const g = static_cast<const scheduled_goroutine*>(r);
+    const auto add = [&](const scheduled_goroutine& g) {
       alike& group =
-          kinds[{text_of(g->waiting_on), text_of(g->location),
-                 (g->known & scheduled_goroutine::name) != 0 ? names_[g] : std::string()}];
-      std::string start = text_of(g->started_at);
+          kinds[{text_of(g.waiting_on), text_of(g.location),
+                 (g.known & scheduled_goroutine::name) != 0 ? names_[&g] : std::string()}];
+      std::string start = text_of(g.started_at);
       if (group.count++ == 0)
         group.start = std::move(start);
       else if (start != group.start)
         group.started_at_one_line = false;
+    };
+    for (const registered* r = goroutines_.front(); r; r = registered_list::after(*r)) {
+      const auto& root = static_cast<const scheduled_goroutine&>(*r);
+      add(root);
+      const scheduled_goroutine* g = &root;
+      while ((g = of_goroutines_->next_below(root, *g))) add(*g);
     }
   }
   std::string text;

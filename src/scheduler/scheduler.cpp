@@ -38,9 +38,6 @@ constexpr auto least_allowed = 10us;
 // They cost a tenth of a step that was long.
 constexpr int careful_looks = 500;
 
-/// What forks run, once there are any.
-constinit std::atomic<ready_node::function*> function_of_forks{nullptr};
-
 ready_node* pop(worker& w) noexcept {
   w.gate.lock_as_owner();
   ready_node* const node = w.local.pop_front();
@@ -86,47 +83,6 @@ void worker::let_others_see(const ready_node& pushed_last) noexcept {
       current == &pushed_last && local.size() == 1 && where == extent::whole_handler;
   if (must_expose && !goes_on_next) owner.expose_local_work(*this);
   if (pushed >= most_pushed) owner.move_local_to_shared(*this);
-}
-
-void worker::push_fork(ready_node& node) noexcept {
-  function_of_forks.store(node.run, std::memory_order_relaxed);
-  gate.lock_as_owner();
-  if (forks == 0) last_fork = &node;
-  forks = forks + 1;
-  local.push_front(node);
-  if (fork_steps >= most_fork_steps) {
-    fork_steps = 0;
-    local.rotate(*last_fork);
-  }
-  const bool wanted = must_expose;
-  gate.unlock_as_owner();
-  if (wanted) [[unlikely]]
-    let_others_see(node);
-}
-
-void worker::fork_is_taken() noexcept {
-  gate.lock_as_owner();
-  if (forks != 0) {
-    forks = forks - 1;
-    if (forks == 0) last_fork = nullptr;
-  }
-  fork_steps = local.size() == forks ? 0 : fork_steps + 1;
-  gate.unlock_as_owner();
-}
-
-// In a very deep tree the oldest are left out: they are found when they have come to the front. A
-// drain may be too short for many steps: what was behind the forks has its turn soon.
-void worker::find_forks() noexcept {
-  constexpr std::uint32_t most = 1024;
-  forget_forks();
-  fork_steps = most_fork_steps;
-  const auto function = function_of_forks.load(std::memory_order_relaxed);
-  std::uint32_t found = 0;
-  for (ready_node* n = local.front(); n && n->run == function && found != most; n = n->next) {
-    last_fork = n;
-    ++found;
-  }
-  forks = found;
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -343,7 +299,7 @@ void scheduler::run_posted_drain(bool kept) {
     --(kept ? drains_kept_ : drains_posted_);
     w.gate.lock_as_owner();
     left_over_since = left_over_.pop_front(w.local);
-    w.find_forks();
+    w.local.let_others_go_first();
     w.gate.unlock_as_owner();
   }
   if (left_over_since != steady_clock::time_point()) {
@@ -410,7 +366,6 @@ bool scheduler::take_shared(worker& w) noexcept {
     w.gate.lock_as_owner();
     outer->gate.lock_as_owner();
     w.local.append(outer->local);
-    outer->forget_forks();
     outer->gate.unlock_as_owner();
     w.gate.unlock_as_owner();
   }
@@ -475,8 +430,7 @@ void scheduler::move_local_to_shared(worker& w) noexcept {
   {
     const std::lock_guard guard(shared_lock_);
     w.gate.lock_as_owner();
-    shared_.append(w.local);
-    w.forget_forks();
+    w.local.move_to(shared_);
     w.gate.unlock_as_owner();
     needed = count_drain(false);
   }
@@ -486,6 +440,8 @@ void scheduler::move_local_to_shared(worker& w) noexcept {
 // Leaves nothing in the worker's list and the Asio timer set for the earliest deadline. Where the
 // handler may go on, the rest is what a function of the user's has made ready: a watch finds it.
 void scheduler::end_drain(worker& w) noexcept {
+  if (w.owned != 0) [[unlikely]]
+    count_owned(w.owned);
   if (!w.local.empty()) {
     const bool ends = w.where == worker::extent::whole_handler;
     const bool kept = !ends && sharing_.several_threads() && native().running_here();
@@ -495,7 +451,7 @@ void scheduler::end_drain(worker& w) noexcept {
       if (ends)
         left_over_.push_back(w.local, w.checked);
       else
-        shared_.append(w.local);
+        w.local.move_to(shared_);
       needed = count_drain(kept);
     }
     if (!ends)
@@ -528,8 +484,7 @@ void scheduler::take_ready(worker& w, ready_list& to) noexcept {
     drains_posted_ = drains_kept_ = 0;
   }
   w.gate.lock_as_owner();
-  to.append(w.local);
-  w.forget_forks();
+  w.local.move_to(to);
   w.gate.unlock_as_owner();
 }
 

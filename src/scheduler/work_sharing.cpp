@@ -28,7 +28,6 @@ constexpr std::size_t long_list = 16;
 constexpr int most_early_watches = 64;
 // The owner waits meanwhile, so no more than repays the move.
 constexpr std::size_t most_moved = 512;
-constexpr std::size_t most_forks_walked = 1024;
 
 std::size_t this_thread_id() noexcept {
   return std::hash<std::thread::id>{}(std::this_thread::get_id());
@@ -106,7 +105,7 @@ bool work_sharing::worth_stealing(const worker& other, clock::time_point now) no
   if (started == clock::time_point()) return false;
   // A fork stands for a tree of which nobody knows how large it is; one that has grown for so long
   // is not small.
-  if (other.forks != 0 && now - started > worth_moving / 4) return true;
+  if (other.local.has_forks() && now - started > worth_moving / 4) return true;
   return steps > 0 && waiting > 1 && (now - started) / steps * waiting > worth_moving;
 }
 
@@ -120,21 +119,13 @@ bool work_sharing::steal(worker& w) noexcept {
 }
 
 bool work_sharing::take_half(worker& from, worker& to) noexcept {
-  ready_list taken;
+  work_list taken;
   if (!from.gate.lock_as_other()) return false;
-  const std::size_t waiting = from.local.size();
-  const std::size_t count = std::min((waiting + 1) / 2, most_moved);
-  if (from.forks != 0 && waiting > 1 && waiting <= most_forks_walked) {
-    // The oldest forks have the most behind them, and are the last.
-    from.local.move_back(count, taken);
-  } else {
-    from.local.move_front(count, taken);
-  }
-  from.find_forks();
+  from.local.move_half(most_moved, taken);
   from.gate.unlock_as_other();
   to.gate.lock_as_owner();
   to.local.append(taken);
-  to.find_forks();
+  to.local.let_others_go_first();
   to.gate.unlock_as_owner();
   if (!to.listed) add_worker(to);
   return to.local.size() != 0;

@@ -50,9 +50,10 @@ void select_group::bind_to_strand() noexcept {
   bind(strand_waker_);
 }
 
-bool select_group::start(goroutine& g, std::span<select_entry> entries,
+bool select_group::start(goroutine& waiting, std::span<select_entry> entries,
                          std::span<std::uint32_t> candidates,
                          std::span<launched_case*> asio_cases) {
+  goroutine& g = waiting.with_own_block();
   goroutine_ = &g;
   asio_cases_ = asio_cases;
   g.before_wait();

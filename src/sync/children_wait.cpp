@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// Children of one operation. Each is in a list while it can be cancelled; who cancels takes them
-// off one by one, so that none is called under the lock, and is counted meanwhile: the operation
-// stays until he is done. Whoever counts down to zero wakes, and touches nothing after that.
+// Children of one operation: how they are launched, what their failures do, and how the one who
+// waits for them goes on. Whoever counts down to zero wakes, and touches nothing after that.
 
 #include <sluice/detail/sync/children_wait.hpp>
 
@@ -15,7 +14,6 @@
 
 #include <boost/asio/error.hpp>
 
-#include <mutex>
 #include <string>
 
 namespace sluice::detail {
@@ -23,38 +21,33 @@ namespace sluice::detail {
 bool children_wait::begin(goroutine& g) noexcept {
   g.waiting_on = reason_;
   begin(static_cast<waker&>(g));
-  if (!g.cancel) return true;
-  const std::lock_guard guard(g.cancel->lock());
-  const auto seen = g.cancel->begin(*this);
+  const auto seen = begin_in(g, *this);
   if (seen == waiter::state::waiting) return true;
   outcome_ = seen;
-  stopped_ = true;
+  stop();
   return false;
 }
 
 void children_wait::begin(waker& p) noexcept {
   who_ = &p;
-  outstanding_.store(1, std::memory_order_relaxed);
+  begin_counting();
 }
 
-goroutine* children_wait::make(child_link& c, task<> body) {
-  new_goroutine g(at_, std::move(body), false, where_);
-  if (!g) {
-    const std::lock_guard guard(lock_);
-    stopped_ = true;
+// What throws may have left it to end by itself: then it has been counted, and will be told.
+goroutine* children_wait::make_elsewhere(owned_goroutine& child, new_goroutine made) {
+  if (!made) {
+    stop();
     return nullptr;
   }
-  auto of_child = (*g).become_cancellable();
-  {
-    const std::lock_guard guard(lock_);
-    if (stopped_) return nullptr;
-    c.cancel = std::move(of_child);
-    running_.push_front(c);
+  goroutine& g = *made;
+  if (!adopt(child, g)) return nullptr;
+  try {
+    made.start();
+  } catch (...) {
+    if (made) static_cast<void>(count_down());
+    throw;
   }
-  if (at_.where->is_native()) return &g.take();
-  goroutine* const made = &*g;
-  g.start();
-  return made;
+  return &g;
 }
 
 void children_wait::launch(next_function make_next, void* children, start_point at,
@@ -92,7 +85,6 @@ void children_wait::launch_elsewhere() noexcept {
 void children_wait::run_fork(ready_node& node, worker* w) {
   auto& self = static_cast<fork&>(node).owner;
   if (!w) return;  // its context is ending
-  w->fork_is_taken();
   if (!self.over_) return self.launch_one(*w);
   auto& g = static_cast<goroutine&>(*self.who_);
   g.run(g, w);
@@ -110,55 +102,23 @@ void children_wait::launch_one(worker& w) {
   made.child->run(*made.child, &w);
 }
 
-bool children_wait::stopped() noexcept {
-  const std::lock_guard guard(lock_);
-  return stopped_;
-}
-
 void children_wait::failed(const std::exception_ptr& e) noexcept {
-  {
-    const std::lock_guard guard(lock_);
-    if (std::exchange(stopped_, true)) return;
-    first_exception_ = e;
-  }
+  if (!stop()) return;
+  first_exception_ = e;
   cancel_children();
 }
 
 void children_wait::failed(const error_code& e) noexcept {
-  {
-    const std::lock_guard guard(lock_);
-    if (std::exchange(stopped_, true)) return;
-    first_error_ = e;
-  }
+  if (!stop()) return;
+  first_error_ = e;
   cancel_children();
 }
 
 void children_wait::cancel_children() noexcept {
-  for (;;) {
-    cancellation_ref to_cancel;
-    auto reason = waiter::state::aborted;
-    {
-      const std::lock_guard guard(lock_);
-      child_link* const c = running_.pop_front();
-      if (!c) return;
-      c->told = true;
-      told_.push_front(*c);
-      to_cancel = c->cancel;
-      if (outcome_ != waiter::state::waiting) reason = outcome_;
-    }
-    to_cancel->context_done(reason);
-  }
+  cancel_all(outcome_ == waiter::state::waiting ? waiter::state::aborted : outcome_);
 }
 
-void children_wait::ended(child_link& c) noexcept {
-  {
-    cancellation_ref unused;
-    const std::lock_guard guard(lock_);
-    if (c.cancel) {
-      (c.told ? told_ : running_).remove(c);
-      unused = std::exchange(c.cancel, {});
-    }
-  }
+void children_wait::one_has_ended() noexcept {
   if (limited_ && turns_.fetch_add(1, std::memory_order_acq_rel) == 0) go_on_launching();
   count_down_and_wake();
 }
@@ -178,26 +138,13 @@ void children_wait::count_down_and_wake() noexcept {
   }
 }
 
-bool children_wait::count_up_unless_over() noexcept {
-  auto seen = outstanding_.load(std::memory_order_relaxed);
-  while (seen != 0)
-    if (outstanding_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
-                                           std::memory_order_relaxed))
-      return true;
-  return false;
-}
-
 bool children_wait::cancel_later(cancellable& wait, asio::cancellation_type, waiter::state outcome,
                                  ready_list& steps) noexcept {
   auto& self = static_cast<children_wait&>(wait);
   if (!self.count_up_unless_over()) return false;
-  bool first = false;
-  {
-    const std::lock_guard guard(self.lock_);
-    first = !std::exchange(self.stopped_, true);
-    if (first) self.outcome_ = outcome;
-  }
+  const bool first = self.stop();
   if (first) {
+    self.outcome_ = outcome;
     steps.push_back(self);
     return false;
   }
@@ -214,11 +161,10 @@ void children_wait::cancel_now(ready_node& node, worker* w) {
 
 bool children_wait::cancel_for_handler() noexcept {
   if (!count_up_unless_over()) return false;
-  {
-    const std::lock_guard guard(lock_);
-    if (!std::exchange(stopped_, true)) outcome_ = waiter::state::aborted;
+  if (stop()) {
+    outcome_ = waiter::state::aborted;
+    cancel_children();
   }
-  cancel_children();
   return count_down();
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The search for a run that fails, and its shortening. A run is its decisions: the same give the
 // same run.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // Connections in memory, and the hosts that they are between.
 
 #include <sluice/testing/network.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // One direction of a connection in memory. Whoever changes what the other end waits for tells it.
 
 #include <sluice/detail/testing/simulated_pipe.hpp>

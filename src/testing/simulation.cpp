@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What a user calls of a simulation. The services of its context end before the simulator, which
 // they ask.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The loop of a simulation. Everything that its scheduler has is a candidate here, on the one
 // thread that runs it; nothing is posted to any event loop.
 
@@ -394,6 +395,15 @@ void simulator::goroutine_ended(const scheduled_goroutine& g) noexcept {
   if (found == numbers_.end()) return;
   if (&g == running_.goroutine) running_.goroutine = nullptr;
   numbers_.erase(found);
+}
+
+void simulator::goroutine_moved(const scheduled_goroutine& g,
+                                const scheduled_goroutine& to) noexcept {
+  auto number = numbers_.extract(&g);
+  if (!number) return;
+  number.key() = &to;
+  numbers_.insert(std::move(number));
+  if (running_.goroutine == &g) running_.goroutine = &to;
 }
 
 channel<bool> simulator::when_settled() {

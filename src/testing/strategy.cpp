@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // How a seed decides. The same seed and the same questions give the same answers, on every machine.
 
 #include <sluice/detail/testing/strategy.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // The time that sleeps go by.
 
 #include <sluice/sleep.hpp>

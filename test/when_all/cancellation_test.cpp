@@ -109,6 +109,33 @@ BOOST_AUTO_TEST_CASE(cancels_a_whole_tree_and_waits_for_it) {
   BOOST_TEST(alive == 0);
 }
 
+// Each goes on in a block of its own, before the request or after it.
+BOOST_AUTO_TEST_CASE(comes_to_children_with_strands) {
+  for (const bool at_once : {true, false}) {
+    asio::io_context io;
+    std::atomic<int> alive = 0;
+    const auto leaf = [&]() -> task<> {
+      const witness here(alive);
+      if (at_once) co_await sluice::this_goroutine::yield();
+      asio::steady_timer timer(co_await asio::this_coro::executor, 24h);
+      co_await timer.async_wait(asio::deferred);
+    };
+    const auto child = [&]() -> task<> { co_await when_all(leaf(), leaf()); };
+    const auto body = [&]() -> task<> { co_await when_all(child(), leaf()); };
+    cancellable_goroutine g(io, body);
+    if (at_once) {
+      sluice::go(io, [&] { g.cancel(); });
+    } else {
+      poll(io);
+      BOOST_TEST(alive == 3);
+      g.cancel();
+    }
+    run(io);
+    BOOST_TEST(g.error() == aborted);
+    BOOST_TEST(alive == 0);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(before_it_begins_starts_nothing) {
   asio::io_context io;
   int started = 0;

@@ -43,6 +43,14 @@ class intrusive_list {
     if (h.next_) hook(*h.next_).previous_ = h.previous_;
   }
 
+  /// Puts `by` in the place of `object`.
+  void replace(T& object, T& by) noexcept {
+    list_hook<T>& h = by;
+    h = hook(object);
+    (h.previous_ ? hook(*h.previous_).next_ : first_) = &by;
+    if (h.next_) hook(*h.next_).previous_ = &by;
+  }
+
   /// Takes out the first object. @return That, or null.
   T* pop_front() noexcept {
     T* const object = first_;

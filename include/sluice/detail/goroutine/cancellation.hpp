@@ -28,6 +28,8 @@ namespace detail {
 
 class emission;
 class goroutine;
+class owned_goroutine;
+class owned_goroutines;
 class dispatcher;
 
 /// What a goroutine does for somebody who wants to know its strand.
@@ -122,6 +124,11 @@ class cancellation {
 
   /// The goroutine has ended.
   SLUICE_DECL void detach() noexcept;
+  /// Whether that changes nothing for those who may still come.
+  [[nodiscard]] bool has_nothing_to_end() const noexcept { return !wait_ && !source_ && !told_; }
+  /// Whatever has been asked of the goroutine has been asked through `other` from now on, which
+  /// `seen` is set to before anybody can ask here again.
+  void move_to(cancellation& other, std::atomic<cancellation*>& seen) noexcept;
 
   void retain() noexcept {
     const auto before = references_.fetch_add(1, std::memory_order_relaxed);
@@ -135,6 +142,10 @@ class cancellation {
 
   /// The worker of a pool that the goroutine is; set before its first step.
   member* pool_member = nullptr;
+  /// What the goroutine is of the operation that owns it, if one does.
+  owned_goroutine* owned = nullptr;
+  /// Those that such a goroutine waits for now.
+  owned_goroutines* owns = nullptr;
 
  private:
   ~cancellation() = default;

@@ -18,10 +18,13 @@
 #include <cstdint>
 #include <exception>
 #include <source_location>
+#include <utility>
 
 namespace sluice::detail {
 
 class goroutine;
+class owned_goroutine;
+class owned_goroutines;
 class scheduler;
 struct promise_base;
 
@@ -41,9 +44,9 @@ struct promise_base {
 
 /// A goroutine's control block.
 /**
- * Its scheduler's registry owns the frames; Asio handlers hold references, which keep only this
- * block. While it runs, only its own thread touches it; while it is parked, whoever claimed its
- * waiter.
+ * Its scheduler's registry owns the frames, or an operation does (`owned_goroutine`); Asio handlers
+ * hold references, which keep only this block. While it runs, only its own thread touches it; while
+ * it is parked, whoever claimed its waiter.
  */
 class goroutine final : public scheduled_goroutine {
  public:
@@ -62,6 +65,13 @@ class goroutine final : public scheduled_goroutine {
   /// made for it and has not come to it yet.
   bool moved_ : 1 = false;
   bool is_main_ : 1 = false;
+  /// An operation owns it.
+  bool is_owned_ : 1 = false;
+  /// This block is a part of that operation, and has no references.
+  bool in_place_ : 1 = false;
+  bool is_registered_ : 1 = true;
+  /// Its executor has not yet come to it.
+  bool is_new_ : 1 = true;
   std::atomic<std::uint32_t> references_{1};
 
  public:
@@ -139,7 +149,13 @@ class goroutine final : public scheduled_goroutine {
     on->after = worker::step::transferred;
   }
 
+  /// The goroutine in a block that there may be references to; this one if it is no part of an
+  /// operation. For the goroutine itself, where it is about to suspend or has just gone on.
+  /** @throws std::bad_alloc */
+  [[nodiscard]] goroutine& with_own_block() { return in_place_ ? moved_out() : *this; }
+
   void retain() noexcept {
+    SLUICE_ASSERT(!in_place_, "a part of an operation is not referred to");
     const auto before = references_.fetch_add(1, std::memory_order_relaxed);
     SLUICE_ASSERT(before != 0,
                   "a goroutine's block is referred to by somebody who has a reference");
@@ -197,22 +213,40 @@ class goroutine final : public scheduled_goroutine {
   cancellation_ref cancel;
 
  private:
-  SLUICE_DECL goroutine(dispatcher_ptr t, promise_base* root, bool counts,
-                        std::source_location start) noexcept;
+  friend owned_goroutine;
+  friend owned_goroutines;
+
+  goroutine(dispatcher_ptr t, promise_base* root, bool counts, std::source_location start) noexcept
+      : scheduled_goroutine(&run_node, &wake_goroutine, t->owner(),
+                            !counts          ? counted::nowhere
+                            : t->is_native() ? counted::by_scheduler
+                                             : counted::by_dispatcher,
+                            start),
+        at(root),
+        where(std::move(t)) {}
+
+  [[nodiscard]] goroutine& moved_out();
 
   [[nodiscard]] SLUICE_DECL bool came_back() noexcept;
   /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.
   void leave_unused_strand() noexcept;
 
-  static void run_node(ready_node& node, worker* w);
+  SLUICE_DECL static void run_node(ready_node& node, worker* w);
   SLUICE_DECL static void wake_goroutine(waker& p) noexcept;
 
   SLUICE_DECL void finish();
+  void finish_owned() noexcept;
+  void end_owned() noexcept;
+  /// Destroys the frames of one that has not begun.
+  void destroy_new_frames() noexcept;
+  void destroy_chain() noexcept;
   /// It was to run, but its executor will run nothing any more.
   void drop();
   SLUICE_DECL void destroy_block() noexcept;
 
   static void end_registered(scheduled_goroutine& r) noexcept;
+  [[nodiscard]] static const scheduled_goroutine* next_below(
+      const scheduled_goroutine& root, const scheduled_goroutine& at) noexcept;
 };
 
 /// A task of a program's main is about to return, or has ended by an exception: if it is the first,

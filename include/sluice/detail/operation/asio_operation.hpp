@@ -424,7 +424,7 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    g_ = h.promise().g;
+    g_ = &h.promise().g->with_own_block();
     g_->waiting_on = wait_reason::asio_operation;
     const auto launch = [](void* p) {
       auto& self = *static_cast<asio_operation*>(p);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 #pragma once
 
 #include <chrono>
@@ -22,6 +23,9 @@ class environment {
   [[nodiscard]] virtual bool after_operation() noexcept = 0;
   /// A goroutine has ended, and its name is about to be forgotten.
   virtual void goroutine_ended(const scheduled_goroutine& g) noexcept = 0;
+  /// A goroutine goes on in another block.
+  virtual void goroutine_moved(const scheduled_goroutine& g,
+                               const scheduled_goroutine& to) noexcept = 0;
 
  protected:
   ~environment() = default;

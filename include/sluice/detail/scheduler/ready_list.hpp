@@ -4,7 +4,6 @@
 #include <sluice/detail/base/assert.hpp>
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <utility>
 
@@ -48,17 +47,6 @@ class ready_list {
     if (!head_) tail_ = &node;
     head_ = &node;
     resize(size() + 1);
-  }
-
-  /// The first node, or null.
-  [[nodiscard]] ready_node* front() const noexcept { return head_; }
-
-  /// Moves the nodes from the first to `last` behind the others.
-  void rotate(ready_node& last) noexcept {
-    if (!last.next) return;
-    tail_->next = head_;
-    head_ = std::exchange(last.next, nullptr);
-    tail_ = &last;
   }
 
   ready_node* pop_front() noexcept {
@@ -105,66 +93,11 @@ class ready_list {
     to.append(taken);
   }
 
-  void swap(ready_list& other) noexcept {
-    std::swap(head_, other.head_);
-    std::swap(tail_, other.tail_);
-    const auto mine = size();
-    resize(other.size());
-    other.resize(mine);
-  }
-
  private:
   void resize(std::size_t n) noexcept { size_.store(n, std::memory_order_relaxed); }
 
   ready_node* head_ = nullptr;
   ready_node* tail_ = nullptr;
-  std::atomic<std::size_t> size_{0};
-};
-
-/// A queue of a few ready lists that stay apart: what several threads have left over, and when.
-class ready_lists {
- public:
-  using time_point = std::chrono::steady_clock::time_point;
-
-  static constexpr std::size_t most = 4;
-
-  /// How many lists; may be read by any thread.
-  [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
-
-  /// Takes over what is in `list`; joins it to the last one if there are `most` already.
-  void push_back(ready_list& list, time_point since) noexcept {
-    const auto n = size();
-    if (n < most) {
-      lists_[n].nodes.swap(list);
-      lists_[n].since = since;
-      size_.store(n + 1, std::memory_order_relaxed);
-    } else {
-      lists_[most - 1].nodes.append(list);
-    }
-  }
-
-  /// Moves the first list, if there is one, behind what is in `to`.
-  /** @return When it was left over; the clock's epoch if there is none. */
-  time_point pop_front(ready_list& to) noexcept {
-    const auto n = size();
-    if (n == 0) return {};
-    const time_point since = lists_[0].since;
-    to.append(lists_[0].nodes);
-    for (std::size_t i = 1; i < n; ++i) {
-      lists_[i - 1].nodes.swap(lists_[i].nodes);
-      lists_[i - 1].since = lists_[i].since;
-    }
-    size_.store(n - 1, std::memory_order_relaxed);
-    return since;
-  }
-
- private:
-  struct entry {
-    ready_list nodes;
-    time_point since;
-  };
-
-  entry lists_[most];
   std::atomic<std::size_t> size_{0};
 };
 

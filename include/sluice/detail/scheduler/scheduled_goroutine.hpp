@@ -15,8 +15,15 @@ namespace sluice::detail {
 struct scheduled_goroutine : ready_node, waker, registered {
   /// Who counts it as outstanding work: its scheduler, or each of its dispatchers.
   enum class counted : unsigned char { nowhere, by_scheduler, by_dispatcher };
-  /// Destroys its frames. Called when its context ends.
-  using end_function = void(scheduled_goroutine&) noexcept;
+  /// What all goroutines of a scheduler have in common.
+  struct functions {
+    /// Destroys its frames. Called when its context ends.
+    void (*end)(scheduled_goroutine&) noexcept;
+    /// The next of those that belong to operations which `root`, or one below it, waits for: behind
+    /// `at`, at first `root`; null behind the last.
+    const scheduled_goroutine* (*next_below)(const scheduled_goroutine& root,
+                                             const scheduled_goroutine& at) noexcept;
+  };
 
   scheduled_goroutine(ready_node::function* step, waker::function* woken, scheduler& s, counted c,
                       std::source_location start) noexcept

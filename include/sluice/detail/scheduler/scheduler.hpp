@@ -11,6 +11,7 @@
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/detail/scheduler/timer_queue.hpp>
+#include <sluice/detail/scheduler/work_list.hpp>
 #include <sluice/detail/scheduler/work_sharing.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
@@ -20,6 +21,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -100,7 +102,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// Registers a goroutine, or a handler right after it was enlisted, under the lock of its queue.
   /** @return False if this context is ending: the caller takes it back and destroys it. */
   [[nodiscard]] SLUICE_DECL bool try_add(scheduled_goroutine& g,
-                                         scheduled_goroutine::end_function* end) noexcept;
+                                         const scheduled_goroutine::functions& f) noexcept;
   [[nodiscard]] SLUICE_DECL bool try_add(parked_handler& h) noexcept;
   /// Registers a handler that nobody will call any more, also when this context is ending. For a
   /// thread that has pinned this since before that.
@@ -108,6 +110,13 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// Takes back what was registered. For a goroutine that runs here, or whose maker has pinned
   /// this.
   SLUICE_DECL void remove(scheduled_goroutine& g) noexcept;
+  /// A goroutine goes on in another block.
+  void replace(scheduled_goroutine& g, scheduled_goroutine& by, bool is_registered) noexcept;
+  /// So many more goroutines are there that are not registered, because an operation of one that is
+  /// owns them.
+  void count_owned(int n) noexcept { owned_.fetch_add(n, std::memory_order_relaxed); }
+  /// One of these has ended of which something is known.
+  void forget(const scheduled_goroutine& g) noexcept;
   /// The same for a handler whose waiter was claimed or withdrawn, by a thread that has pinned
   /// this.
   /** @return False if this context is ending, which then alone destroys it. */
@@ -225,12 +234,13 @@ class scheduler final : public asio::execution_context::service, public dispatch
   /// Holds all that follows, but for `sharing_`.
   alignas(64) mutable byte_lock registry_lock_;
   registered_list goroutines_;
-  /// Destroys the frames of a goroutine: one function for all of them.
-  scheduled_goroutine::end_function* end_goroutine_ = nullptr;
+  const scheduled_goroutine::functions* of_goroutines_ = nullptr;
   /// Parked handlers, functions of timers, and whatever else ends with the context.
   registered_list handlers_;
   /// How many goroutines are registered.
   std::size_t count_ = 0;
+  /// How many are not, but for what workers have counted and not told yet.
+  std::atomic<std::ptrdiff_t> owned_{0};
   std::unordered_map<const scheduled_goroutine*, std::string> names_;
   /// How much counts as work of the context, which has work itself while this is not zero.
   std::size_t work_ = 0;

@@ -7,6 +7,7 @@
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
+#include <sluice/detail/scheduler/work_list.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -65,18 +66,16 @@ class worker {
       let_others_see(node);
   }
 
-  /// Makes the node of a fork run on this thread, before all that are in the list: the newest of
-  /// them first, so that a tree is walked depth first. Now and then the others go first.
-  void push_fork(ready_node& node) noexcept;
-  /// The fork that runs has been taken off the list.
-  void fork_is_taken() noexcept;
-  /// Under the gate: what is in front of the list is nobody's fork any more.
-  void forget_forks() noexcept {
-    forks = 0;
-    last_fork = nullptr;
+  /// Makes the node of a fork run on this thread, before what else is in the list: the newest
+  /// first, so that a tree is walked depth first.
+  void push_fork(ready_node& node) noexcept {
+    gate.lock_as_owner();
+    local.push_fork(node);
+    const bool wanted = must_expose;
+    gate.unlock_as_owner();
+    if (wanted) [[unlikely]]
+      let_others_see(node);
   }
-  /// Under the gate: looks which nodes in front of the list are forks.
-  void find_forks() noexcept;
 
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
@@ -120,6 +119,8 @@ class worker {
   bool deadline_set = false;
   /// The event loop has been run inside its current step, or one before.
   bool nested = false;
+  /// How many goroutines have started on it that are not registered, less those that have ended.
+  int owned = 0;
   /// How many nodes its current step has made ready.
   int pushed = 0;
   /// The worker stands on a thread that does not run the context: a user's executor has lent it.
@@ -153,17 +154,7 @@ class worker {
   /// Held by whoever changes `local`: this thread as the owner, a thief as the other.
   biased_lock gate;
   /// What is ready here. Its length is read by other threads, as a hint whether to steal.
-  ready_list local;
-  /// How many forks in `local` are known, at most as many as there are; read by other threads, as a
-  /// hint.
-  relaxed<std::uint32_t> forks = 0;
-  /// The last of those, which is the oldest.
-  ready_node* last_fork = nullptr;
-  /// How many forks in a row have run while others were in the list; at first in a drain that takes
-  /// over what another has left, as many as may.
-  int fork_steps = 0;
-  /// After so many those others have their turn.
-  static constexpr int most_fork_steps = 64;
+  work_list local;
   /// How many steps the worker has begun: written here, read by the watch, which takes from a
   /// worker whose number it has seen before. One that is late costs one more look.
   std::atomic<std::uint64_t> steps{0};

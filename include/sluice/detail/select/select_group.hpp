@@ -77,7 +77,7 @@ class SLUICE_DECL select_group final : public select_wait, public launching_wait
   [[nodiscard]] SLUICE_DECL static turn_of choose_turn() noexcept;
 
   /// As that of `select_wait`; `asio_cases` live as long as the wait.
-  [[nodiscard]] SLUICE_DECL bool start(goroutine& g, std::span<select_entry> entries,
+  [[nodiscard]] SLUICE_DECL bool start(goroutine& waiting, std::span<select_entry> entries,
                                        std::span<std::uint32_t> candidates,
                                        std::span<launched_case*> asio_cases);
   /// For a handler: whether one of the other cases happens at once. If none does,

@@ -5,6 +5,7 @@
 
 #include <sluice/detail/base/access.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
+#include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/select/select_cases.hpp>
@@ -29,7 +30,7 @@ namespace sluice::detail {
 
 /// What a child of any kind has: its completion arguments, of which a failure is the first.
 template <class Arguments, class Value>
-class child : public child_link {
+class child : public owned_goroutine {
  public:
   using arguments = Arguments;
   /// What awaiting it gives.
@@ -41,8 +42,17 @@ class child : public child_link {
   child& operator=(child&&) = delete;
 
   [[nodiscard]] bool succeeded() { return outcome && !thrown && !detail::says_failure(*outcome); }
+
+  std::optional<Arguments> outcome;
+  /// What came instead: moving its result, or launching it, has thrown.
+  std::exception_ptr thrown;
+
+ protected:
+  ~child() = default;
+
   /// Tells its parent that it has failed, if it has.
-  void report(const child_membership& parent) {
+  void report() noexcept {
+    auto& parent = static_cast<children_wait&>(this->owner());
     if (thrown)
       parent.failed(thrown);
     else if (outcome)
@@ -50,10 +60,18 @@ class child : public child_link {
         if (f) parent.failed(f);
       });
   }
+};
 
-  std::optional<Arguments> outcome;
-  /// What came instead: moving its result, or launching it, has thrown.
-  std::exception_ptr thrown;
+/// A child that awaits what it is made of in a coroutine of its own.
+template <class Arguments, class Value>
+class awaiting_child : public child<Arguments, Value> {
+ protected:
+  awaiting_child() = default;
+  awaiting_child(awaiting_child&&) = default;
+  ~awaiting_child() = default;
+
+ private:
+  void collect(promise_base&) noexcept final { this->report(); }
 };
 
 /// How the result of a task is kept: so that there may be none.
@@ -77,13 +95,13 @@ struct task_arguments<void> {
 
 /// A child that is a task.
 template <class T>
-class task_child : public child<typename task_arguments<T>::type, T> {
+class task_child final : public child<typename task_arguments<T>::type, T> {
  public:
   static constexpr bool gives_exceptions = true;
 
   explicit task_child(task<T> what) noexcept : what_(std::move(what)) {}
 
-  task<> run(child_membership parent) { return run_and_report(*this, std::move(parent)); }
+  [[nodiscard]] task<T> body() noexcept { return std::move(what_); }
 
   T take() {
     if constexpr (std::is_reference_v<T>)
@@ -98,23 +116,23 @@ class task_child : public child<typename task_arguments<T>::type, T> {
   static void keep() noexcept {}
 
  private:
-  static task<> run_and_report(task_child& self, child_membership parent) {
-    if (parent.kept_from_beginning()) co_return;
+  // Its goroutine is the task itself, whose promise has what it has ended with.
+  void collect(promise_base& root) noexcept override {
+    auto& p = static_cast<task_promise<T>&>(root);
     try {
-      if constexpr (std::is_void_v<T>) {
-        co_await std::move(self.what_);
-        self.outcome.emplace();
-      } else {
-        decltype(auto) value = co_await std::move(self.what_);
-        if constexpr (std::is_reference_v<T>)
-          self.outcome.emplace(nullptr, std::addressof(value));
-        else
-          self.outcome.emplace(nullptr, std::move(value));
-      }
+      if (p.exception)
+        std::get<0>(this->outcome.emplace()) = std::move(p.exception);
+      else if constexpr (std::is_void_v<T>)
+        this->outcome.emplace();
+      else if constexpr (std::is_reference_v<T>)
+        this->outcome.emplace(nullptr, p.result);
+      else
+        this->outcome.emplace(nullptr, std::move(*p.result));
     } catch (...) {
-      std::get<0>(self.outcome.emplace()) = std::current_exception();
+      this->outcome.reset();
+      this->thrown = std::current_exception();
     }
-    self.report(parent);
+    this->report();
   }
 
   task<T> what_;
@@ -159,7 +177,7 @@ using arguments_of_wait = decltype(std::declval<std::remove_reference_t<Wait>&>(
 /// A child that is an operation of this library; `Wait` is a reference for one that stays the
 /// caller's.
 template <class Wait>
-class operation_child : public child<arguments_of_wait<Wait>, value_of_wait<Wait>> {
+class operation_child final : public awaiting_child<arguments_of_wait<Wait>, value_of_wait<Wait>> {
   using wait_type = std::remove_reference_t<Wait>;
 
  public:
@@ -168,7 +186,7 @@ class operation_child : public child<arguments_of_wait<Wait>, value_of_wait<Wait
 
   explicit operation_child(Wait&& w) : wait_(std::forward<Wait>(w)) {}
 
-  task<> run(child_membership parent) { return run_and_report(*this, std::move(parent)); }
+  [[nodiscard]] task<> body() { return run(*this); }
 
   value_of_wait<Wait> take() {
     if constexpr (!std::is_void_v<value_of_wait<Wait>>)
@@ -179,14 +197,12 @@ class operation_child : public child<arguments_of_wait<Wait>, value_of_wait<Wait
   void keep() noexcept { wait_.keep(); }
 
  private:
-  static task<> run_and_report(operation_child& self, child_membership parent) {
-    if (parent.kept_from_beginning()) co_return;
+  static task<> run(operation_child& self) {
     try {
       self.outcome.emplace(co_await arguments_of<wait_type>(self.wait_));
     } catch (...) {
       self.thrown = std::current_exception();
     }
-    self.report(parent);
   }
 
   Wait wait_;
@@ -195,8 +211,9 @@ class operation_child : public child<arguments_of_wait<Wait>, value_of_wait<Wait
 /// A child that is launched with a handler, as Asio's operations are; `Operation` is a reference
 /// for one that stays the caller's until then.
 template <class Operation>
-class launched_child : public child<typename std::remove_reference_t<Operation>::arguments,
-                                    typename std::remove_reference_t<Operation>::value::type> {
+class launched_child final
+    : public awaiting_child<typename std::remove_reference_t<Operation>::arguments,
+                            typename std::remove_reference_t<Operation>::value::type> {
   using operation_type = std::remove_reference_t<Operation>;
   using value = typename operation_type::value;
 
@@ -205,7 +222,7 @@ class launched_child : public child<typename std::remove_reference_t<Operation>:
 
   explicit launched_child(Operation&& op) : operation_(std::forward<Operation>(op)) {}
 
-  task<> run(child_membership parent) { return run_and_report(*this, std::move(parent)); }
+  [[nodiscard]] task<> body() { return run(*this); }
 
   typename value::type take() { return value::get(*std::move(this->outcome)); }
 
@@ -215,15 +232,13 @@ class launched_child : public child<typename std::remove_reference_t<Operation>:
   static void keep() noexcept {}
 
  private:
-  static task<> run_and_report(launched_child& self, child_membership parent) {
-    if (parent.kept_from_beginning()) co_return;
+  static task<> run(launched_child& self) {
     try {
       auto launched = std::move(self.operation_)(asio::as_tuple(use_task));
       self.outcome.emplace(co_await std::move(launched));
     } catch (...) {
       self.thrown = std::current_exception();
     }
-    self.report(parent);
   }
 
   Operation operation_;

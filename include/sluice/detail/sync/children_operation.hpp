@@ -30,7 +30,7 @@ namespace sluice::detail {
 template <class Child>
 [[nodiscard]] goroutine* make_child(children_wait& wait, Child& c) noexcept {
   try {
-    return wait.make(c, c.run(child_membership(wait, c)));
+    return wait.make(c, c.body());
   } catch (...) {
     c.thrown = std::current_exception();
     wait.failed(c.thrown);

@@ -3,14 +3,14 @@
 // left when one has failed or the whole is cancelled.
 #pragma once
 
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
-#include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/scheduler/wait_reason.hpp>
 #include <sluice/detail/scheduler/waker.hpp>
+#include <sluice/detail/task/new_goroutine.hpp>
 #include <sluice/detail/task/startable.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 #include <sluice/error.hpp>
@@ -24,16 +24,10 @@
 #include <exception>
 #include <limits>
 #include <source_location>
+#include <stdexcept>
 #include <utility>
 
 namespace sluice::detail {
-
-/// A child as those see it who cancel it.
-struct child_link : list_hook<child_link> {
-  /// Set while it is there to be cancelled.
-  cancellation_ref cancel;
-  bool told = false;  ///< that it is
-};
 
 /// The wait of a goroutine, or of a handler, for children that it has launched.
 /**
@@ -42,7 +36,7 @@ struct child_link : list_hook<child_link> {
  * whole; a goroutine's cancellation, under whose lock no executor is to be called, leaves that to a
  * step, which counts as one more child.
  */
-class children_wait : private cancellable, private ready_node {
+class children_wait final : public owned_goroutines, private cancellable, private ready_node {
  public:
   explicit children_wait(wait_reason reason) noexcept
       : cancellable{&cancel_later}, ready_node(&cancel_now), reason_(reason) {}
@@ -71,15 +65,17 @@ class children_wait : private cancellable, private ready_node {
   SLUICE_DECL void launch(next_function make_next, void* children, start_point at,
                           std::source_location where, std::size_t most_at_a_time) noexcept;
 
-  /// Makes the goroutine of a child, which has a `child_membership` of it. For a `next_function`.
+  /// Makes the goroutine of a child. For a `next_function`.
   /** On somebody else's executor it has been started, and may have ended.
-   * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws
-   */
-  [[nodiscard]] SLUICE_DECL goroutine* make(child_link& c, task<> body);
-  /// Whether one that has been launched is not to begin any more, having waited for somebody else's
-  /// executor.
-  [[nodiscard]] bool keeps_from_beginning() noexcept {
-    return !at_.where->is_native() && stopped();
+   * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws;
+   * std::invalid_argument for a task that was moved from */
+  template <class T>
+  [[nodiscard]] goroutine* make(owned_goroutine& child, task<T> body) {
+    if (!body) throw std::invalid_argument("sluice: co_await of a task that was moved from");
+    if (!at_.where->is_native())
+      return make_elsewhere(child, new_goroutine(at_, std::move(body), false, where_));
+    return owned_goroutines::make(child, at_.where, body.release().promise(), at_.counts_as_work,
+                                  where_);
   }
 
   /// A child has failed.
@@ -91,10 +87,7 @@ class children_wait : private cancellable, private ready_node {
   [[nodiscard]] SLUICE_DECL bool cancel_for_handler() noexcept;
 
   /// The waiting goroutine goes on.
-  void end() noexcept {
-    const auto& g = static_cast<goroutine&>(*who_);
-    if (g.cancel) g.cancel->end();
-  }
+  void end() noexcept { end_in(static_cast<goroutine&>(*who_)); }
 
   /// What the whole fails with, if not all have succeeded: the first failure, or what cancelled it.
   SLUICE_DECL void failure(error_code& e) const noexcept;
@@ -102,16 +95,14 @@ class children_wait : private cancellable, private ready_node {
   SLUICE_DECL void failure(std::exception_ptr& e) const;
 
  private:
-  friend class child_membership;
-
   /// Launches the next child, when its turn comes on a thread; when all have ended it wakes.
   struct fork : ready_node {
     explicit fork(children_wait& w) noexcept : ready_node(&run_fork), owner(w) {}
     children_wait& owner;
   };
 
-  [[nodiscard]] SLUICE_DECL bool stopped() noexcept;
-  SLUICE_DECL void ended(child_link& c) noexcept;
+  [[nodiscard]] SLUICE_DECL goroutine* make_elsewhere(owned_goroutine& child, new_goroutine made);
+  SLUICE_DECL void one_has_ended() noexcept override;
   /// @return Whether nobody goes on launching until a child has ended.
   [[nodiscard]] bool use_last_turn() noexcept {
     return limited_ && turns_.fetch_sub(1, std::memory_order_acq_rel) == 1;
@@ -121,10 +112,6 @@ class children_wait : private cancellable, private ready_node {
   void launch_one(worker& w);
   SLUICE_DECL static void run_fork(ready_node& node, worker* w);
   void cancel_children() noexcept;
-  [[nodiscard]] bool count_up_unless_over() noexcept;
-  [[nodiscard]] bool count_down() noexcept {
-    return outstanding_.fetch_sub(1, std::memory_order_acq_rel) == 1;
-  }
   void count_down_and_wake() noexcept;
   SLUICE_DECL static bool cancel_later(cancellable& wait, asio::cancellation_type,
                                        waiter::state outcome, ready_list& steps) noexcept;
@@ -139,43 +126,12 @@ class children_wait : private cancellable, private ready_node {
   /// How many more may be under way. Who finds none, and makes one, goes on launching; nobody else
   /// does meanwhile.
   std::atomic<std::size_t> turns_{0};
-  /// The children, one more until all have been launched, and those who are cancelling.
-  std::atomic<std::size_t> outstanding_{0};
-  byte_lock lock_;
   const wait_reason reason_;
   bool limited_ = false;
-  bool stopped_ = false;
   bool over_ = false;                               ///< the waiting goroutine is to go on
   waiter::state outcome_ = waiter::state::waiting;  ///< how the whole was cancelled
-  intrusive_list<child_link> running_;
-  intrusive_list<child_link> told_;  ///< those who know that they are cancelled
   error_code first_error_;
   std::exception_ptr first_exception_;
-};
-
-/// Counts a child until its frame is destroyed.
-class child_membership {
- public:
-  child_membership(children_wait& wait, child_link& c) noexcept : wait_(&wait), child_(&c) {
-    wait.outstanding_.fetch_add(1, std::memory_order_relaxed);
-  }
-  child_membership(child_membership&& other) noexcept
-      : wait_(std::exchange(other.wait_, nullptr)), child_(other.child_) {}
-  child_membership& operator=(child_membership&&) = delete;
-  ~child_membership() {
-    if (wait_) wait_->ended(*child_);
-  }
-
-  /// Whether it is not to begin any more.
-  [[nodiscard]] bool kept_from_beginning() const noexcept { return wait_->keeps_from_beginning(); }
-  template <class Failure>
-  void failed(const Failure& f) const noexcept {
-    wait_->failed(f);
-  }
-
- private:
-  children_wait* wait_;
-  child_link* child_;
 };
 
 }  // namespace sluice::detail

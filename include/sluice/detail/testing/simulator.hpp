@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSL-1.0
 // What runs a simulation: one thread, a clock that goes on when nothing is ready, and a strategy
 // that decides what is left open.
 #pragma once
@@ -69,6 +70,8 @@ class simulator final : public environment {
   bool before_operation() noexcept override;
   [[nodiscard]] bool after_operation() noexcept override;
   void goroutine_ended(const scheduled_goroutine& g) noexcept override;
+  void goroutine_moved(const scheduled_goroutine& g,
+                       const scheduled_goroutine& to) noexcept override;
 
   /// Gives what is ready back to the scheduler, which is about to end.
   void give_back() noexcept;
