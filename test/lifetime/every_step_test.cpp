@@ -259,7 +259,7 @@ const operation operations[] = {
      }},
     {"semaphore",
      [](stage& s) {
-       for (const std::size_t wanted : {1, 2, 1})
+       for (const std::size_t wanted : {1U, 2U, 1U})
          s.start([&s, wanted]() -> task<> {
            const counted local(1);
            const auto permit = co_await s.places.acquire(wanted);
@@ -553,7 +553,7 @@ BOOST_AUTO_TEST_CASE(because_it_is_cancelled_an_operation_ends_and_the_rest_work
 
 // The others go on, or wait for it and end when they are cancelled, too.
 BOOST_AUTO_TEST_CASE(because_one_of_its_goroutines_is_cancelled_the_others_are_not_held_up) {
-  for (const std::size_t victim : {0, 1, 2})
+  for (const std::size_t victim : {0U, 1U, 2U})
     give_up_everywhere([victim](stage& s, const operation& op, int steps) {
       op.begin(s);
       bool left = false;

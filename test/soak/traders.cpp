@@ -18,7 +18,7 @@ struct market {
   std::atomic<std::uint64_t> sum_received{0};
 
   explicit market(asio::io_context& io) {
-    for (const std::size_t capacity : {0, 0, 1, 5})
+    for (const std::size_t capacity : {0U, 0U, 1U, 5U})
       channels.push_back(sluice::make_channel<Value>(io, capacity));
   }
   [[nodiscard]] const sluice::channel<Value>& some(dice& d) const {
