@@ -228,7 +228,10 @@ bool simulator::before_operation() noexcept {
                                                                              : interruption::after);
   })};
   interrupted_ = what == interruption::after;
-  if (what == interruption::before && set_aside_.size() != most_set_aside) run_others_first();
+  if (what == interruption::before && set_aside_.size() != most_set_aside) {
+    run_others_first();
+    asked_ = true;
+  }
   worker_->ticks = 1;  // so that it is not asked again before this operation
   return !interrupted_;
 }
