@@ -305,14 +305,14 @@ void simulator::run_others_first() noexcept {
   const strategy::id interrupted = running_.who;
   const aside set_aside(*this);
   try {
-    for (bool first = true; somebody_is_ready(); first = false) {
+    for (bool first = true; !failure_ && somebody_is_ready(); first = false) {
       auto ids = candidate_ids(candidates_.size());
       const auto others = ids.size();
       if (!first) ids.push_back(interrupted);
       const std::uint32_t taken = choose_next(ids);
       if (taken == others) break;
       run_one(taken);
-      check();
+      if (!failure_) check();
     }
   } catch (...) {
     failure_ = std::current_exception();
