@@ -73,8 +73,9 @@ def draw(name, size, commands):
     subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
 
 
-def publish(heading, text, picture=None, caption=None):
-    """Puts a text and perhaps a picture below a heading of README.md, instead of what is there."""
+def publish(heading, text, picture=None, caption=None, *other_pictures):
+    """Puts a text and perhaps a picture below a heading of README.md, instead of what is there.
+    Other pictures are put beside it, for other documents."""
     path = os.path.join(HERE, "README.md")
     with open(path, encoding="utf-8") as f:
         before, mark, rest = f.read().partition(f"\n## {heading}\n")
@@ -83,6 +84,7 @@ def publish(heading, text, picture=None, caption=None):
     _, next_mark, after = rest.partition("\n## ")
     if picture:
         text = f"{text}\n![{caption}]({picture})\n"
-        shutil.copy(os.path.join(BUILD, picture), HERE)
+        for name in (picture, *other_pictures):
+            shutil.copy(os.path.join(BUILD, name), HERE)
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"{before}{mark}\n{text}{next_mark}{after}")
