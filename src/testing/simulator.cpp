@@ -218,6 +218,7 @@ std::uint32_t simulator::choose(std::uint32_t bound) noexcept {
 // those that may have to wait.
 bool simulator::before_operation() noexcept {
   if (interrupted_) return false;
+  note_who_runs();
   const bool others = somebody_is_ready();
   asked_ = !failure_ && (others || !set_aside_.empty());
   if (!asked_) return false;
@@ -238,6 +239,7 @@ bool simulator::before_operation() noexcept {
 
 bool simulator::after_operation() noexcept {
   if (interrupted_) return false;
+  note_who_runs();
   if (std::exchange(asked_, false) || failure_) return true;
   if (!somebody_is_ready() && set_aside_.empty()) return true;
   interrupted_ = decide(decision::question::interrupts, 2, [&] {
@@ -360,11 +362,7 @@ void simulator::run_one(std::size_t which) {
   running_ = {};
   running_.who = c.who;
   ready_node& inner = strand_dispatcher::on_turn(*c.node);
-  if (goroutine::is_one(inner)) {
-    running_.goroutine = &static_cast<const goroutine&>(inner);
-    running_.started = running_.goroutine->started_at;
-    running_.from = running_.goroutine->location;
-  }
+  if (goroutine::is_one(inner)) note_running(static_cast<const goroutine&>(inner));
   try {
     c.node->run(*c.node, &w);
   } catch (...) {
@@ -372,9 +370,24 @@ void simulator::run_one(std::size_t which) {
     throw;
   }
   take_ready();
-  const bool ready =
-      std::ranges::any_of(candidates_, [&](const candidate& other) { return other.who == c.who; });
+  const bool ready = std::ranges::any_of(
+      candidates_, [&](const candidate& other) { return other.who == running_.who; });
   end_step(interrupted_ ? step::end::interrupted : ready ? step::end::gave_way : step::end::waits);
+}
+
+void simulator::note_running(const scheduled_goroutine& g) noexcept {
+  running_.goroutine = &g;
+  running_.started = g.started_at;
+  running_.from = g.location;
+}
+
+// A goroutine may run inside the step of something else: the first time, a child of `when_all` in
+// that of its parent's launch.
+void simulator::note_who_runs() noexcept {
+  scheduled_goroutine* const g = worker_->current;
+  if (!g || running_.goroutine == g) return;
+  running_.who = number_of(*g);
+  note_running(*g);
 }
 
 void simulator::end_step(step::end how) {

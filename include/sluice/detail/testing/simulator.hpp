@@ -136,6 +136,8 @@ class simulator final : public environment {
   [[nodiscard]] std::size_t choose_candidate();
   void run_one(std::size_t which);
   void run_others_first() noexcept;
+  void note_running(const scheduled_goroutine& g) noexcept;
+  void note_who_runs() noexcept;
   void end_step(step::end how);
   void check();
   void check_invariants();
