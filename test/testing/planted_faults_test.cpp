@@ -43,7 +43,7 @@ void try_seeds(std::uint64_t seeds, program* run, bool planted) {
 }
 
 /// Whether the search finds the fault of `run`.
-bool is_found(program* run) {
+bool search_finds(program* run) {
   try {
     try_seeds(most_seeds, run, true);
   } catch (const simulation_failure&) {
@@ -212,7 +212,7 @@ const std::vector<named_program> programs{
 BOOST_AUTO_TEST_SUITE(a_planted_fault)
 
 BOOST_DATA_TEST_CASE(is_found, boost::unit_test::data::make(programs), p) {
-  BOOST_TEST(::is_found(p.run));
+  BOOST_TEST(search_finds(p.run));
 }
 
 BOOST_DATA_TEST_CASE(is_not_found_where_there_is_none, boost::unit_test::data::make(programs), p) {

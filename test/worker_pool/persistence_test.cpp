@@ -81,7 +81,7 @@ found found_behind(work first, End end) {
     const auto g = here();
     f.same_goroutine = before == g;
     f.has_strand = g->where->is_serial();
-    f.has_name = g->has_name;
+    f.has_name = (g->known & sluice::detail::scheduled_goroutine::name) != 0;
     f.throws = g->cancel->throws();
     f.listens = g->cancel->is_unset();
     co_await sluice::this_goroutine::yield();
