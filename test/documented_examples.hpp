@@ -5,9 +5,11 @@
 // documented_examples_test.sh.
 
 #include <sluice.hpp>
+#include <sluice/testing.hpp>
 
 #include <boost/asio.hpp>
 
+#include <cassert>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -54,6 +56,10 @@ sluice::task<> fetch(std::string url);
 sluice::sleep_operation attempt();
 }  // namespace of_context
 
+namespace of_explore {
+sluice::task<> two_deposits();
+}  // namespace of_explore
+
 namespace of_for_each {
 extern std::vector<std::string> urls;
 extern std::vector<std::string> files;
@@ -75,6 +81,10 @@ sluice::task<> worker(int id, sluice::receiver<int> jobs, sluice::sender<int> re
 namespace of_mutex {
 sluice::task<> change_what_m_protects();
 }  // namespace of_mutex
+
+namespace of_network {
+extern sluice::testing::simulation sim;
+}  // namespace of_network
 
 namespace of_offload {
 extern std::string file;

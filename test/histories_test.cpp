@@ -27,6 +27,14 @@ using model::event;
 using model::history;
 using effect = event::effect;
 
+/// Now, and everything that this thread has done can be seen: what it has stored last may be on its
+/// way still, and what another thread does meanwhile comes before it.
+event::time when_others_can_see() {
+  std::atomic<bool> everything{false};
+  everything.exchange(true, std::memory_order_seq_cst);
+  return steady::now();
+}
+
 /// As many as a history can be looked at with.
 constexpr std::size_t operations_of_all = 60;
 
@@ -65,7 +73,7 @@ class actor {
       } catch (const sluice::system_error&) {
         e.what = effect::send_failed;
       }
-      e.end = steady::now();
+      e.end = when_others_can_see();
       seen.push_back(e);
     }
   }
@@ -183,7 +191,7 @@ class theatre {
       e.channel = c;
       e.begin = steady::now();
       e.what = channels[c].try_close() ? effect::closed : effect::close_failed;
-      e.end = steady::now();
+      e.end = when_others_can_see();
       h.add(e);
     }
     there_.arrive_and_wait();

@@ -292,7 +292,6 @@ template <bool (channel_core::*attempt)(waiter&, wake_list&) noexcept,
 bool channel_core::wait_for(goroutine& g, channel_waiter& w, const waiter_functions& f) {
   if (g.cancel) [[unlikely]]
     return await_waiter(g, w, f);
-  g.before_wait();
   w.begin(g);
   g.waiting_on = f.reason;
   {

@@ -118,6 +118,8 @@ void owned_goroutines::destroy_all() noexcept {
       }
       o->g_->destroy_frames();
       o->g_->leave();
+      // The reference that its last step would have given back.
+      if (!o->g_->in_place_) o->g_->release();
     }
     all->youngest_ = o->elder_;
     o->release();

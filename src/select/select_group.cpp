@@ -56,7 +56,6 @@ bool select_group::start(goroutine& waiting, std::span<select_entry> entries,
   goroutine& g = waiting.with_own_block();
   goroutine_ = &g;
   asio_cases_ = asio_cases;
-  g.before_wait();
   if (!begin(g, entries, candidates)) return g.must_yield();
   asio_first_ = asio_goes_first(g);
   if (asio_first_)

@@ -99,6 +99,7 @@ void children_wait::launch_one(worker& w) {
     static_cast<void>(count_down());
   else if (!use_last_turn())
     w.push_fork(fork_);
+  if (w.owner.simulated()) return w.push(*made.child);  // which chooses who is next
   made.child->run(*made.child, &w);
 }
 
@@ -129,7 +130,7 @@ void children_wait::count_down_and_wake() noexcept {
   waker& who = *who_;
   if (!count_down()) return;
   worker* const w = current_worker;
-  if (w && &w->owner == who.home && goroutine::is_one(who) &&
+  if (w && &w->owner == who.home && !w->owner.simulated() && goroutine::is_one(who) &&
       static_cast<goroutine&>(who).where->is_native()) {
     over_ = true;
     w->push_fork(fork_);

@@ -92,25 +92,38 @@ std::vector<std::uint32_t> taken_of(const schedule& decisions) {
   return taken;
 }
 
-std::string text_of(const std::vector<std::uint32_t>& taken) {
-  std::string text;
-  for (const auto t : taken) text += (text.empty() ? "" : ".") + std::to_string(t);
-  return text.empty() ? "0" : text;
+/// A run: the seed that its body may ask for, and what was decided.
+struct decided_run {
+  std::uint64_t seed = 0;
+  std::vector<std::uint32_t> taken;
+};
+
+std::string text_of(const decided_run& run) {
+  std::string text = std::to_string(run.seed);
+  char before = '/';
+  for (const auto t : run.taken) text += std::exchange(before, '.') + std::to_string(t);
+  return text;
 }
 
-std::vector<std::uint32_t> parse(const std::string& text) {
-  std::vector<std::uint32_t> taken;
+template <class Number>
+const char* parse(const char* at, const char* end, Number& value) {
+  const auto [parsed, failure] = std::from_chars(at, end, value);
+  if (failure != std::errc())
+    throw std::invalid_argument(
+        "sluice::testing::replay: decisions are a seed, a slash, and numbers with dots between "
+        "them, as a failure shows them");
+  return parsed;
+}
+
+decided_run parse(const std::string& text) {
+  decided_run run;
   const char* const end = text.data() + text.size();
-  for (const char* at = text.data(); at != end;) {
-    std::uint32_t value = 0;
-    const auto [parsed, failure] = std::from_chars(at, end, value);
-    if (failure != std::errc() || (parsed != end && *parsed != '.'))
-      throw std::invalid_argument(
-          "sluice::testing::replay: decisions are numbers with dots between them");
-    taken.push_back(value);
-    at = parsed == end ? end : parsed + 1;
+  const char* at = parse(text.data(), end, run.seed);
+  for (char before = '/'; at != end; before = '.') {
+    if (*at != before) at = end;  // of which no number can be read
+    at = parse(at == end ? at : at + 1, end, run.taken.emplace_back());
   }
-  return taken;
+  return run;
 }
 
 exploration_run run_as_decided(const body& what, std::uint64_t seed,
@@ -142,7 +155,7 @@ exploration_run shortened(const body& what, std::uint64_t seed, exploration_run 
 [[noreturn]] void report(const body& what, std::uint64_t seed, exploration_run failed,
                          const std::string& found) {
   const exploration_run shorter = shortened(what, seed, std::move(failed));
-  const std::string decisions = text_of(taken_of(shorter.decisions()));
+  const std::string decisions = text_of({seed, taken_of(shorter.decisions())});
   shorter.report(found + "\nThe same again: sluice::testing::replay(\"" + decisions + "\", body)",
                  decisions);
 }
@@ -212,7 +225,8 @@ exploration explore_all(const testing::explore_all_options& options, const body&
 }
 
 void replay(const std::string& decisions, const body& what) {
-  const exploration_run run = run_as_decided(what, 0, parse(decisions));
+  decided_run decided = parse(decisions);
+  const exploration_run run = run_as_decided(what, decided.seed, std::move(decided.taken));
   if (run.failed()) run.report("Seen again by replay(\"" + decisions + "\", body).", decisions);
 }
 

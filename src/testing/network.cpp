@@ -5,7 +5,9 @@
 
 #include "testing/simulated_network.hpp"
 
+#include <sluice/detail/scheduler/environment.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
 #include <sluice/sleep.hpp>
 #include <sluice/timeout.hpp>
@@ -27,17 +29,26 @@ constexpr auto longest_connect = 127s;
 
 // The first answer to each question is the plainest, so that a schedule that is shortened has no
 // chances in it that are not needed.
+// A stream may outlive its simulation: then nothing is left to chance.
 pipe_chances chances_of(testing::simulation& sim, const testing::network_options& options) {
-  scheduler& s = scheduler_of(sim.get_executor());
-  return {[&s, options] {
+  const auto link = scheduler_of(sim.get_executor()).link();
+  const auto choose = [link](std::uint32_t among) -> std::uint32_t {
+    const pinned_scheduler s(*link);
+    return s ? s->simulated()->choose(among) : 0;
+  };
+  return {[link] {
+            const pinned_scheduler s(*link);
+            return s ? s->now() : clock::time_point();
+          },
+          [choose, options] {
             constexpr std::uint32_t steps = 4;
             const auto range = options.most_latency - options.least_latency;
             if (range <= clock::duration::zero()) return options.least_latency;
-            return options.least_latency + range * s.simulated()->choose(steps) / (steps - 1);
+            return options.least_latency + range * choose(steps) / (steps - 1);
           },
-          [&s, options](std::size_t n) -> std::size_t {
+          [choose, options](std::size_t n) -> std::size_t {
             if (!options.short_operations || n == 1) return n;
-            switch (s.simulated()->choose(4)) {
+            switch (choose(4)) {
               case 2:
                 return (n + 1) / 2;
               case 3:
@@ -46,10 +57,14 @@ pipe_chances chances_of(testing::simulation& sim, const testing::network_options
                 return n;
             }
           },
-          [&s, options] {
-            return options.resets_one_of != 0 &&
-                   s.simulated()->choose(options.resets_one_of + 1) == 1;
+          [choose, options] {
+            return options.resets_one_of != 0 && choose(options.resets_one_of + 1) == 1;
           }};
+}
+
+bool is_open(const std::weak_ptr<simulated_listener>& known) noexcept {
+  const auto listener = known.lock();
+  return listener && listener->open;
 }
 
 }  // namespace
@@ -67,8 +82,7 @@ simulated_network::between& simulated_network::of(const std::string& a, const st
 
 std::shared_ptr<simulated_listener> simulated_network::listen(const std::string& host) {
   auto& known = listeners_[host];
-  if (!known.expired())
-    throw system_error(asio::error::address_in_use, "sluice: listen on " + host);
+  if (is_open(known)) throw system_error(asio::error::address_in_use, "sluice: listen on " + host);
   auto made = std::make_shared<simulated_listener>(executor_);
   known = made;
   return made;
@@ -83,8 +97,9 @@ task<testing::stream> simulated_network::connect(std::shared_ptr<simulated_netwo
     const auto changed = self->of(from, to).changed;
     co_await timeout(changed.receive(), give_up - sluice::now());
   }
-  const auto listener = self->listeners_[to].lock();
-  if (!listener) throw system_error(asio::error::connection_refused, "sluice: connect to " + to);
+  auto listener = self->listeners_[to].lock();
+  if (!listener || !listener->open)
+    throw system_error(asio::error::connection_refused, "sluice: connect to " + to);
   const auto make_pipe = [&] {
     auto& pair = self->of(from, to);
     auto pipe = std::make_shared<simulated_pipe>(self->executor_, self->chances_, pair.link);
@@ -97,6 +112,7 @@ task<testing::stream> simulated_network::connect(std::shared_ptr<simulated_netwo
   error_code full;
   if (!listener->waiting.try_send(testing::stream(self->executor_, there, back), full))
     throw system_error(asio::error::connection_refused, "sluice: connect to " + to);
+  listener = nullptr;
   testing::stream here(self->executor_, back, there);
   co_await sleep_for(self->chances_->latency());
   co_return here;
@@ -122,7 +138,7 @@ namespace sluice::testing {
 stream& stream::operator=(stream&& other) noexcept {
   if (this == &other) return *this;
   close();
-  executor_ = std::move(other.executor_);
+  executor_ = other.executor_;
   in_ = std::move(other.in_);
   out_ = std::move(other.out_);
   return *this;
@@ -173,6 +189,7 @@ task<stream> acceptor::accept() {
 void acceptor::close() noexcept {
   const auto listener = std::exchange(listener_, nullptr);
   if (!listener) return;
+  listener->open = false;
   error_code none;
   while (auto waiting = listener->waiting.try_receive(none)) waiting->reset();
   error_code closed_before;

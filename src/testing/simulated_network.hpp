@@ -21,6 +21,7 @@ class simulated_listener {
       : waiting(make_channel<testing::stream>(ex, most)) {}
 
   const channel<testing::stream> waiting;
+  bool open = true;
 
  private:
   /// As many as Linux lets wait.

@@ -3,8 +3,6 @@
 
 #include <sluice/detail/testing/simulated_pipe.hpp>
 
-#include <sluice/sleep.hpp>
-
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -27,7 +25,7 @@ simulated_pipe::outlook simulated_pipe::can_read() const noexcept {
     arrives = segments_.front().arrives;
   else if (writer_ended_)
     arrives = end_arrives_;
-  return {arrives <= sluice::now(), arrives};
+  return {arrives <= chances_->now(), arrives};
 }
 
 error_code simulated_pipe::read(std::span<std::byte> to, std::size_t& n) {
@@ -56,7 +54,7 @@ error_code simulated_pipe::write(std::span<const std::byte> from, std::size_t& n
   const auto part = from.first(n);
   const time_point last = segments_.empty() ? time_point::min() : segments_.back().arrives;
   segments_.push_back(
-      {{part.begin(), part.end()}, 0, std::max(last, sluice::now() + chances_->latency())});
+      {{part.begin(), part.end()}, 0, std::max(last, chances_->now() + chances_->latency())});
   on_the_way_ += n;
   tell(readable_);
   return {};
@@ -64,7 +62,7 @@ error_code simulated_pipe::write(std::span<const std::byte> from, std::size_t& n
 
 void simulated_pipe::end_writing() noexcept {
   if (std::exchange(writer_ended_, true)) return;
-  end_arrives_ = sluice::now() + chances_->latency();
+  end_arrives_ = chances_->now() + chances_->latency();
   tell(readable_);
 }
 

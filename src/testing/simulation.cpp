@@ -37,7 +37,7 @@ void simulation::settle() {
 
 void simulation::advance(clock::duration d) {
   const bool never = false;
-  simulator_->run_until(now() + d, never);
+  simulator_->run_until(detail::add_saturated(now(), d), never);
 }
 
 clock::time_point simulation::now() const noexcept {

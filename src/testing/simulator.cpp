@@ -29,6 +29,7 @@ using testing::simulation_failure;
 using reason = simulation_failure::reason;
 
 constexpr std::size_t most_steps_shown = 200;
+constexpr std::size_t most_operations_of_step = 2000;
 /// How many goroutines may stand on the stack.
 constexpr std::size_t most_set_aside = 8;
 
@@ -149,7 +150,11 @@ void simulator::fail_by_deadlock() {
 
 void simulator::run_all_ready() {
   while (somebody_is_ready()) {
-    run_one(choose_candidate());
+    try {
+      run_one(choose_candidate());
+    } catch (...) {
+      if (!failure_) failure_ = std::current_exception();
+    }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     check();
   }
@@ -217,10 +222,10 @@ std::uint32_t simulator::choose(std::uint32_t bound) noexcept {
 // ready. What is done without a wait is not asked about then: so nothing is, and it goes the way of
 // those that may have to wait.
 bool simulator::before_operation() noexcept {
-  if (interrupted_) return false;
+  if (must_suspend()) return false;
   note_who_runs();
   const bool others = somebody_is_ready();
-  asked_ = !failure_ && (others || !set_aside_.empty());
+  asked_ = others || !set_aside_.empty();
   if (!asked_) return false;
   using interruption = strategy::interruption;
   const auto what = interruption{decide(decision::question::interrupts, others ? 3 : 2, [&] {
@@ -238,14 +243,21 @@ bool simulator::before_operation() noexcept {
 }
 
 bool simulator::after_operation() noexcept {
-  if (interrupted_) return false;
+  if (must_suspend()) return false;
   note_who_runs();
-  if (std::exchange(asked_, false) || failure_) return true;
+  if (std::exchange(asked_, false)) return true;
   if (!somebody_is_ready() && set_aside_.empty()) return true;
   interrupted_ = decide(decision::question::interrupts, 2, [&] {
                    return strategy_->suspends(running_.who, ids_of_ready()) ? 1U : 0U;
                  }) != 0;
   return !interrupted_;
+}
+
+// One that never has to wait suspends all the same when others have waited for long, or when
+// something is wrong: whatever a strategy says, and in every run of a schedule alike.
+bool simulator::must_suspend() noexcept {
+  interrupted_ |= failure_ || ++operations_of_step_ > most_operations_of_step;
+  return interrupted_;
 }
 
 // Who stands on the stack is ready too.
@@ -272,6 +284,7 @@ class simulator::aside {
         after_(s.worker_->after),
         may_resume_(std::exchange(s.worker_->may_resume, false)) {
     s.set_aside_.push_back(running_.who);
+    operations_ = s.operations_of_step_;
   }
   aside(const aside&) = delete;
   aside& operator=(const aside&) = delete;
@@ -279,6 +292,7 @@ class simulator::aside {
     simulator_.set_aside_.pop_back();
     simulator_.interrupted_ = false;
     simulator_.running_ = running_;
+    simulator_.operations_of_step_ = operations_;
     worker& w = *simulator_.worker_;
     w.current = current_;
     w.strands = strands_;
@@ -295,6 +309,7 @@ class simulator::aside {
   left_over* const left_;
   const worker::step after_;
   const bool may_resume_;
+  std::size_t operations_ = 0;
 };
 
 // As another thread would. The goroutine that runs stands on the stack meanwhile: it is one of
@@ -359,6 +374,7 @@ void simulator::run_one(std::size_t which) {
   w.pushed = 0;
   w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   interrupted_ = false;
+  operations_of_step_ = 0;
   running_ = {};
   running_.who = c.who;
   ready_node& inner = strand_dispatcher::on_turn(*c.node);

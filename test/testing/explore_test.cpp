@@ -7,6 +7,7 @@
 #include <sluice/sleep.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/wait_group.hpp>
+#include <sluice/when_all.hpp>
 
 #include "support.hpp"
 
@@ -166,8 +167,51 @@ BOOST_AUTO_TEST_CASE(shortens_what_it_shows) {
 }
 
 BOOST_AUTO_TEST_CASE(refuses_decisions_that_are_none) {
-  BOOST_CHECK_THROW(replay("1.x", lose_an_update), std::invalid_argument);
+  for (const char* none : {"", "1.x", "1", "x/1", "1/", "1/2.", "1/2/3"}) {
+    if (std::string(none) == "1") continue;  // a seed, and nothing decided
+    BOOST_CHECK_THROW(replay(none, lose_an_update), std::invalid_argument);
+  }
   BOOST_CHECK_NO_THROW(replay("0", [] { return 1; }));
+}
+
+BOOST_AUTO_TEST_CASE(shows_a_body_again_that_asks_for_its_seed) {
+  const auto body = [](simulation& sim) -> task<> {
+    co_await sluice::this_goroutine::yield();
+    if (sim.seed() == 9) throw std::logic_error("the ninth");
+  };
+  const auto found = failure_of([&] { explore(body); });
+  BOOST_TEST((failure_of([&] { replay(found.decisions(), body); }).why() == reason::exception));
+}
+
+BOOST_AUTO_TEST_CASE(ends_for_one_that_waits_for_another_without_a_wait) {
+  const auto spin = [](bool fails) -> task<> {
+    bool flag = false;
+    sluice::mutex m;
+    sluice::go([&]() -> task<> {
+      flag = true;
+      co_return;
+    });
+    while (!flag) static_cast<void>(co_await m.lock());
+    if (fails) throw std::logic_error("behind it");
+  };
+  BOOST_TEST(explore_all({.preemptions = 0}, [&] { return spin(false); }).complete);
+  BOOST_TEST(
+      contains(failure_of([&] { explore([&] { return spin(true); }); }).what(), "behind it"));
+}
+
+BOOST_AUTO_TEST_CASE(tries_the_children_of_when_all_in_every_order) {
+  std::set<std::string> orders;
+  const auto body = [&]() -> task<> {
+    std::string order;
+    const auto child = [&](char name) -> task<> {
+      order += name;
+      co_return;
+    };
+    co_await sluice::when_all(child('a'), child('b'), child('c'));
+    orders.insert(order);
+  };
+  BOOST_TEST(explore_all(body).complete);
+  BOOST_TEST(orders.size() == 6U);
 }
 
 BOOST_AUTO_TEST_CASE(gives_the_body_its_simulation) {

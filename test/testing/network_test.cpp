@@ -26,6 +26,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
+#include <cstddef>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -296,9 +298,83 @@ BOOST_AUTO_TEST_CASE(breaks_by_the_seed_or_when_it_is_told_to) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(that_was_moved_is_closed_where_it_was) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim);
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = std::move(here);
+    char byte = 0;
+    const auto [e, n] = co_await here.async_read_some(boost::asio::buffer(&byte, 1), as_result);
+    BOOST_TEST((e == boost::asio::error::bad_descriptor));
+    const auto [refused, none] =
+        co_await here.async_write_some(boost::asio::buffer(&byte, 1), as_result);
+    BOOST_TEST((refused == boost::asio::error::bad_descriptor));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(may_outlive_its_simulation) {
+  std::optional<stream> left;
+  std::optional<acceptor> listening;
+  {
+    simulation sim;
+    sim.run([&]() -> task<> {
+      network net(sim);
+      listening.emplace(net.listen("server"));
+      left.emplace(co_await net.connect("client", "server"));
+    });
+  }
+  left->shutdown_send();
+  left.reset();
+  listening.reset();
+}
+
+BOOST_AUTO_TEST_CASE(closed_between_two_runs_ends_when_that_arrives) {
+  simulation sim;
+  network net(sim, {.least_latency = 5s, .most_latency = 5s});
+  std::optional<stream> here;
+  std::optional<stream> there;
+  sim.run([&]() -> task<> {
+    auto listening = net.listen("server");
+    here.emplace(co_await net.connect("client", "server"));
+    there.emplace(co_await listening.accept());
+  });
+  here->close();
+  sim.run([&]() -> task<> {
+    const auto begin = sluice::now();
+    char byte = 0;
+    const auto [e, n] = co_await there->async_read_some(boost::asio::buffer(&byte, 1), as_result);
+    BOOST_TEST((e == boost::asio::error::eof));
+    BOOST_TEST((sluice::now() - begin == 5s));
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(a_network)
+
+BOOST_AUTO_TEST_CASE(lets_a_server_come_back_at_once) {
+  explore({.seeds = rounds(100)}, [](simulation& sim) -> task<> {
+    network net(sim);
+    std::optional<acceptor> listening(net.listen("server"));
+    const auto accept_one = [&]() -> task<> { static_cast<void>(co_await listening->accept()); };
+    const auto serving = sluice::with_cancel(sluice::context::background());
+    sluice::go(serving.ctx, accept_one);
+    const auto connect = [&]() -> task<> {
+      try {
+        static_cast<void>(co_await net.connect("client", "server"));
+      } catch (const sluice::system_error&) {  // it has gone
+      }
+    };
+    sluice::go(connect);
+    co_await sluice::sleep_for(5ms);
+    serving.cancel();
+    listening.reset();
+    listening.emplace(net.listen("server"));
+    co_await sluice::testing::advance(1s);
+  });
+}
 
 BOOST_AUTO_TEST_CASE(refuses_where_nobody_listens_and_a_name_that_is_taken) {
   simulation sim;

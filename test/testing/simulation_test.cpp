@@ -158,6 +158,17 @@ BOOST_AUTO_TEST_CASE(stands_still_when_main_has_ended) {
   BOOST_TEST(contains(text, "waiting on sleep"));
 }
 
+BOOST_AUTO_TEST_CASE(may_pass_for_ever) {
+  simulation sim;
+  bool woken = false;
+  sluice::go(sim, [&]() -> task<> {
+    co_await sluice::sleep_for(1s);
+    woken = true;
+  });
+  sim.advance(clock::duration::max());
+  BOOST_TEST(woken);
+}
+
 BOOST_AUTO_TEST_CASE(is_moved_from_outside_by_advance) {
   simulation sim;
   std::vector<int> seen;
@@ -478,6 +489,23 @@ BOOST_AUTO_TEST_CASE(is_another_thread_that_wakes_somebody) {
       },
       reason::disturbed);
   BOOST_TEST(contains(text, "a thread outside the simulation"));
+}
+
+BOOST_AUTO_TEST_CASE(of_one_run_is_none_of_the_next) {
+  for (std::uint64_t seed = 0; seed != 100; ++seed) {
+    simulation sim(seed);
+    sluice::mutex m;
+    for (int i = 0; i != 2; ++i)
+      sluice::go(sim, [&]() -> task<> {
+        const auto held = co_await m.lock();
+        throw std::out_of_range("far");
+      });
+    for (int i = 0; i != 4; ++i) try {
+        sim.run();
+      } catch (const std::out_of_range&) {
+      }
+    sim.run([]() -> task<> { co_return; });
+  }
 }
 
 BOOST_AUTO_TEST_CASE(leaves_a_trace_of_who_ran) {

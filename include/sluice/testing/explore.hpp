@@ -42,9 +42,10 @@ struct exploration {
  * and lower that at a few random steps, which finds most faults that need few switches.
  *
  * A run that fails is shortened: as few decisions as can be differ from "each goroutine runs until
- * it must wait, in the order in which they became ready". The failure lists who ran when, and says
- * how to see it again. If the environment variable SLUICE_SIMULATION_SEED is set, only that seed is
- * tried.
+ * it must wait, in the order in which they became ready". Goroutines are interrupted before and
+ * after what they await, not at a `try_send`, an unlock or a plain variable. The failure lists who
+ * ran when, and says how to see it again. If the environment variable SLUICE_SIMULATION_SEED is
+ * set, only that seed is tried.
  *
  * @param options Which seeds.
  * @param body A callable that returns a task, an awaitable, or is run as a plain function; with a
@@ -54,7 +55,7 @@ struct exploration {
  * std::invalid_argument for a SLUICE_SIMULATION_SEED that is no number.
  *
  * @code
- * sluice::testing::explore({.first_seed = 1, .seeds = 10'000}, []() -> sluice::task<> { … });
+ * sluice::testing::explore({.first_seed = 1, .seeds = 10'000}, two_deposits);
  * @endcode
  */
 template <detail::explorable Body>
@@ -77,7 +78,7 @@ exploration explore(Body body, std::source_location here = std::source_location:
  *
  * @param options Within which bound.
  * @param body As of `explore`.
- * @return How many runs there were, and whether those were all.
+ * @return How many runs there were, and whether those were all. The seed of its simulations is 0.
  * @throws As `explore`; the first failure that is found, shortened.
  *
  * Source: M. Musuvathi and S. Qadeer, "Iterative Context Bounding for Systematic Testing of

@@ -58,7 +58,8 @@ class stream {
   using lowest_layer_type = stream;
 
   /// What it is moved from is closed.
-  stream(stream&&) noexcept = default;
+  stream(stream&& other) noexcept
+      : executor_(other.executor_), in_(std::move(other.in_)), out_(std::move(other.out_)) {}
   /// Closes the connection that it had.
   SLUICE_DECL stream& operator=(stream&& other) noexcept;
   /// Closes it.

@@ -127,7 +127,7 @@ class goroutine final : public scheduled_goroutine {
     return true;
   }
 
-  /// It comes to an operation that it may have to wait for.
+  /// It comes to an operation that it may have to wait for, and that `try_now` has not begun.
   void before_wait() const noexcept {
     if (on->ticks <= 0) [[unlikely]]
       on->before_operation();

@@ -22,7 +22,7 @@ namespace sluice::detail {
 
 /// What is explored: a main, perhaps one that wants to know its simulation.
 template <class Body>
-concept explorable = startable<Body&> || std::invocable<Body&, testing::simulation&>;
+concept explorable = std::invocable<Body&> || std::invocable<Body&, testing::simulation&>;
 
 using simulated_body = std::function<void(testing::simulation&)>;
 

@@ -26,6 +26,8 @@ struct simulated_link {
 struct pipe_chances {
   using duration = std::chrono::steady_clock::duration;
 
+  /// The time of the simulation.
+  std::function<std::chrono::steady_clock::time_point()> now;
   /// How long what is written now is on its way.
   std::function<duration()> latency;
   /// How much of `n` bytes, which are at least one, is transferred.

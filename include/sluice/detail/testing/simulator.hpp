@@ -129,6 +129,7 @@ class simulator final : public environment {
   [[nodiscard]] bool timer_is_due() const noexcept;
   [[nodiscard]] bool let_one_settle();
   void run_all_ready();
+  [[nodiscard]] bool must_suspend() noexcept;
   [[nodiscard]] bool somebody_is_ready() noexcept;
   [[nodiscard]] std::vector<strategy::id> candidate_ids(std::size_t n) const;
   [[nodiscard]] std::vector<strategy::id> ids_of_ready() const;
@@ -171,6 +172,8 @@ class simulator final : public environment {
   bool asked_ = false;
   /// It suspends after its operation although it need not.
   bool interrupted_ = false;
+  /// To how many operations the step has come.
+  std::size_t operations_of_step_ = 0;
   /// The goroutines that stand on the stack, inside whose steps others run.
   std::vector<strategy::id> set_aside_;
   /// What has gone wrong inside a step.
