@@ -50,6 +50,7 @@ using sluice::make_channel;
 using sluice::make_error_code;
 using sluice::merge_contexts;
 using sluice::mutex;
+using sluice::now;
 using sluice::offload;
 using sluice::offload_pool;
 using sluice::on;

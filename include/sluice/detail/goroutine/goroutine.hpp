@@ -225,13 +225,13 @@ class goroutine final : public scheduled_goroutine {
         at(root),
         where(std::move(t)) {}
 
-  [[nodiscard]] goroutine& moved_out();
+  [[nodiscard]] SLUICE_DECL goroutine& moved_out();
 
   [[nodiscard]] SLUICE_DECL bool came_back() noexcept;
   /// Goes back to an implicit strand, on its explicit one, when nobody else has that any more.
   void leave_unused_strand() noexcept;
 
-  SLUICE_DECL static void run_node(ready_node& node, worker* w);
+  static void run_node(ready_node& node, worker* w);
   SLUICE_DECL static void wake_goroutine(waker& p) noexcept;
 
   SLUICE_DECL void finish();

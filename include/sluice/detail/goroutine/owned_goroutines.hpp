@@ -83,7 +83,7 @@ class owned_goroutines {
   SLUICE_DECL ~owned_goroutines();
 
   /// They are waited for by `g`: those who cancel it, or destroy it, find them there.
-  [[nodiscard]] SLUICE_DECL waiter::state begin_in(goroutine& g, cancellable& wait) noexcept;
+  [[nodiscard]] waiter::state begin_in(goroutine& g, cancellable& wait) noexcept;
   /// It goes on.
   SLUICE_DECL void end_in(const goroutine& g) noexcept;
 
@@ -96,7 +96,7 @@ class owned_goroutines {
                                             std::source_location started_at) noexcept;
   /// Makes `g`, which has a block of its own and has not begun, the goroutine of `o`.
   /** @return Whether it is to be started. */
-  [[nodiscard]] SLUICE_DECL bool adopt(owned_goroutine& o, goroutine& g);
+  [[nodiscard]] bool adopt(owned_goroutine& o, goroutine& g);
 
   /// No more are started. @return Whether they still were.
   bool stop() noexcept {
@@ -106,14 +106,14 @@ class owned_goroutines {
     return (count_.load(std::memory_order_acquire) & stopped) != 0;
   }
   /// Cancels those that have been started, for good. Once they have been stopped.
-  SLUICE_DECL void cancel_all(waiter::state reason) noexcept;
+  void cancel_all(waiter::state reason) noexcept;
 
   /// One that has been counted, or who has, is not there any more. @return Whether nobody is left.
   [[nodiscard]] bool count_down() noexcept {
     return (count_.fetch_sub(one, std::memory_order_acq_rel) & ~stopped) == one;
   }
   /// Counts this thread, unless nobody is left.
-  [[nodiscard]] SLUICE_DECL bool count_up_unless_over() noexcept;
+  [[nodiscard]] bool count_up_unless_over() noexcept;
 
   /// One of them has ended, and its frames are gone: it is to be counted down.
   virtual void one_has_ended() noexcept = 0;

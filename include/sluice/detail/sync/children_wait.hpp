@@ -36,7 +36,9 @@ namespace sluice::detail {
  * whole; a goroutine's cancellation, under whose lock no executor is to be called, leaves that to a
  * step, which counts as one more child.
  */
-class children_wait final : public owned_goroutines, private cancellable, private ready_node {
+class SLUICE_DECL children_wait final : public owned_goroutines,
+                                        private cancellable,
+                                        private ready_node {
  public:
   explicit children_wait(wait_reason reason) noexcept
       : cancellable{&cancel_later}, ready_node(&cancel_now), reason_(reason) {}
