@@ -282,9 +282,9 @@ class simulator::aside {
         strands_(std::exchange(s.worker_->strands, nullptr)),
         left_(std::exchange(s.worker_->left, nullptr)),
         after_(s.worker_->after),
-        may_resume_(std::exchange(s.worker_->may_resume, false)) {
+        may_resume_(std::exchange(s.worker_->may_resume, false)),
+        operations_(s.operations_of_step_) {
     s.set_aside_.push_back(running_.who);
-    operations_ = s.operations_of_step_;
   }
   aside(const aside&) = delete;
   aside& operator=(const aside&) = delete;
@@ -309,7 +309,7 @@ class simulator::aside {
   left_over* const left_;
   const worker::step after_;
   const bool may_resume_;
-  std::size_t operations_ = 0;
+  const std::size_t operations_;
 };
 
 // As another thread would. The goroutine that runs stands on the stack meanwhile: it is one of

@@ -59,7 +59,7 @@ class stream {
 
   /// What it is moved from is closed.
   stream(stream&& other) noexcept
-      : executor_(other.executor_), in_(std::move(other.in_)), out_(std::move(other.out_)) {}
+      : stream(other.executor_, std::move(other.in_), std::move(other.out_)) {}
   /// Closes the connection that it had.
   SLUICE_DECL stream& operator=(stream&& other) noexcept;
   /// Closes it.
