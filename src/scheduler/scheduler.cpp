@@ -49,6 +49,14 @@ ready_node* pop(worker& w) noexcept {
 
 thread_local constinit worker* current_worker = nullptr;
 
+namespace {
+
+/// The simulation that this thread runs. Asked in every select: so it is one instruction to see
+/// that there is none.
+[[gnu::tls_model("initial-exec")]] thread_local constinit environment* chooses_here = nullptr;
+
+}  // namespace
+
 worker* this_worker() noexcept {
   return current_worker;
 }
@@ -562,9 +570,13 @@ steady_clock::time_point scheduler::now_here() noexcept {
   return current_worker ? current_worker->owner.now() : steady_clock::now();
 }
 
+environment* scheduler::let_choose_here(environment* e) noexcept {
+  return std::exchange(chooses_here, e);
+}
+
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
-  if (current_worker && current_worker->owner.environment_) [[unlikely]]
-    return current_worker->owner.environment_->choose(bound);
+  if (chooses_here) [[unlikely]]
+    return chooses_here->choose(bound);
   static thread_local constinit std::uint64_t state = 0;
   if (state == 0) [[unlikely]]
     state = reinterpret_cast<std::uintptr_t>(&state) ^

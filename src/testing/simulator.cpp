@@ -81,7 +81,10 @@ std::string since_start(std::chrono::steady_clock::time_point at) {
 /// A thread that runs the simulation, as a worker of its scheduler.
 class simulator::run {
  public:
-  explicit run(simulator& s) : simulator_(not_running(s)), worker_(s.scheduler_) {
+  explicit run(simulator& s)
+      : simulator_(not_running(s)),
+        worker_(s.scheduler_),
+        chose_before_(scheduler::let_choose_here(&s)) {
     worker_.must_expose = false;
     worker_.more_ticks = 0;
     s.worker_ = &worker_;
@@ -90,6 +93,7 @@ class simulator::run {
   run(const run&) = delete;
   run& operator=(const run&) = delete;
   ~run() {
+    static_cast<void>(scheduler::let_choose_here(chose_before_));
     simulator_.take_ready();
     simulator_.worker_ = nullptr;
     simulator_.running_on_ = std::thread::id();
@@ -105,6 +109,7 @@ class simulator::run {
 
   simulator& simulator_;
   worker worker_;
+  environment* const chose_before_;
 };
 
 simulator::simulator(asio::execution_context& context, std::unique_ptr<strategy> by,

@@ -142,6 +142,8 @@ class scheduler final : public asio::execution_context::service, public dispatch
 
   /// A random number below `bound`: the choice between ready cases.
   [[nodiscard]] SLUICE_DECL static std::uint32_t choose(std::uint32_t bound) noexcept;
+  /// A simulation chooses on this thread from now on; null: nobody does. @return Who did.
+  static environment* let_choose_here(environment* e) noexcept;
   /// The time for sleeps, timers and deadlines.
   [[nodiscard]] SLUICE_DECL std::chrono::steady_clock::time_point now() const noexcept;
   /// The same, of the scheduler that this thread works for, if it does for one.
