@@ -476,15 +476,13 @@ BOOST_AUTO_TEST_CASE(is_another_thread_that_wakes_somebody) {
   const std::string text = failure_of(
       []() -> task<> {
         const auto c = sluice::make_channel<int>();
-        std::thread other([c] {
-          sluice::error_code nobody_waits;
-          static_cast<void>(c.try_send(1, nobody_waits));
-        });
-        sluice::go([](sluice::channel<int> from) -> task<> { co_await from.receive(); }, c);
-        co_await sluice::this_goroutine::yield();
+        const auto wait = [](sluice::channel<int> from) -> task<> {
+          static_cast<void>(co_await from.receive());
+        };
+        sluice::go(wait, c);
+        co_await settle();
+        std::thread other([c] { c.close(); });
         other.join();
-        std::thread another([c] { c.close(); });
-        another.join();
         co_await sluice::sleep_for(1s);
       },
       reason::disturbed);
@@ -504,7 +502,7 @@ BOOST_AUTO_TEST_CASE(of_one_run_is_none_of_the_next) {
         sim.run();
       } catch (const std::out_of_range&) {
       }
-    sim.run([]() -> task<> { co_return; });
+    BOOST_CHECK_NO_THROW(sim.run([]() -> task<> { co_return; }));
   }
 }
 

@@ -130,7 +130,8 @@ class owned_goroutines {
 
   /// How many are under way, twice, and whether they have been stopped.
   std::atomic<std::size_t> count_{0};
-  relaxed<owned_goroutine*> youngest_ = nullptr;
+  /// Who cancels may find one that is being added, and is not started then: it is whole.
+  published<owned_goroutine*> youngest_ = nullptr;
   /// The one that waits for these, if it is owned itself: these are not registered then.
   owned_goroutine* waiting_ = nullptr;
   /// Some have a block of their own.
