@@ -231,7 +231,7 @@ void scheduler::run_here(ready_node& node) {
 
 // The first of a drain whose clock has not been looked at yet says nothing about how long it took.
 bool worker::may_go_on() noexcept {
-  if (more_ticks == 0) return owner.environment_ && owner.environment_->after_operation();
+  if (more_ticks <= 0) return more_ticks < 0 && owner.environment_->after_operation();
   const auto now = steady_clock::now();
   if (!has_started()) {
     started = checked = now;

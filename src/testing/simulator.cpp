@@ -86,7 +86,6 @@ class simulator::run {
         worker_(s.scheduler_),
         chose_before_(scheduler::let_choose_here(&s)) {
     worker_.must_expose = false;
-    worker_.more_ticks = 0;
     s.worker_ = &worker_;
     s.running_on_ = std::this_thread::get_id();
   }
@@ -304,6 +303,7 @@ class simulator::aside {
     w.left = left_;
     w.after = after_;
     w.may_resume = may_resume_;
+    w.more_ticks = -1;
   }
 
  private:
@@ -376,6 +376,7 @@ void simulator::run_one(std::size_t which) {
   candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(which));
   worker& w = *worker_;
   w.ticks = 0;
+  w.more_ticks = -1;
   w.pushed = 0;
   w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   interrupted_ = false;

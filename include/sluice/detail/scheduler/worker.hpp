@@ -136,7 +136,7 @@ class worker {
   int ticks = first_ticks;
   /// Ticks that are added to those at first: several operations of one step are no reason to give
   /// others a turn earlier, but the clock is looked at after the step's first, third, seventh and
-  /// fifteenth operation.
+  /// fifteenth operation. Negative in a simulation, which is asked after each.
   int more_ticks = first_interval - first_ticks;
   /// How many ticks there are from one look at the clock to the next.
   int interval = first_interval;
