@@ -51,9 +51,10 @@ thread_local constinit worker* current_worker = nullptr;
 
 namespace {
 
-/// The simulation that this thread runs. Asked in every select: so it is one instruction to see
-/// that there is none.
-[[gnu::tls_model("initial-exec")]] thread_local constinit environment* chooses_here = nullptr;
+/// By what this thread chooses: zero before the first time, and while a simulation chooses.
+[[gnu::tls_model("initial-exec")]] thread_local constinit std::uint64_t random_state = 0;
+/// The simulation that this thread runs.
+thread_local constinit environment* chooses_here = nullptr;
 
 }  // namespace
 
@@ -571,18 +572,18 @@ steady_clock::time_point scheduler::now_here() noexcept {
 }
 
 environment* scheduler::let_choose_here(environment* e) noexcept {
+  random_state = 0;
   return std::exchange(chooses_here, e);
 }
 
 std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
-  if (chooses_here) [[unlikely]]
-    return chooses_here->choose(bound);
-  static thread_local constinit std::uint64_t state = 0;
-  if (state == 0) [[unlikely]]
-    state = reinterpret_cast<std::uintptr_t>(&state) ^
-            static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
+  if (random_state == 0) [[unlikely]] {
+    if (chooses_here) return chooses_here->choose(bound);
+    random_state = reinterpret_cast<std::uintptr_t>(&random_state) ^
+                   static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
+  }
   // SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
+  std::uint64_t z = (random_state += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
   z ^= z >> 31;
