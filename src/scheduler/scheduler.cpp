@@ -5,6 +5,7 @@
 
 #include <sluice/detail/scheduler/scheduler.hpp>
 
+#include "base/split_mix.hpp"
 #include "current_worker.hpp"
 #include "native_executor.hpp"
 #include "watchdog.hpp"
@@ -582,12 +583,7 @@ std::uint32_t scheduler::choose(std::uint32_t bound) noexcept {
     random_state = reinterpret_cast<std::uintptr_t>(&random_state) ^
                    static_cast<std::uint64_t>(steady_clock::now().time_since_epoch().count());
   }
-  // SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
-  std::uint64_t z = (random_state += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  z ^= z >> 31;
-  return static_cast<std::uint32_t>(((z >> 32) * bound) >> 32);
+  return split_mix_below(random_state, bound);
 }
 
 }  // namespace sluice::detail

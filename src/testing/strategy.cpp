@@ -3,6 +3,8 @@
 
 #include <sluice/detail/testing/strategy.hpp>
 
+#include "base/split_mix.hpp"
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -11,19 +13,14 @@ namespace sluice::detail {
 
 namespace {
 
-/// SplitMix64, after G. Steele et al., "Fast Splittable Pseudorandom Number Generators".
+/// The random numbers of a seed.
 class random_numbers {
  public:
   explicit random_numbers(std::uint64_t seed) noexcept : state_(seed) {}
 
-  [[nodiscard]] std::uint64_t next() noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
+  [[nodiscard]] std::uint64_t next() noexcept { return split_mix(state_); }
   [[nodiscard]] std::uint32_t below(std::uint64_t bound) noexcept {
-    return static_cast<std::uint32_t>(((next() >> 32) * bound) >> 32);
+    return split_mix_below(state_, bound);
   }
 
  private:
