@@ -35,6 +35,8 @@ class exploration_run {
     } catch (const simulation_failure& x) {
       why_ = x.why();
       text_ = x.what();
+      if (const auto* const cause = dynamic_cast<const std::nested_exception*>(&x))
+        exception_ = cause->nested_ptr();
     } catch (const std::exception& x) {
       note_exception(x.what());
     } catch (...) {

@@ -462,10 +462,20 @@ void simulator::check_invariants() {
   std::erase_if(invariants_, [](const auto& kept) { return kept.expired(); });
   for (const auto& weak : invariants_) {
     const auto kept = weak.lock();
-    if (kept->holds()) continue;
-    throw simulation_failure(reason::invariant, "what always holds does not hold" +
-                                                    (kept->what.empty() ? "" : ": " + kept->what) +
-                                                    " (" + detail::text_of(kept->where) + ")");
+    const auto fail = [&](const std::string& how) {
+      return simulation_failure(reason::invariant,
+                                "what always holds " + how +
+                                    (kept->what.empty() ? "" : ": " + kept->what) + " (" +
+                                    detail::text_of(kept->where) + ")");
+    };
+    bool holds = false;
+    try {
+      holds = kept->holds();
+    } catch (...) {
+      std::throw_with_nested(
+          fail("cannot be looked at, because that throws " + describe(std::current_exception())));
+    }
+    if (!holds) throw fail("does not hold");
   }
 }
 
