@@ -53,8 +53,8 @@ class simulated_executor final : public native_executor {
   asio::any_io_executor executor() const override {
     return executor_on(dispatcher_ptr(*scheduler_));
   }
-  void hold_work() override {}
-  void drop_work() noexcept override {}
+  void hold_work() override { simulator_.note_work(true); }
+  void drop_work() noexcept override { simulator_.note_work(false); }
 
  private:
   simulator& simulator_;
@@ -525,8 +525,12 @@ std::string simulator::describe_steps() {
   return text;
 }
 
+// Of what is no goroutine only the work is known that it holds.
 std::string simulator::describe_waits() {
-  return scheduler_.describe_goroutines();
+  std::string text = scheduler_.describe_goroutines();
+  if (text.empty() && work_held_)
+    text = "\n  a handler, or an awaitable of asio::co_spawn, that has outstanding work";
+  return text;
 }
 
 }  // namespace sluice::detail

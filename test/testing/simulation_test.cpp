@@ -449,6 +449,32 @@ BOOST_AUTO_TEST_CASE(is_an_invariant_that_is_broken_for_one_step) {
   BOOST_TEST(contains(failure_of([&] { return body(true); }, reason::invariant), "one at a time"));
 }
 
+BOOST_AUTO_TEST_CASE(is_an_awaitable_or_a_handler_that_is_left_over) {
+  const auto never = sluice::make_channel<int>();
+  for (const bool awaitable : {true, false}) {
+    simulation sim;
+    const auto main = [&]() -> task<> {
+      const auto wait = [](sluice::channel<int> from) -> boost::asio::awaitable<void> {
+        static_cast<void>(co_await from.async_receive(boost::asio::use_awaitable));
+      };
+      if (awaitable)
+        boost::asio::co_spawn(sim, wait(never), boost::asio::detached);
+      else
+        never.receive()(boost::asio::bind_executor(
+            sim.get_executor(), [](sluice::error_code, const std::optional<int>&) {}));
+      co_return;
+    };
+    BOOST_TEST(contains(failure_of(sim, main, reason::left_over), "asio::co_spawn"));
+  }
+  simulation sim;
+  sim.run([&]() -> task<> {  // stopped in time
+    never.receive()(boost::asio::bind_executor(
+        sim.get_executor(), [](sluice::error_code, const std::optional<int>&) {}));
+    co_await settle();
+    never.close();
+  });
+}
+
 BOOST_AUTO_TEST_CASE(is_an_invariant_that_throws_in_a_run_and_in_a_search) {
   const auto body = []() -> task<> {
     const auto bad =
