@@ -20,9 +20,6 @@ namespace {
 
 using namespace sluice_test;
 
-/// In sanitizers a walk takes twenty times as long.
-constexpr int preemptions = SLUICE_TEST_SANITIZED ? 1 : 2;
-
 /// A context and two channels of it with room for one value.
 struct place {
   place() {
@@ -146,19 +143,6 @@ struct sender_and_end : place {
 
   waiting_select select{*this};
 };
-
-std::string wrong_of(walk::machine m, const std::function<bodies()>& make, int most = preemptions) {
-  walk w(most, 1);
-  const auto wrong = w.all(m, make);
-  BOOST_TEST_MESSAGE(w.interleavings() << " interleavings");
-  BOOST_TEST(w.interleavings() > 1U);
-  return wrong.value_or("nothing");
-}
-
-constexpr walk::machine as_it_is{};
-constexpr walk::machine with(walk::mistake m, std::string_view by) {
-  return {.made = m, .by = by};
-}
 
 bodies two_who_claim() {
   return threads_of<two_senders>(std::make_shared<two_senders>(),

@@ -70,6 +70,8 @@
 
 #include "walk/walked_loop.hpp"
 
+#include <boost/test/unit_test.hpp>
+
 namespace {
 
 /// The barrier of all threads, and a futex, which may always wake for no reason.
@@ -268,6 +270,27 @@ bodies threads_of(const std::shared_ptr<Shared>& s, std::vector<void (Shared::*)
       s->check();
     });
   return made;
+}
+
+/// What is wrong in one of the interleavings with a few preemptions, or with one and a store that is
+/// seen late; "nothing" if nothing is.
+inline std::string wrong_of(walk::machine m, const std::function<bodies()>& make) {
+  // In sanitizers a walk takes twenty times as long.
+  constexpr int preemptions = SLUICE_TEST_SANITIZED ? 1 : 2;
+  for (const auto& [most, late] : {std::pair(preemptions, 0), std::pair(1, 1)}) {
+    walk w(most, late);
+    const auto wrong = w.all(m, make);
+    BOOST_TEST_MESSAGE(w.interleavings() << " interleavings");
+    if (wrong) return *wrong;
+    BOOST_TEST(w.interleavings() > 1U);
+  }
+  return "nothing";
+}
+
+constexpr walk::machine as_it_is{};
+/// One in which the functions of such a name make that mistake.
+constexpr walk::machine with(walk::mistake m, std::string_view by) {
+  return {.made = m, .by = by};
 }
 
 }  // namespace sluice_test
