@@ -142,6 +142,11 @@ class walk {
       w.write(at, value);
     if (at_once) w.flush_all(t);
   }
+  /// It ends: what its thread has stored is seen no more.
+  static void forget(const word& at) {
+    if (is_running())
+      std::erase_if(running()->current().stores, [&](const pending_store& s) { return s.at == &at; });
+  }
   /// Reads, and writes what `change` gives, if it gives something.
   template <class Change>
   static word change(word& at, Change change) {
@@ -171,11 +176,13 @@ class walk {
   /// No time passes by a processor's counter.
   static std::uint32_t no_cycles() noexcept { return 0; }
   /// Waits until somebody else has written something that can be seen.
-  static void wait_for_a_write() {
-    thread& t = running()->current();
-    t.waits_since = running()->writes_;
+  static void wait_for_a_write() { wait_for_a_write(writes()); }
+  /// The same, since there were so many `writes`.
+  static void wait_for_a_write(std::size_t seen) {
+    running()->current().waits_since = seen;
     turn();
   }
+  [[nodiscard]] static std::size_t writes() noexcept { return running()->writes_; }
   /// Waits until it is notified, if `at` still is `value`.
   static void wait(word& at, word value) {
     turn();

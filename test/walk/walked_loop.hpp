@@ -54,13 +54,14 @@ class walked_loop : public boost::asio::execution_context {
   void run(Over over) {
     running_here() = this;
     for (;;) {
+      const auto seen = walk::writes();
       if (over()) break;
       if (handler h = next()) {
         h();
         for (handler& left : std::exchange(after_[walk::this_thread()], {})) post(std::move(left));
+      } else {
+        walk::wait_for_a_write(seen);
       }
-      else if (!over())
-        walk::wait_for_a_write();
     }
     running_here() = nullptr;
     changed();
@@ -75,7 +76,7 @@ class walked_loop : public boost::asio::execution_context {
  private:
   // No turn comes within: the queue's own lock is not what is walked.
   [[nodiscard]] handler next() {
-    changed();
+    walk::turn();
     if (!queue_.empty()) {
       handler h = std::move(queue_.front());
       queue_.pop_front();

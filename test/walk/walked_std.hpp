@@ -29,6 +29,7 @@ class atomic {
   constexpr atomic(T value) noexcept : word_(to_word(value)) {}
   atomic(const atomic&) = delete;
   atomic& operator=(const atomic&) = delete;
+  ~atomic() { walk::forget(word_); }
 
   T load(memory_order = memory_order_seq_cst) const noexcept { return of(walk::load(word_)); }
   void store(T value, memory_order order = memory_order_seq_cst,
