@@ -5,8 +5,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -84,6 +86,77 @@ struct two_lists : jobs_of_loop<4> {
   }
 };
 
+/// Two threads set a deadline each, an earlier and a later one, while a third fires what is due; one
+/// of them takes back a third deadline.
+class deadlines {
+ public:
+  deadlines() {
+    if (!home.timers.make_wakeup_timer()) std::abort();
+  }
+  ~deadlines() { loop.shut_down(); }
+
+  void set_later() { set(later); }
+  void set_earlier() {
+    set(earlier);
+    in_time = walked_clock::now() < earlier.deadline;
+  }
+  void set_and_take_back() {
+    set(taken_back);
+    {
+      const walked_std::lock_guard guard(home.timers.lock);
+      home.timers.remove(taken_back);
+    }
+    home.timers_changed();
+    left.fetch_sub(1);
+    loop.changed();
+  }
+  void run() {
+    loop.run([this] { return left.load() == 0; });
+  }
+  void check() {
+    if (loop.is_set()) walk::fail("the alarm is set, and there is no deadline");
+  }
+
+  walked_loop loop;
+  walked::scheduler& home = scheduler_of(loop);
+
+ private:
+  struct timer : walked::timer_node {
+    explicit timer(deadlines& d, std::chrono::milliseconds after) : timer_node(fires), of(d) {
+      deadline = walked_clock::now() + after;
+    }
+
+    static const kind fires;
+    void fire() noexcept {
+      if (walked_clock::now() < deadline) walk::fail("a timer is fired before its time");
+      if (walked_clock::now() > deadline && this == &of.earlier && of.in_time)
+        walk::fail("the alarm goes off for a later deadline");
+      if (this != &of.taken_back) of.left.fetch_sub(1);
+    }
+
+    deadlines& of;
+  };
+
+  void set(timer& t) {
+    {
+      const walked_std::lock_guard guard(home.timers.lock);
+      home.timers.insert(t);
+    }
+    home.timers_changed();
+  }
+
+ public:
+  walked_std::atomic<int> left{2};
+  bool in_time = false;
+  timer later{*this, std::chrono::milliseconds(5)};
+  timer earlier{*this, std::chrono::milliseconds(3)};
+  timer taken_back{*this, std::chrono::milliseconds(1)};
+};
+
+const walked::timer_node::kind deadlines::timer::fires{
+    [](timer_node&) noexcept { return true; },
+    [](timer_node& n) noexcept { static_cast<timer&>(n).fire(); }};
+
 template <class S>
 bodies two_threads() {
   return threads_of<S>(std::make_shared<S>(), {&S::run, &S::run});
@@ -98,6 +171,18 @@ bodies thread_and_foreigner() {
   using s = foreign_push;
   return threads_of<s>(std::make_shared<s>(), {&s::run, &s::push});
 }
+
+bodies two_deadlines_and_alarm() {
+  using s = deadlines;
+  return threads_of<s>(std::make_shared<s>(), {&s::set_later, &s::set_earlier, &s::run});
+}
+
+bodies deadline_taken_back() {
+  using s = deadlines;
+  return threads_of<s>(std::make_shared<s>(), {&s::set_later, &s::set_and_take_back, &s::run});
+}
+
+constexpr walk::machine without_barriers{.barriers_in_all_threads = false};
 
 }  // namespace
 
@@ -117,6 +202,33 @@ BOOST_AUTO_TEST_CASE(what_waits_behind_a_step_is_stolen) {
 
 BOOST_AUTO_TEST_CASE(two_lists_runs_all_once) {
   BOOST_TEST(wrong_of(as_it_is, two_threads<two_lists>) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(two_deadlines_and_the_alarm_fires_both) {
+  BOOST_TEST(wrong_of(as_it_is, two_deadlines_and_alarm) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_that_is_taken_back_and_the_alarm_fires_the_other) {
+  BOOST_TEST(wrong_of(as_it_is, deadline_taken_back) == "nothing");
+}
+
+// What the walk is worth.
+BOOST_AUTO_TEST_CASE(lists_with_a_fault_is_not_what_it_seems) {
+  using enum walk::mistake;
+  BOOST_TEST(wrong_of(without_barriers, two_threads<behind_a_step>) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "take_shared"), threads_and_foreigner) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "run_posted_drain"), threads_and_foreigner) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "end_drain"), two_threads<two_lists>) != "nothing");
+  BOOST_TEST(wrong_of(with(writes_nothing, "try_end_watch"), two_threads<behind_a_step>) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "watch_worker"), two_threads<behind_a_step>) != "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(an_alarm_with_a_fault_is_not_what_it_seems) {
+  using enum walk::mistake;
+  BOOST_TEST(wrong_of(with(takes_no_lock, "wakeup_timer::set"), two_deadlines_and_alarm) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "wakeup_timer::go_off"), two_deadlines_and_alarm) != "nothing");
+  BOOST_TEST(wrong_of(with(stores_late, "timer_queue::publish_next"), two_deadlines_and_alarm) != "nothing");
+  BOOST_TEST(wrong_of(with(stores_late, "wakeup_timer::publish"), two_deadlines_and_alarm) != "nothing");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

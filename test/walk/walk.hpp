@@ -183,6 +183,11 @@ class walk {
     turn();
   }
   [[nodiscard]] static std::size_t writes() noexcept { return running()->writes_; }
+  /// Waits until no other thread can run, as what takes long does.
+  static void wait_for_others() {
+    running()->current().waits_for_others = true;
+    turn();
+  }
   /// Waits until it is notified, if `at` still is `value`.
   static void wait(word& at, word value) {
     turn();
@@ -213,6 +218,7 @@ class walk {
     bool ended = false;
     std::deque<pending_store> stores;
     std::optional<std::size_t> waits_since;
+    bool waits_for_others = false;
     const word* waits_on = nullptr;
     std::vector<std::vector<std::byte>> apart;
   };
@@ -332,6 +338,7 @@ class walk {
       current_ = who;
       thread& t = threads_[who];
       t.waits_since.reset();
+      t.waits_for_others = false;
       resume(t);
     }
     for (auto& t : threads_) {
@@ -350,7 +357,7 @@ class walk {
   };
 
   [[nodiscard]] bool can_run(const thread& t) const noexcept {
-    return !t.ended && !t.waits_on && (!t.waits_since || *t.waits_since != writes_);
+    return !t.ended && !t.waits_on && !t.waits_for_others && (!t.waits_since || *t.waits_since != writes_);
   }
 
   /// What may happen next: the thread that runs first, if it can go on.
@@ -364,6 +371,9 @@ class walk {
     if (late_stores_ == any_number || found.empty())
       for (std::size_t i = 0; i != threads_.size(); ++i)
         if (!threads_[i].stores.empty()) found.push_back({i, true});
+    if (found.empty())
+      for (std::size_t i = 0; i != threads_.size(); ++i)
+        if (threads_[i].waits_for_others) found.push_back({i, false});
     return found;
   }
 

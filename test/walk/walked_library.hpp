@@ -134,6 +134,7 @@ long walked_syscall(long number, Arguments...) {
 
 #include <sluice/channel.hpp>
 #include <sluice/go.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/when_all.hpp>
 
 namespace sluice::detail {

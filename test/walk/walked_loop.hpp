@@ -48,6 +48,10 @@ class walked_loop : public boost::asio::execution_context {
   void remove(timer& t) { std::erase(timers_, &t); }
   void changed() { changes_.fetch_add(1); }
 
+  [[nodiscard]] bool is_set() const {
+    return std::any_of(timers_.begin(), timers_.end(), [](const timer* t) { return t->set; });
+  }
+
   /// Runs handlers on a thread of the walk until `over` says so: each thread that runs the loop
   /// comes to it.
   template <class Over>
@@ -86,16 +90,27 @@ class walked_loop : public boost::asio::execution_context {
     for (timer* t : timers_)
       if (t->set && (!first || t->at < first->at)) first = t;
     if (!first) return {};
+    if (std::exchange(passes_time_, walk::this_thread()) != walk::this_thread()) in_a_row_ = 0;
+    if (++in_a_row_ == most_in_a_row) {
+      walk::wait_for_others();
+      in_a_row_ = 0;
+      return [] {};  // looks again
+    }
     auto& now = walked_std::chrono::steady_clock::at;
     now = std::max(now, first->at);
     first->set = false;
     return std::move(first->f);
   }
 
+  /// So often one thread lets time pass while the others stand.
+  static constexpr int most_in_a_row = 4;
+
   std::deque<handler> queue_;
   std::map<std::size_t, std::vector<handler>> after_;
   std::vector<timer*> timers_;
   walked_std::atomic<int> changes_{0};
+  std::size_t passes_time_ = 0;
+  int in_a_row_ = 0;
 };
 
 }  // namespace sluice_test
