@@ -102,8 +102,7 @@ inline task<> run_actors(random_numbers& random, bool all_can_be_cancelled,
         sluice::go(end.ctx, member);
         break;
       default: {
-        const auto soon =
-            sluice::with_timeout(end.ctx, std::chrono::milliseconds(random.below(6)));
+        const auto soon = sluice::with_timeout(end.ctx, std::chrono::milliseconds(random.below(6)));
         sluice::go(soon.ctx, member);
       }
     }

@@ -166,7 +166,8 @@ task<> initialised_twice(simulation&, bool planted) {
 }
 
 const std::vector<named_program> programs{
-    {"a lost wake-up", [](simulation&, bool p) { return hand_over(p ? fault::lost_wakeup : fault::none); }},
+    {"a lost wake-up",
+     [](simulation&, bool p) { return hand_over(p ? fault::lost_wakeup : fault::none); }},
     {"a close before what is in it",
      [](simulation&, bool p) { return hand_over(p ? fault::close_before_drain : fault::none); }},
     {"one woken for several",

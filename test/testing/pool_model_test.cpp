@@ -90,6 +90,16 @@ struct pool_model {
   int_pool pool;
 };
 
+bool code_is(const std::exception_ptr& e, const error_code& code) {
+  try {
+    std::rethrow_exception(e);
+  } catch (const sluice::system_error& x) {
+    return x.code() == code;
+  } catch (...) {
+    return false;
+  }
+}
+
 /// Submits one job by one of the ways that there are.
 task<> submit_one(pool_model& m, bool planted) {
   const int number = m.new_job();
@@ -114,7 +124,14 @@ task<> submit_one(pool_model& m, bool planted) {
     default: {
       m.job(number).accepted = 1;
       m.job(number).awaited = true;
-      const fate f = co_await fate_of_job(m.pool.submit(number));
+      fate f = fate::done;
+      try {
+        if (co_await m.pool.submit(number) != number) m.wrong = "a result is of another job";
+      } catch (...) {
+        const auto e = std::current_exception();
+        // Of the context that the goroutine is bound to.
+        f = code_is(e, sluice::error::deadline_exceeded) ? fate::cancelled : fate_of(e);
+      }
       m.tell(number, f);
     }
   }
@@ -152,13 +169,11 @@ task<> jobs(simulation& sim, bool planted) {
   if (s.done != told[fate::done] || s.failed != told[fate::failed] ||
       s.timed_out != told[fate::out_of_time] || s.cancelled > told[fate::cancelled] ||
       s.cancelled + never_submitted < told[fate::cancelled])
-    refuse("the pool counts " +
-           std::to_string(s.done) + " done, " + std::to_string(s.failed) +
+    refuse("the pool counts " + std::to_string(s.done) + " done, " + std::to_string(s.failed) +
            " failed, " + std::to_string(s.timed_out) + " timed out, " +
            std::to_string(s.cancelled) + " cancelled; told were " +
            std::to_string(told[fate::done]) + ", " + std::to_string(told[fate::failed]) + ", " +
-           std::to_string(told[fate::out_of_time]) + ", " +
-           std::to_string(told[fate::cancelled]));
+           std::to_string(told[fate::out_of_time]) + ", " + std::to_string(told[fate::cancelled]));
 }
 
 const std::vector<named_program> programs{{"jobs", &jobs}};

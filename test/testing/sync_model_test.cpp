@@ -43,8 +43,7 @@ using sluice::testing::simulation;
 
 /// Acquires by one of the ways that there are; what it returns holds nothing if it did not.
 template <class Acquire, class Try>
-auto acquire(random_numbers& random, Acquire operation, Try attempt)
-    -> task<decltype(attempt())> {
+auto acquire(random_numbers& random, Acquire operation, Try attempt) -> task<decltype(attempt())> {
   using guard = decltype(attempt());
   const auto limit = std::chrono::milliseconds(random.below(3));
   switch (random.below(4)) {

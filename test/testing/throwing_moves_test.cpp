@@ -77,13 +77,14 @@ task<> receive_one(values& v, bool planted) {
     ++v.received.at(static_cast<std::size_t>(kept.number));
     co_return;
   }
+  error_code error;
   switch (v.random.below(3)) {
     case 0:
-      v.note_received(from.try_receive());
+      v.note_received(from.try_receive(error));
       break;
     case 1: {
-      const auto got = co_await sluice::timeout(from.receive(),
-                                                std::chrono::milliseconds(v.random.below(3)));
+      const auto got =
+          co_await sluice::timeout(from.receive(), std::chrono::milliseconds(v.random.below(3)));
       v.note_received(got);
       break;
     }
@@ -98,9 +99,10 @@ task<> send_one(values& v) {
   auto& to = v.any();
   fragile value = v.next();
   const auto number = v.sent.size() - 1;
+  error_code error;
   switch (v.random.below(3)) {
     case 0:
-      if (to.try_send(std::move(value))) v.note_sent(number);
+      if (to.try_send(std::move(value), error)) v.note_sent(number);
       break;
     case 1:
       co_await sluice::timeout(to.send(std::move(value)),

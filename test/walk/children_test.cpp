@@ -85,7 +85,7 @@ bodies one_runs_it_one_cancels_it() {
 BOOST_AUTO_TEST_SUITE(every_interleaving_of)
 
 BOOST_AUTO_TEST_CASE(two_threads_ends_a_fork_once) {
-  BOOST_TEST(wrong_of(as_it_is, two_threads_run_it) == "nothing");
+  BOOST_TEST(wrong_of(as_it_is, two_threads_run_it, of_long) == "nothing");
 }
 
 BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_children_wakes_once) {
@@ -95,10 +95,14 @@ BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_children_wakes_once) {
 // What the walk is worth.
 BOOST_AUTO_TEST_CASE(children_with_a_fault_is_not_what_it_seems) {
   using enum walk::mistake;
-  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::count_down"), one_runs_it_one_cancels_it) != "nothing");
-  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::count_up_unless_over"), one_runs_it_one_cancels_it) != "nothing");
-  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::stop"), one_runs_it_one_cancels_it) != "nothing");
-  BOOST_TEST(wrong_of(with(takes_no_lock, "cancellation::request"), one_runs_it_one_cancels_it) != "nothing");
+  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::count_down"),
+                      one_runs_it_one_cancels_it) != "nothing");
+  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::count_up_unless_over"),
+                      one_runs_it_one_cancels_it) != "nothing");
+  BOOST_TEST(wrong_of(with(changes_in_steps, "owned_goroutines::stop"),
+                      one_runs_it_one_cancels_it) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "cancellation::request"), one_runs_it_one_cancels_it) !=
+             "nothing");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

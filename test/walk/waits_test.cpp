@@ -24,8 +24,8 @@ using namespace sluice_test;
 struct place {
   place() {
     for (auto& c : channels)
-      c = &walked::channel_core::make(walked::element_type_of<int>, 1,
-                                      walked::dispatcher_ptr(home), std::source_location::current());
+      c = &walked::channel_core::make(walked::element_type_of<int>, 1, walked::dispatcher_ptr(home),
+                                      std::source_location::current());
     // The order of locks is that of addresses, and the same in every interleaving.
     if (std::less<>()(channels[1], channels[0])) std::swap(channels[0], channels[1]);
   }
@@ -133,9 +133,7 @@ struct sender_and_end : place {
         walked::begun::waits)
       std::abort();
   }
-  void send_to_first() {
-    send(0, 1);
-  }
+  void send_to_first() { send(0, 1); }
   void end() { loop.shut_down(); }
   void check() {
     if (!select.ended_with_context.load()) walk::fail("what is parked outlives its context");
@@ -144,10 +142,72 @@ struct sender_and_end : place {
   waiting_select select{*this};
 };
 
+/// A handler that waits for a value and is cancelled while somebody sends it and then drops the
+/// last handle: what ends the channel, or its memory, is not touched after that.
+class withdrawal_and_end : public place, private walked::parked_handler, private walked::waker {
+ public:
+  withdrawal_and_end()
+      : parked_handler([](walked::parked_handler&) noexcept {}),
+        waker(
+            [](walked::waker& w) noexcept {
+              auto& self = static_cast<withdrawal_and_end&>(w);
+              self.woken.store(true);
+              self.woken.notify_all();
+            },
+            &home) {
+    w.core = channels[0];
+    w.element_address = &received;
+    if (walked::begin_handler_wait(*this, this, w, walked::receive_functions) !=
+        walked::begun::waits)
+      std::abort();
+  }
+
+  void cancel() { end_by(walked::end_handler_wait(w, walked::receive_functions)); }
+  /// Looks first whether it is still in its queue, and says to nobody that it does.
+  void cancel_wrongly() {
+    bool ended = false;
+    if (w.linked()) {
+      const walked_std::lock_guard guard(w.core->lock());
+      ended = walked::waiter_list::remove_if_linked(w);
+    }
+    end_by(ended);
+  }
+  void send_and_drop() {
+    send(0, 7);
+    std::exchange(channels[0], nullptr)->release();
+  }
+  void check() {
+    if (!cancelled && received != 7) walk::fail("a value is lost");
+  }
+
+ private:
+  void end_by(bool cancels) {
+    cancelled = cancels;
+    if (!cancels) woken.wait(false);
+    if (!walked::waker::home->remove(static_cast<walked::parked_handler&>(*this)))
+      walk::fail("it is its context's");
+  }
+
+  int received = 0;
+  bool cancelled = false;
+  walked::failing_channel_waiter w;
+  walked_std::atomic<bool> woken{false};
+};
+
+bodies withdraw_while_channel_ends() {
+  using s = withdrawal_and_end;
+  return threads_of<s>(std::make_shared<s>(), {&s::cancel, &s::send_and_drop});
+}
+
+bodies withdraw_wrongly() {
+  using s = withdrawal_and_end;
+  return threads_of<s>(std::make_shared<s>(), {&s::cancel_wrongly, &s::send_and_drop});
+}
+
 bodies two_who_claim() {
-  return threads_of<two_senders>(std::make_shared<two_senders>(),
-                                 {&two_senders::wait_for_one, &two_senders::send_to_first,
-                                  &two_senders::send_to_second});
+  return threads_of<two_senders>(
+      std::make_shared<two_senders>(),
+      {&two_senders::wait_for_one, &two_senders::send_to_first, &two_senders::send_to_second});
 }
 
 bodies claim_and_cancel() {
@@ -182,6 +242,11 @@ BOOST_AUTO_TEST_CASE(a_claim_and_the_end_of_a_context_keeps_the_waker_until_it_i
   BOOST_TEST(wrong_of(as_it_is, claim_and_end) == "nothing");
   BOOST_TEST(wrong_of(with(walk::mistake::writes_nothing, "pin_count::add"), claim_and_end) !=
              "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_withdrawal_and_the_end_of_a_channel_touches_nothing_that_has_gone) {
+  BOOST_TEST(wrong_of(as_it_is, withdraw_while_channel_ends) == "nothing");
+  BOOST_TEST(wrong_of(as_it_is, withdraw_wrongly) == "something is used after its end");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -59,7 +59,8 @@ class walk {
   [[nodiscard]] static bool makes(mistake m, const std::source_location& at) noexcept {
     if (!is_running()) return false;
     const machine& of = running()->machine_;
-    return of.made == m && std::string_view(at.function_name()).find(of.by) != std::string_view::npos;
+    return of.made == m &&
+           std::string_view(at.function_name()).find(of.by) != std::string_view::npos;
   }
 
   /// Something that each thread has of its own: `variable` is what the running one has.
@@ -145,7 +146,8 @@ class walk {
   /// It ends: what its thread has stored is seen no more.
   static void forget(const word& at) {
     if (is_running())
-      std::erase_if(running()->current().stores, [&](const pending_store& s) { return s.at == &at; });
+      std::erase_if(running()->current().stores,
+                    [&](const pending_store& s) { return s.at == &at; });
   }
   /// Reads, and writes what `change` gives, if it gives something.
   template <class Change>
@@ -357,7 +359,8 @@ class walk {
   };
 
   [[nodiscard]] bool can_run(const thread& t) const noexcept {
-    return !t.ended && !t.waits_on && !t.waits_for_others && (!t.waits_since || *t.waits_since != writes_);
+    return !t.ended && !t.waits_on && !t.waits_for_others &&
+           (!t.waits_since || *t.waits_since != writes_);
   }
 
   /// What may happen next: the thread that runs first, if it can go on.

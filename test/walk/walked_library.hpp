@@ -210,9 +210,7 @@ class native_executor_of<sluice_test::walked_loop> final : public native_executo
   }
   bool running_here() const noexcept override { return loop_.running_here() == &loop_; }
   bool stopped() const noexcept override { return false; }
-  boost::asio::any_io_executor executor() const override {
-    return boost::asio::system_executor();
-  }
+  boost::asio::any_io_executor executor() const override { return boost::asio::system_executor(); }
   void hold_work() override {}
   void drop_work() noexcept override {}
 
@@ -273,13 +271,21 @@ bodies threads_of(const std::shared_ptr<Shared>& s, std::vector<void (Shared::*)
   return made;
 }
 
-/// What is wrong in one of the interleavings with a few preemptions, or with one and a store that is
-/// seen late; "nothing" if nothing is.
-inline std::string wrong_of(walk::machine m, const std::function<bodies()>& make) {
-  // In sanitizers a walk takes twenty times as long.
-  constexpr int preemptions = SLUICE_TEST_SANITIZED ? 1 : 2;
-  for (const auto& [most, late] : {std::pair(preemptions, 0), std::pair(1, 1)}) {
-    walk w(most, late);
+/// Which interleavings are walked.
+struct bounds {
+  int preemptions;
+  int late_stores;
+};
+/// Of a few dozen steps.
+constexpr bounds of_short[]{{SLUICE_TEST_SANITIZED ? 1 : 2, 0}, {1, 1}};
+/// Of some hundred.
+constexpr bounds of_long[]{{1, 0}, {0, 1}};
+
+/// What is wrong in one of the interleavings; "nothing" if nothing is.
+inline std::string wrong_of(walk::machine m, const std::function<bodies()>& make,
+                            std::span<const bounds> which = of_short) {
+  for (const bounds& b : which) {
+    walk w(b.preemptions, b.late_stores);
     const auto wrong = w.all(m, make);
     BOOST_TEST_MESSAGE(w.interleavings() << " interleavings");
     if (wrong) return *wrong;

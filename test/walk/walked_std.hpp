@@ -44,8 +44,8 @@ class atomic {
   }
   bool compare_exchange_weak(T& expected, T desired, memory_order = memory_order_seq_cst,
                              source_location at = source_location::current()) noexcept {
-    const T before = change(
-        [&](T seen) { return seen == expected ? optional(desired) : nullopt; }, at);
+    const T before =
+        change([&](T seen) { return seen == expected ? optional(desired) : nullopt; }, at);
     if (before == expected) return true;
     expected = before;
     return false;
@@ -154,7 +154,7 @@ class lock_guard {
  public:
   explicit lock_guard(Mutex& m, const source_location& at = source_location::current())
       : m_(::sluice_test::walk::makes(::sluice_test::walk::mistake::takes_no_lock, at) ? nullptr
-                                                                                      : &m) {
+                                                                                       : &m) {
     if (m_) m_->lock();
   }
   lock_guard(const lock_guard&) = delete;
