@@ -23,7 +23,7 @@ using walked_sluice::task;
 /// by another.
 class family {
  public:
-  family() : cancel_(start()) {}
+  explicit family(bool one_fails) : one_fails_(one_fails), cancel_(start()) {}
   ~family() {
     cancel_ = {};
     loop.shut_down();
@@ -50,11 +50,16 @@ class family {
     inside.fetch_sub(1);
   }
 
+  task<> failing_or_not() {
+    if (one_fails_) throw std::runtime_error("a child fails");
+    co_await child();
+  }
+
   task<> parent() {
     try {
-      co_await walked_sluice::when_all(child(), child());
-    } catch (const walked_sluice::system_error&) {
-      // It was cancelled.
+      co_await walked_sluice::when_all(child(), failing_or_not());
+    } catch (const std::runtime_error&) {
+      // It was cancelled, or a child has failed.
     }
     if (inside.load() != 0) walk::fail("who waits for children goes on before they have ended");
     ended.fetch_add(1);
@@ -69,15 +74,20 @@ class family {
     return made;
   }
 
+  const bool one_fails_;
   walked::cancellation_ref cancel_;
 };
 
 bodies two_threads_run_it() {
-  return threads_of<family>(std::make_shared<family>(), {&family::run, &family::run});
+  return threads_of<family>(std::make_shared<family>(false), {&family::run, &family::run});
+}
+
+bodies two_threads_run_it_and_one_fails() {
+  return threads_of<family>(std::make_shared<family>(true), {&family::run, &family::run});
 }
 
 bodies one_runs_it_one_cancels_it() {
-  return threads_of<family>(std::make_shared<family>(), {&family::run, &family::cancel});
+  return threads_of<family>(std::make_shared<family>(false), {&family::run, &family::cancel});
 }
 
 }  // namespace
@@ -86,6 +96,10 @@ BOOST_AUTO_TEST_SUITE(every_interleaving_of)
 
 BOOST_AUTO_TEST_CASE(two_threads_ends_a_fork_once) {
   BOOST_TEST(wrong_of(as_it_is, two_threads_run_it, of_long) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_child_that_fails_and_one_that_ends_ends_a_fork_once) {
+  BOOST_TEST(wrong_of(as_it_is, two_threads_run_it_and_one_fails, of_long) == "nothing");
 }
 
 BOOST_AUTO_TEST_CASE(a_cancellation_and_the_end_of_children_wakes_once) {

@@ -157,6 +157,24 @@ const walked::timer_node::kind deadlines::timer::fires{
     [](timer_node&) noexcept { return true; },
     [](timer_node& n) noexcept { static_cast<timer&>(n).fire(); }};
 
+/// A function in the event loop makes something ready, and waits until another thread has run that:
+/// the drain for it stays behind the function, and a watch finds it. Twice, so that the watch may
+/// be about to end the second time.
+struct behind_a_function : jobs_of_loop<4> {
+  behind_a_function() {
+    for (std::size_t i = 0; i != 2; ++i) {  // it is known that several threads run the context
+      home.schedule(jobs[i]);
+      loop.run_before_walk(100 + i);
+    }
+    loop.post([this] {
+      for (int i = 2; i != 4; ++i) {
+        home.schedule(jobs[static_cast<std::size_t>(i)]);
+        while (left.load() != 3 - i) walk::wait_for_a_write();
+      }
+    });
+  }
+};
+
 /// A worker puts nodes into its list and takes them again; another thread takes half of what is
 /// there, as `work_sharing::take_half` does.
 class owner_and_thief {
@@ -176,6 +194,7 @@ class owner_and_thief {
       had(*n);
     }
     list.store(nullptr);
+    if (w.local.size() != 0) walk::fail("a list is not as long as it says");
     while (!thief_is_through.load()) walk::wait_for_a_write();
   }
   void steal() {
@@ -259,6 +278,10 @@ BOOST_AUTO_TEST_CASE(what_waits_behind_a_step_is_stolen) {
   BOOST_TEST(wrong_of(as_it_is, two_threads<behind_a_step>, of_long) == "nothing");
 }
 
+BOOST_AUTO_TEST_CASE(what_waits_behind_a_function_is_found_by_a_watch) {
+  BOOST_TEST(wrong_of(as_it_is, two_threads<behind_a_function>, of_long) == "nothing");
+}
+
 BOOST_AUTO_TEST_CASE(two_lists_runs_all_once) {
   BOOST_TEST(wrong_of(as_it_is, two_threads<two_lists>) == "nothing");
 }
@@ -275,8 +298,14 @@ BOOST_AUTO_TEST_CASE(a_deadline_that_is_taken_back_and_the_alarm_fires_the_other
 BOOST_AUTO_TEST_CASE(lists_with_a_fault_is_not_what_it_seems) {
   using enum walk::mistake;
   BOOST_TEST(wrong_of(without_barriers, list_with_thief) != "nothing");
-  BOOST_TEST(wrong_of(with(takes_no_lock, "take_shared"), threads_and_foreigner) != "nothing");
-  BOOST_TEST(wrong_of(with(takes_no_lock, "run_posted_drain"), threads_and_foreigner) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "take_shared"), thread_and_foreigner) != "nothing");
+  BOOST_TEST(wrong_of(with(takes_no_lock, "run_posted_drain"), thread_and_foreigner) != "nothing");
+}
+
+// Without the lock the store before the look may be late.
+BOOST_AUTO_TEST_CASE(a_watch_that_looks_without_the_lock_loses_a_wake_up) {
+  BOOST_TEST(wrong_of(with(walk::mistake::takes_no_lock, "anything_shared"),
+                      two_threads<behind_a_function>) == "a thread waits for ever");
 }
 
 BOOST_AUTO_TEST_CASE(an_alarm_with_a_fault_is_not_what_it_seems) {

@@ -149,12 +149,12 @@ class withdrawal_and_end : public place, private walked::parked_handler, private
   withdrawal_and_end()
       : parked_handler([](walked::parked_handler&) noexcept {}),
         waker(
-            [](walked::waker& w) noexcept {
-              auto& self = static_cast<withdrawal_and_end&>(w);
+            [](walked::waker& p) noexcept {
+              auto& self = static_cast<withdrawal_and_end&>(p);
               self.woken.store(true);
               self.woken.notify_all();
             },
-            &home) {
+            &this->place::home) {
     w.core = channels[0];
     w.element_address = &received;
     if (walked::begin_handler_wait(*this, this, w, walked::receive_functions) !=
@@ -184,7 +184,7 @@ class withdrawal_and_end : public place, private walked::parked_handler, private
   void end_by(bool cancels) {
     cancelled = cancels;
     if (!cancels) woken.wait(false);
-    if (!walked::waker::home->remove(static_cast<walked::parked_handler&>(*this)))
+    if (!place::home.remove(static_cast<walked::parked_handler&>(*this)))
       walk::fail("it is its context's");
   }
 

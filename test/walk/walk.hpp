@@ -83,8 +83,8 @@ class walk {
       std::vector<std::function<void()>> bodies = make();
       one(bodies);
       ++interleavings_;
-      if (wrong_) {  // and what the threads have left as it is cannot be destroyed
-        static_cast<void>(new std::vector(std::move(bodies)));
+      if (wrong_) {
+        leave_as_it_is(std::move(bodies));
         return wrong_;
       }
     } while (next());
@@ -395,6 +395,16 @@ class walk {
     if (decisions_.empty()) return false;
     ++decisions_.back().taken;
     return true;
+  }
+
+  /// What threads have left that have not ended cannot be destroyed.
+  void leave_as_it_is(std::vector<std::function<void()>> bodies) {
+    struct left {
+      std::vector<std::function<void()>> bodies;
+      std::vector<ended_memory> ended;
+    };
+    static auto* const all = new std::vector<left>;
+    all->push_back({std::move(bodies), std::exchange(ended_, {})});
   }
 
   /// The stacks of threads that wait for ever: they may stand in functions that cannot be unwound.

@@ -71,6 +71,18 @@ class walked_loop : public boost::asio::execution_context {
     changed();
   }
 
+  /// Runs what is there, before a walk, as the thread of that number.
+  void run_before_walk(std::size_t thread) {
+    walked_std::this_thread::id_before_walk = thread;
+    running_here() = this;
+    while (!queue_.empty()) {
+      const handler h = std::move(queue_.front());
+      queue_.pop_front();
+      h();
+    }
+    running_here() = nullptr;
+  }
+
   /// The loop that this thread runs.
   static walked_loop*& running_here() {
     static walked_loop* loop = nullptr;

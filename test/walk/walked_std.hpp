@@ -185,8 +185,12 @@ struct steady_clock : ::std::chrono::steady_clock {
 
 namespace this_thread {
 
+/// The thread that prepares a walk, which may stand for several.
+inline std::size_t id_before_walk = 100;
+
 inline thread::id get_id() noexcept {
-  return thread::id{::sluice_test::walk::is_running() ? ::sluice_test::walk::this_thread() + 1 : 0};
+  return thread::id{::sluice_test::walk::is_running() ? ::sluice_test::walk::this_thread() + 1
+                                                      : id_before_walk};
 }
 
 template <class Duration>
