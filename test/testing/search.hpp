@@ -5,8 +5,11 @@
 #include <sluice/testing/simulation.hpp>
 #include <sluice/testing/simulation_failure.hpp>
 
+#include <boost/test/unit_test.hpp>
+
 #include <cstdint>
 #include <ostream>
+#include <string>
 
 /// Programs with a fault that may be planted in them, tried with many seeds.
 namespace sluice_test {
@@ -32,7 +35,9 @@ inline bool search_finds(program* run) {
   constexpr std::uint64_t most_seeds = 10'000;
   try {
     try_seeds(most_seeds, run, true);
-  } catch (const sluice::testing::simulation_failure&) {
+  } catch (const sluice::testing::simulation_failure& e) {
+    const std::string text = e.what();
+    BOOST_TEST_MESSAGE(text.substr(0, text.find('\n')));
     return true;
   }
   return false;

@@ -277,7 +277,7 @@ struct bounds {
   int late_stores;
 };
 /// Of a few dozen steps.
-constexpr bounds of_short[]{{SLUICE_TEST_SANITIZED ? 1 : 2, 0}, {1, 1}};
+constexpr bounds of_short[]{{2, 0}, {1, 1}};
 /// Of some hundred.
 constexpr bounds of_long[]{{1, 0}, {0, 1}};
 
