@@ -96,9 +96,17 @@ long walked_syscall(long number, Arguments...) {
 #undef SLUICE_TEST_POINTS
 #undef NDEBUG  // the library looks at its invariants
 
-#define private public  // what a thread has of its own is told to the walk
+// What a thread has of its own is told to the walk.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wkeyword-macro"
+#endif
+#define private public
 #include "wait/put_off.hpp"
 #undef private
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 #include "base/biased_lock.cpp"
 #include "base/built_with.cpp"
