@@ -126,7 +126,8 @@ task<> submit_one(pool_model& m, bool planted) {
       m.job(number).awaited = true;
       fate f = fate::done;
       try {
-        if (co_await m.pool.submit(number) != number) m.wrong = "a result is of another job";
+        const int result = co_await m.pool.submit(number);
+        if (result != number) m.wrong = "a result is of another job";
       } catch (...) {
         const auto e = std::current_exception();
         // Of the context that the goroutine is bound to.

@@ -12,7 +12,6 @@
 #include <boost/asio.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_signal_set.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/throw_exception.hpp>
 #include <boost/version.hpp>
 
