@@ -168,11 +168,34 @@ class stopwatch {
   return static_cast<double>(used.ru_maxrss) * 1024;
 }
 
-/// The number that 99 % of the samples are not above.
-[[nodiscard]] inline double percentile_99(std::vector<double> samples) {
-  const auto p = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() * 99 / 100);
+/// The number that so many of a thousand samples are not above.
+[[nodiscard]] inline double per_mille(std::vector<double> samples, std::size_t share) {
+  const auto p = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() * share / 1'000);
   std::nth_element(samples.begin(), p, samples.end());
   return *p;
+}
+[[nodiscard]] inline double percentile_99(std::vector<double> samples) {
+  return per_mille(std::move(samples), 990);
+}
+
+/// How long each of some requests took.
+class latencies {
+ public:
+  explicit latencies(std::size_t n) { microseconds_.reserve(n); }
+
+  void begin() { started_ = clock::now(); }
+  void end() { microseconds_.push_back(microseconds_since(started_)); }
+  [[nodiscard]] const std::vector<double>& microseconds() const { return microseconds_; }
+
+ private:
+  clock::time_point started_;
+  std::vector<double> microseconds_;
+};
+
+/// What a workload of single requests has measured.
+[[nodiscard]] inline results latency_results(const latencies& l) {
+  return {{"p50_us", per_mille(l.microseconds(), 500)},
+          {"p999_us", per_mille(l.microseconds(), 999)}};
 }
 
 /// How long sleeper `i` sleeps: 1 to 100 ms, in no order.

@@ -90,11 +90,13 @@ func residentBytes() float64 {
 	return float64(pages * os.Getpagesize())
 }
 
-// percentile99 is the number that 99 % of the samples are not above.
-func percentile99(samples []float64) float64 {
+// perMille is the number that so many of a thousand samples are not above.
+func perMille(samples []float64, share int) float64 {
 	sort.Float64s(samples)
-	return samples[len(samples)*99/100]
+	return samples[len(samples)*share/1000]
 }
+
+func percentile99(samples []float64) float64 { return perMille(samples, 990) }
 
 // keepPollerBusy has a socket and a timer pending, as a server has.
 func keepPollerBusy() {
