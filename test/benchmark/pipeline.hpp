@@ -9,13 +9,15 @@
 namespace measure {
 
 inline constexpr std::size_t stages = 4;
+/// Of a stage's computation.
+inline constexpr std::size_t steps = 10'000;
 /// What a channel between two stages has room for.
 inline constexpr std::size_t between_stages = 16;
 
 /// What a stage does to a value: steps of Knuth's generator, each of which needs the one before.
 [[nodiscard]] inline std::int64_t compute(std::int64_t value) {
   auto x = static_cast<std::uint64_t>(value);
-  for (int i = 0; i < 10'000; ++i) x = x * 6364136223846793005U + 1442695040888963407U;
+  for (std::size_t i = 0; i < steps; ++i) x = x * 6364136223846793005U + 1442695040888963407U;
   return static_cast<std::int64_t>(x);
 }
 
@@ -24,12 +26,12 @@ class sum_of_stages {
  public:
   void add(std::int64_t value) { sum_ += static_cast<std::uint64_t>(value); }
 
-  /// @throws wrong if it is not what `n` values give; a sample of them is not enough to tell, so
-  /// the sum of the linear steps is computed as one
+  /// @throws wrong if it is not what `n` values give: all steps of all stages are one linear
+  /// function of a value
   void check(std::size_t n) const {
     std::uint64_t factor = 1;
     std::uint64_t summand = 0;
-    for (std::size_t i = 0; i < stages * 10'000; ++i) {
+    for (std::size_t i = 0; i < stages * steps; ++i) {
       factor *= 6364136223846793005U;
       summand = summand * 6364136223846793005U + 1442695040888963407U;
     }

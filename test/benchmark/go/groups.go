@@ -125,6 +125,7 @@ func pipeline(n int) {
 	for v := range last {
 		sum += uint64(v)
 	}
+	// All steps of all stages are one linear function of a value.
 	factor, summand := uint64(1), uint64(0)
 	for i := 0; i < stages*steps; i++ {
 		factor *= 6364136223846793005
