@@ -5,6 +5,7 @@
 #include <sluice/runtime.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/use_task.hpp>
+#include <sluice/when_all.hpp>
 
 #include "sync_helpers.hpp"
 #include "virtual_time.hpp"
@@ -47,6 +48,52 @@ BOOST_AUTO_TEST_CASE(calls_the_first_function_only_and_lets_nobody_go_on_before_
   run(io);
   BOOST_TEST(calls == 1);
   BOOST_TEST(seen == 10);
+}
+
+// A call is a task, although none is made when there is nothing to do.
+BOOST_AUTO_TEST_CASE(may_go_before_its_calls_are_awaited_or_started) {
+  asio::io_context io;
+  auto o = std::make_unique<once>();
+  int calls = 0;
+  int ended = 0;
+  sluice::go(io, [&]() -> task<> {
+    const auto count = [&] { ++calls; };
+    auto made_early = o->call(count);
+    co_await o->call(count);
+    co_await sluice::when_all(o->call(count), o->call(count));
+    task<> made_late = o->call(count);
+    sluice::go(o->call(count));
+    sluice::go(io, o->call(count), [&](std::exception_ptr e) { ended += !e; });
+    o.reset();
+    co_await std::move(made_early);
+    co_await std::move(made_late);
+    ++ended;
+  });
+  run(io);
+  BOOST_TEST(calls == 1);
+  BOOST_TEST(ended == 2);
+}
+
+BOOST_AUTO_TEST_CASE(that_is_done_throws_to_who_was_cancelled_and_asked_for_that) {
+  asio::io_context io;
+  once o;
+  auto tree = sluice::with_cancel(sluice::context::background());
+  sluice::error_code as_asked, by_default;
+  sluice::go(tree.ctx, io, [&]() -> task<> {
+    const auto nothing = [] {};
+    co_await o.call(nothing);
+    tree.cancel();
+    by_default = co_await error_of(o.call(nothing));
+    co_await asio::this_coro::throw_if_cancelled(true);
+    try {
+      co_await o.call(nothing);
+    } catch (const sluice::system_error& e) {
+      as_asked = e.code();
+    }
+  });
+  run(io);
+  BOOST_TEST(!by_default);
+  BOOST_TEST(as_asked == asio::error::operation_aborted);
 }
 
 BOOST_AUTO_TEST_CASE(whose_function_throws_is_done_and_tells_every_caller) {

@@ -29,6 +29,63 @@ struct once_state {
 
 }  // namespace detail
 
+class once;
+
+/// A call of a `once`: what `once::call` returns.
+/** A task, which is made only if there is something to do: `co_await` it, give it to `go` or
+ * `when_all`, or let it become a `task<>`. */
+template <class F>
+class [[nodiscard("co_await it, or start it: go(o.call(f))")]] once_call {
+ public:
+  /// What it is moved from does nothing any more.
+  once_call(once_call&& other) = default;
+  once_call& operator=(once_call&&) = delete;
+
+  /// The task. It holds what it needs.
+  [[nodiscard]] task<> into_task() && {
+    return call_first(std::move(state_), std::move(function_), where_);
+  }
+  /// The same, for who starts a goroutine.
+  [[nodiscard]] task<> operator()() { return std::move(*this).into_task(); }
+  /// The same.
+  // NOLINTNEXTLINE(google-explicit-constructor): it is a task
+  [[nodiscard]] operator task<>() && { return std::move(*this).into_task(); }
+
+  /// Whether it has nothing to do, because the function has been called and has not thrown.
+  [[nodiscard]] bool is_over() const noexcept { return !state_; }
+
+ private:
+  friend once;
+
+  once_call(const std::shared_ptr<detail::once_state>& state, F f, std::source_location where)
+      : function_(std::move(f)), where_(where) {
+    if (!state->done.load(std::memory_order_acquire) || state->failure) state_ = state;
+  }
+
+  static task<> call_first(std::shared_ptr<detail::once_state> state, F f,
+                           std::source_location here) {
+    if (!state) co_return;
+    if (!state->done.load(std::memory_order_acquire)) {
+      auto lock = state->turn.lock();
+      const auto turn = co_await detail::awaited_at(lock, here);
+      if (!state->done.load(std::memory_order_relaxed)) {
+        try {
+          static_cast<void>(co_await detail::make_task(std::move(f)));
+        } catch (...) {
+          if (detail::handling_own_cancellation()) throw;
+          state->failure = std::current_exception();
+        }
+        state->done.store(true, std::memory_order_release);
+      }
+    }
+    if (state->failure) std::rethrow_exception(state->failure);
+  }
+
+  std::shared_ptr<detail::once_state> state_;
+  F function_;
+  std::source_location where_;
+};
+
 /// Does something once, whoever comes first. Go's `sync.Once`.
 /**
  * The nearest in the standard library is `std::call_once`; unlike there an exception counts as done
@@ -54,7 +111,7 @@ class once {
 
   /// Calls `f` if nothing has been called yet; returns when what was called first has ended.
   /**
-   * A task: await it, or start it with a token, `go(where, o.call(f), token)`. `f` is a callable
+   * As a task: await it, or start it with a token, `go(where, o.call(f), token)`. `f` is a callable
    * without arguments and gives a `task`, an `asio::awaitable` or a plain value, which is ignored;
    * it is destroyed before the call returns. Calling `call` from `f` on the same object never ends.
    *
@@ -70,35 +127,17 @@ class once {
    */
   template <class F>
     requires std::invocable<std::decay_t<F>&>
-  [[nodiscard]] task<> call(F&& f, std::source_location here = std::source_location::current()) {
+  [[nodiscard]] once_call<std::decay_t<F>> call(
+      F&& f, std::source_location here = std::source_location::current()) {
     static_assert(
         detail::safe_in_co_await_expression<F>,
         "g++ 12 copies a closure with non-trivial captures bitwise inside a co_await expression "
         "and "
         "destroys it twice: capture by reference, or name the closure first and pass the name");
-    return call_first<std::decay_t<F>>(state_, std::forward<F>(f), here);
+    return once_call<std::decay_t<F>>(state_, std::forward<F>(f), here);
   }
 
  private:
-  template <class F>
-  static task<> call_first(std::shared_ptr<detail::once_state> state, F f,
-                           std::source_location here) {
-    if (!state->done.load(std::memory_order_acquire)) {
-      auto lock = state->turn.lock();
-      const auto turn = co_await detail::awaited_at(lock, here);
-      if (!state->done.load(std::memory_order_relaxed)) {
-        try {
-          static_cast<void>(co_await detail::make_task(std::move(f)));
-        } catch (...) {
-          if (detail::handling_own_cancellation()) throw;
-          state->failure = std::current_exception();
-        }
-        state->done.store(true, std::memory_order_release);
-      }
-    }
-    if (state->failure) std::rethrow_exception(state->failure);
-  }
-
   const std::shared_ptr<detail::once_state> state_;
 };
 

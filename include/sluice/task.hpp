@@ -75,6 +75,12 @@ concept awaitable_as_it_is = sluice_operation<T> || is_asio_operation<std::remov
 template <class T>
 concept becomes_task = requires(T&& what) { std::move(what).into_task(); };
 
+/// The same, unless there is nothing to do any more.
+template <class T>
+concept becomes_task_or_nothing = becomes_task<T> && requires(const T& what) {
+  { what.is_over() } -> std::same_as<bool>;
+};
+
 /// Another asynchronous operation of Asio's: called with a completion token it starts.
 template <class T>
 concept called_with_token =
@@ -89,6 +95,10 @@ concept awaited_in_place =
 /// `co_await` of a task by another task.
 template <class T>
 class task_awaiter;
+
+/// `co_await` of what is a task or nothing.
+template <class What>
+class task_or_nothing_awaiter;
 
 /// An await that gives what is known already.
 template <class T>
@@ -244,6 +254,9 @@ struct task_promise_base : promise_base {
   auto await_transform(What&& what) {
     return await_transform(std::move(what).into_task());
   }
+
+  template <becomes_task_or_nothing What>
+  task_or_nothing_awaiter<What> await_transform(What&& what);
 
   cancellation_state_awaiter await_transform(asio::this_coro::cancellation_state_t) const noexcept {
     return cancellation_state_awaiter(*g);
@@ -446,6 +459,32 @@ class task_awaiter : public await_link {
  private:
   task_promise<T>* promise_;
 };
+
+template <class What>
+class task_or_nothing_awaiter {
+ public:
+  explicit task_or_nothing_awaiter(What&& what) {
+    if (!what.is_over()) task_.emplace(std::move(what).into_task());
+  }
+
+  [[nodiscard]] bool await_ready() const noexcept { return !task_; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> h) noexcept {
+    task_->await_suspend(h);
+  }
+  void await_resume() {
+    if (task_) task_->await_resume();
+  }
+
+ private:
+  std::optional<task_awaiter<void>> task_;
+};
+
+template <becomes_task_or_nothing What>
+task_or_nothing_awaiter<What> task_promise_base::await_transform(What&& what) {
+  if (g->cancel) g->throw_if_cancelled();
+  return task_or_nothing_awaiter<What>(std::move(what));
+}
 
 template <class U>
 task_awaiter<U> task_promise_base::await_transform(task<U>&& what) {

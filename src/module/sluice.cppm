@@ -55,6 +55,7 @@ using sluice::offload;
 using sluice::offload_pool;
 using sluice::on;
 using sluice::once;
+using sluice::once_call;
 using sluice::once_value;
 using sluice::operator!=;
 using sluice::operator==;

@@ -4,6 +4,7 @@
 #include "post_memory.hpp"
 
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/scheduler/worker.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution.hpp>
@@ -12,6 +13,7 @@
 #include <boost/asio/require.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <type_traits>
@@ -32,6 +34,11 @@ class native_executor {
   /// Posts one that goes to the event loop when this thread's handler has ended.
   /** @param kept The handler may go on for long. */
   virtual void post_drain_after_handler(scheduler& s, bool kept) = 0;
+  /// Posts one that comes after what the event loop finds ready in its next turn.
+  /** Asio queues that behind what is posted before it looks, a drain too. So the drain is posted
+   * once more when the loop has looked; but if its handlers have taken long by then, it runs.
+   * @param since When the drain whose rest this one runs has ended. */
+  virtual void post_drain_after_turn(scheduler& s, std::chrono::steady_clock::time_point since) = 0;
   /// Posts a look at the other threads' lists, for a thread with nothing to do.
   virtual void post_watch(scheduler& s) = 0;
   /// Posts what makes the timers' wake-up timer, and then does what that does when it goes off.
@@ -53,6 +60,14 @@ class native_executor_of final : public native_executor {
   }
   void post_drain_after_handler(scheduler& s, bool kept) override {
     post(true, [&s, kept] { s.run_posted_drain(kept); });
+  }
+  void post_drain_after_turn(scheduler& s, std::chrono::steady_clock::time_point since) override {
+    post(true, [this, &s, since] {
+      if (std::chrono::steady_clock::now() - since > worker::longest)
+        s.run_posted_drain(false);
+      else
+        post_drain_after_handler(s, false);
+    });
   }
   void post_watch(scheduler& s) override {
     post(false, [&s] { s.sharing_.on_watch(); });

@@ -466,6 +466,8 @@ void scheduler::end_drain(worker& w) noexcept {
     }
     if (!ends)
       post_counted(needed, kept);
+    else if (needed && w.has_started() && w.running_for(w.checked) > w.allowed)
+      native().post_drain_after_turn(*this, w.checked);
     else if (needed)
       native().post_drain_after_handler(*this, false);
   }

@@ -34,7 +34,7 @@ class notification : public operation<notification, grant_waiter> {
   grant& guard_;
 };
 
-/// Taking a lock again, whatever has been asked of the goroutine.
+/// Taking a lock again, whatever has been asked of the goroutine, for one that is bound to it.
 class relock : public operation<relock, grant_waiter> {
  public:
   static constexpr const waiter_functions& functions = mutex_functions;
@@ -43,8 +43,12 @@ class relock : public operation<relock, grant_waiter> {
     queue = &q;
     weight = n;
     comes_back = true;
+    joined_as = role::queued;
   }
 
+  [[nodiscard]] bool try_now(goroutine& g) noexcept {
+    return g.try_now([this] { return queue->try_give(*this); });
+  }
   bool start(goroutine& g) { return await_waiter_to_its_end(g, *this, functions); }
   [[nodiscard]] grant take() noexcept {
     joined_as = role::none;
@@ -59,10 +63,11 @@ class relock : public operation<relock, grant_waiter> {
 task<> condition::wait_with(detail::grant& guard, std::source_location here) {
   if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
   detail::grant_queue& mutex = *guard.queue_;
-  const detail::grant kept = mutex.keep();
+  detail::grant kept = mutex.keep();
   const std::size_t weight = guard.weight_;
   detail::notification notified(*queue_, guard);
   const error_code e = co_await detail::awaited_at(notified, here);
+  kept.queue_ = nullptr;  // the waiter is bound to it now
   detail::relock locked(mutex, weight);
   guard = co_await detail::awaited_at(locked, here);
   if (e) detail::throw_error(e, "sluice: condition");

@@ -129,44 +129,52 @@ void grant_queue::admit(wake_list& woken) noexcept {
 // Changes something under the lock that may let waiters in, or be the end of the queue.
 template <class Change>
 void grant_queue::change(Change c) noexcept {
+  lock_.lock();
+  c();
+  if (waiters_.empty() && !orphaned_)
+    lock_.unlock();
+  else
+    admit_and_unlock();
+}
+
+void grant_queue::admit_and_unlock() noexcept {
   const woken_at_end woken;
-  bool last = false;
-  {
-    const std::lock_guard guard(lock_);
-    c();
-    admit(woken.list());
-    last = orphaned_ && members_ == 0;
-  }
+  admit(woken.list());
+  const bool last = orphaned_ && members_ == 0;
+  lock_.unlock();
   if (last) delete this;
 }
 
 bool grant_queue::attempt(grant_waiter& w) noexcept {
   if (first_candidate() || !fits(w.weight)) return false;
-  ++members_;
+  join(w);
+  give(w);
+  return true;
+}
+
+bool grant_queue::try_give(grant_waiter& w) noexcept {
+  if (!fits(w.weight)) return false;
+  const std::lock_guard guard(lock_);
+  if (!waiters_.empty() || !fits(w.weight)) return false;
+  join(w);
   give(w);
   return true;
 }
 
 void grant_queue::enlist(grant_waiter& w) noexcept {
-  ++members_;
+  join(w);
   w.joined_as = role::queued;
   waiters_.push_back(w);
 }
 
 bool grant_queue::withdraw(grant_waiter& w) noexcept {
-  const woken_at_end woken;
   bool withdrawn = false;
-  bool last = false;
-  {
-    const std::lock_guard guard(lock_);
-    if (w.joined_as == role::granted) return false;
+  change([&] {
+    if (w.joined_as == role::granted) return;
     withdrawn = waiter_list::remove_if_linked(w);
     w.joined_as = role::none;
     untie();
-    admit(woken.list());
-    last = orphaned_ && members_ == 0;
-  }
-  if (last) delete this;
+  });
   return withdrawn;
 }
 

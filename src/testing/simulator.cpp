@@ -46,6 +46,7 @@ class simulated_executor final : public native_executor {
 
   void post_drain(scheduler&) override { simulator_.made_ready(); }
   void post_drain_after_handler(scheduler&, bool) override {}
+  void post_drain_after_turn(scheduler&, std::chrono::steady_clock::time_point) override {}
   void post_watch(scheduler&) override {}
   void post_wakeup_timer(scheduler&) override {}
   bool running_here() const noexcept override { return simulator_.is_running_here(); }

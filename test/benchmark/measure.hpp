@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -168,11 +170,66 @@ class stopwatch {
   return static_cast<double>(used.ru_maxrss) * 1024;
 }
 
-/// The number that 99 % of the samples are not above.
-[[nodiscard]] inline double percentile_99(std::vector<double> samples) {
-  const auto p = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() * 99 / 100);
+/// The number that so many of a thousand samples are not above.
+[[nodiscard]] inline double per_mille(std::vector<double> samples, std::size_t share) {
+  const auto p = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() * share / 1'000);
   std::nth_element(samples.begin(), p, samples.end());
   return *p;
+}
+[[nodiscard]] inline double percentile_99(std::vector<double> samples) {
+  return per_mille(std::move(samples), 990);
+}
+
+/// How often something took how long, to one part in 16: what happens millions of times is counted
+/// in memory that does not grow.
+class histogram {
+ public:
+  void add(clock::duration d) {
+    ++counts_[index_of(static_cast<std::uint64_t>(
+        std::max<std::int64_t>(std::chrono::nanoseconds(d).count(), 0)))];
+    ++total_;
+  }
+
+  /// The microseconds that so many of a thousand are not above.
+  [[nodiscard]] double per_mille(std::size_t share) const {
+    std::size_t below = 0;
+    std::size_t i = 0;
+    while (i + 1 < counts_.size() && (below += counts_[i]) * 1'000 < total_ * share) ++i;
+    return static_cast<double>(least_of(i + 1)) / 1e3;
+  }
+
+ private:
+  [[nodiscard]] static std::size_t index_of(std::uint64_t ns) {
+    if (ns < 16) return ns;
+    const auto shift = static_cast<std::size_t>(std::bit_width(ns)) - 5;
+    return shift * 16 + (ns >> shift);
+  }
+  [[nodiscard]] static std::uint64_t least_of(std::size_t index) {
+    return index < 16 ? index : std::uint64_t{16 + index % 16} << (index / 16 - 1);
+  }
+
+  std::array<std::size_t, 1'024> counts_{};
+  std::size_t total_ = 0;
+};
+
+/// How long each of some requests took.
+class latencies {
+ public:
+  explicit latencies(std::size_t n) { microseconds_.reserve(n); }
+
+  void begin() { started_ = clock::now(); }
+  void end() { microseconds_.push_back(microseconds_since(started_)); }
+  [[nodiscard]] const std::vector<double>& microseconds() const { return microseconds_; }
+
+ private:
+  clock::time_point started_;
+  std::vector<double> microseconds_;
+};
+
+/// What a workload of single requests has measured.
+[[nodiscard]] inline results latency_results(const latencies& l) {
+  return {{"p50_us", per_mille(l.microseconds(), 500)},
+          {"p999_us", per_mille(l.microseconds(), 999)}};
 }
 
 /// How long sleeper `i` sleeps: 1 to 100 ms, in no order.

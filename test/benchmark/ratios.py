@@ -25,10 +25,11 @@ PEERS = {
 GROUPS = [
     ("Channels, nanoseconds a value", r"ping_pong|unbuffered|buffered|uncontended|try_|seq_|spsc_|mpsc_|mpmc_"),
     ("Select, nanoseconds", r"select_"),
-    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|nqueens|sieve|ring|group_"),
-    ("Timers", r"timeout|sleepers|fairness"),
+    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|nqueens|sieve|ring|group_"
+     r"|fan_out|pipeline|from_thread"),
+    ("Timers and contexts", r"timeout|sleepers|fairness|with_timeout|cancel_tree"),
     ("Completion handlers", r"callback_"),
-    ("Locks and pools", r"mutex|semaphore|worker_pool"),
+    ("Locks and pools", r"mutex|semaphore|worker_pool|shared_mutex|condition|once|singleflight"),
     ("Sockets: one request and its answer", r"echo_|server_"),
 ]
 

@@ -36,20 +36,6 @@ struct connection {
   tcp::socket server;
 };
 
-/// How long each of a client's requests took.
-class latencies {
- public:
-  explicit latencies(std::size_t n) { microseconds_.reserve(n); }
-
-  void begin() { started_ = clock::now(); }
-  void end() { microseconds_.push_back(microseconds_since(started_)); }
-  [[nodiscard]] const std::vector<double>& microseconds() const { return microseconds_; }
-
- private:
-  clock::time_point started_;
-  std::vector<double> microseconds_;
-};
-
 /// What an echo workload has measured, when every client has had `each` answers.
 [[nodiscard]] inline results echo_results(double seconds, const std::vector<latencies>& clients,
                                           std::size_t each) {

@@ -15,9 +15,10 @@ import (
 // fairness: how late a timer, a socket and a goroutine that yields are while two others keep
 // handing over values.
 type fairness struct {
-	over              int32
-	started           time.Time
-	timer, read, turn []float64
+	over        int32
+	started     time.Time
+	timer, read []float64
+	turn        histogram
 }
 
 func (f *fairness) isOver() bool { return atomic.LoadInt32(&f.over) != 0 }
@@ -75,7 +76,7 @@ func (f *fairness) takeTurns() {
 	for again := true; again; again = !f.isOver() {
 		before := time.Now()
 		runtime.Gosched()
-		f.turn = append(f.turn, microsecondsSince(before))
+		f.turn.add(time.Since(before))
 	}
 }
 
@@ -111,7 +112,7 @@ func fair(n int) []Quantity {
 	return []Quantity{
 		{"timer_p99_us", percentile99(f.timer)},
 		{"read_p99_us", percentile99(f.read)},
-		{"turn_p99_us", percentile99(f.turn)},
+		{"turn_p99_us", f.turn.perMille(990)},
 	}
 }
 

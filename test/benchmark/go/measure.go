@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 	"net"
 	"os"
 	"runtime"
@@ -90,10 +91,41 @@ func residentBytes() float64 {
 	return float64(pages * os.Getpagesize())
 }
 
-// percentile99 is the number that 99 % of the samples are not above.
-func percentile99(samples []float64) float64 {
+// perMille is the number that so many of a thousand samples are not above.
+func perMille(samples []float64, share int) float64 {
 	sort.Float64s(samples)
-	return samples[len(samples)*99/100]
+	return samples[len(samples)*share/1000]
+}
+
+func percentile99(samples []float64) float64 { return perMille(samples, 990) }
+
+// histogram is how often something took how long, to one part in 16. See ../measure.hpp.
+type histogram struct {
+	counts [1024]int
+	total  int
+}
+
+func (h *histogram) add(d time.Duration) {
+	ns := uint64(d)
+	index := int(ns)
+	if ns >= 16 {
+		shift := bits.Len64(ns) - 5
+		index = shift*16 + int(ns>>shift)
+	}
+	h.counts[index]++
+	h.total++
+}
+
+// perMille is the microseconds that so many of a thousand are not above.
+func (h *histogram) perMille(share int) float64 {
+	below, i := h.counts[0], 0
+	for ; i+1 < len(h.counts) && below*1000 < h.total*share; below += h.counts[i] {
+		i++
+	}
+	if i++; i < 16 {
+		return float64(i) / 1e3
+	}
+	return float64(uint64(16+i%16)<<(i/16-1)) / 1e3
 }
 
 // keepPollerBusy has a socket and a timer pending, as a server has.

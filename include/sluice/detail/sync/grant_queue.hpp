@@ -47,7 +47,7 @@ struct grant_waiter : waiter {
   grant_queue* queue = nullptr;
   std::size_t weight = 0;
   relaxed<role> joined_as = role::none;
-  /// It had the lock and gave it up to wait for a condition.
+  /// It had the lock and gave it up to wait for a condition; it has been bound to the queue since.
   bool comes_back = false;
 };
 
@@ -89,6 +89,8 @@ class grant_queue {
 
   /// Takes `weight` units if nobody waits and they are there.
   [[nodiscard]] SLUICE_DECL bool try_acquire(std::size_t weight) noexcept;
+  /// Gives `w` its units if nobody is in the queue and they are there.
+  [[nodiscard]] SLUICE_DECL bool try_give(grant_waiter& w) noexcept;
   /// Ends a grant.
   SLUICE_DECL void release(std::size_t weight) noexcept;
   /// Keeps the queue, by a grant of nothing, for somebody who holds a grant and will come back.
@@ -120,6 +122,10 @@ class grant_queue {
   SLUICE_DECL void close() noexcept;
   template <class Change>
   void change(Change c) noexcept;
+  void admit_and_unlock() noexcept;
+  void join(const grant_waiter& w) noexcept {
+    if (!w.comes_back) ++members_;
+  }
   [[nodiscard]] bool fits(std::size_t weight) const noexcept {
     return held_ <= capacity_ && weight <= capacity_ - held_;
   }
@@ -193,6 +199,11 @@ class grant_wait : public operation<grant_wait<Grant, Functions>, grant_waiter> 
   grant_wait(grant_queue& q, std::size_t n) noexcept
       : grant_wait(n <= q.capacity() ? &q : nullptr, n) {}
   grant_wait(grant_wait&& other) noexcept : grant_wait(other.queue, other.weight) {}
+
+  /// Takes what is there without suspending, for a goroutine that cannot be cancelled.
+  [[nodiscard]] bool try_now(goroutine& g) noexcept {
+    return this->queue && !g.cancel && g.try_now([this] { return this->queue->try_give(*this); });
+  }
 
   Grant take() {
     this->throw_unless_done();
