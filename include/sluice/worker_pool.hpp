@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/channel/element.hpp>
@@ -181,10 +182,11 @@ class worker_pool {
 
   /// What cannot be moved is told as every failure.
   submission accepted(Job&& job) {
-    try {
+    SLUICE_TRY {
       return submission(jobs_, jobs_->job_timeout(), std::move(job));
-    } catch (...) {
-      return submission(jobs_, std::current_exception());
+    }
+    SLUICE_CATCH_ALL {
+      return submission(jobs_, detail::failure_to_move<detail::job_failure>());
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <sluice/detail/serve/serve_state.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/select.hpp>
@@ -54,9 +55,10 @@ serve_state::~serve_state() = default;
 /// ours.
 template <class Function>
 void serve_state::call_user(Function f) {
-  try {
+  SLUICE_TRY {
     f();
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     asio::post(detail::executor_on(at_.where),
                [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
   }
@@ -85,14 +87,10 @@ serve_state::advice serve_state::accept_failed(const error_code& e) {
 
 void serve_state::connection_failed() {
   const auto failed = std::current_exception();
-  bool peer_has_ended = false;
-  try {
-    throw;
-  } catch (const system_error& e) {
-    if (e.code() == asio::error::operation_aborted && cut_.ctx.err()) return;
-    peer_has_ended = e.code() == asio::error::eof;
-  } catch (...) {
-  }
+  const error_code e = detail::visit_exception<system_error>(
+      failed, [](const system_error& x) { return x.code(); }, [] { return error_code(); });
+  if (e == asio::error::operation_aborted && cut_.ctx.err()) return;
+  const bool peer_has_ended = e == asio::error::eof;
   if (options_.report)
     call_user([&] { options_.report(failed); });
   else if (!peer_has_ended && connection_lines_.is_due())  // which is how most connections end
@@ -132,10 +130,10 @@ task<bool> wait_for(wait_group& group, clock::duration limit, stop_signals* sign
 /// for cancellation; the next one counts again.
 /** @return Whether a signal or a request has come. */
 task<bool> wait_for_end_or_stop(wait_group& group, clock::duration limit, stop_signals* signals) {
-  try {
+  SLUICE_TRY {
     co_return co_await wait_for(group, limit, signals);
-  } catch (const system_error&) {
   }
+  SLUICE_CATCH(const system_error& stopped) {}
   const auto all = [](asio::cancellation_type type) { return type; };
   co_await asio::this_coro::reset_cancellation_state(all);
   co_return true;
@@ -190,13 +188,14 @@ void serve_state::connection_ends() {
 
 task<> serve_state::give_memory_back(serve_member self) {
   serve_state& s = *self.state();
-  try {
+  SLUICE_TRY {
     for (;;) {
       co_await s.many_have_gone_.receive();
       give_free_memory_back();
       co_await sleep_for(std::chrono::seconds(1));
     }
-  } catch (const system_error&) {
+  }
+  SLUICE_CATCH(const system_error& stopped) {
     // The server stops.
   }
 }

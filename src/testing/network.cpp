@@ -5,6 +5,7 @@
 
 #include "testing/simulated_network.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/environment.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
@@ -82,7 +83,8 @@ simulated_network::between& simulated_network::of(const std::string& a, const st
 
 std::shared_ptr<simulated_listener> simulated_network::listen(const std::string& host) {
   auto& known = listeners_[host];
-  if (is_open(known)) throw system_error(asio::error::address_in_use, "sluice: listen on " + host);
+  if (is_open(known))
+    detail::throw_exception(system_error(asio::error::address_in_use, "sluice: listen on " + host));
   auto made = std::make_shared<simulated_listener>(executor_);
   known = made;
   return made;
@@ -99,7 +101,8 @@ task<testing::stream> simulated_network::connect(std::shared_ptr<simulated_netwo
   }
   auto listener = self->listeners_[to].lock();
   if (!listener || !listener->open)
-    throw system_error(asio::error::connection_refused, "sluice: connect to " + to);
+    detail::throw_exception(
+        system_error(asio::error::connection_refused, "sluice: connect to " + to));
   const auto make_pipe = [&] {
     auto& pair = self->of(from, to);
     auto pipe = std::make_shared<simulated_pipe>(self->executor_, self->chances_, pair.link);
@@ -111,7 +114,8 @@ task<testing::stream> simulated_network::connect(std::shared_ptr<simulated_netwo
   const auto back = make_pipe();
   error_code full;
   if (!listener->waiting.try_send(testing::stream(self->executor_, there, back), full))
-    throw system_error(asio::error::connection_refused, "sluice: connect to " + to);
+    detail::throw_exception(
+        system_error(asio::error::connection_refused, "sluice: connect to " + to));
   listener = nullptr;
   testing::stream here(self->executor_, back, there);
   co_await sleep_for(self->chances_->latency());
@@ -179,9 +183,11 @@ acceptor::~acceptor() {
 
 task<stream> acceptor::accept() {
   const auto listener = listener_;
-  if (!listener) throw system_error(asio::error::operation_aborted, "sluice: accept");
+  if (!listener)
+    detail::throw_exception(system_error(asio::error::operation_aborted, "sluice: accept"));
   auto accepted = co_await listener->waiting.receive();
-  if (!accepted) throw system_error(asio::error::operation_aborted, "sluice: accept");
+  if (!accepted)
+    detail::throw_exception(system_error(asio::error::operation_aborted, "sluice: accept"));
   co_return std::move(*accepted);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -133,11 +134,12 @@ class operation : public Waiter {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
-    try {
+    SLUICE_TRY {
       return derived().start(g);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       end_wait(g);
-      throw;
+      detail::rethrow();
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/range_select_wait.hpp>
 #include <sluice/detail/select/select_token.hpp>
@@ -163,10 +164,11 @@ class range_select_cases {
   }
   // The value of a send may have gone, or `otherwise` stand where it cannot.
   [[nodiscard]] bool bind_or_fail() {
-    try {
+    SLUICE_TRY {
       bind_cases();
       return true;
-    } catch (const std::logic_error&) {
+    }
+    SLUICE_CATCH(const std::logic_error& misused) {
       wait_.fail(order_);
       return false;
     }

@@ -3,6 +3,7 @@
 // Asio, with its handler and with what becomes of a result that comes too late.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
@@ -71,9 +72,10 @@ class lost_value<T> {
 
   template <class Case>
   void take_from(Case& c) noexcept {
-    try {
+    SLUICE_TRY {
       c.lose_to(value_);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure_ = std::current_exception();
     }
   }
@@ -346,10 +348,11 @@ class asio_case : public launched_case {
 
   template <class... Args>
   void complete(Args&&... args) {
-    try {
+    SLUICE_TRY {
       result_.emplace(std::forward<Args>(args)...);
       succeeded = !detail::says_failure(*result_);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure_ = std::current_exception();
       succeeded = false;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/error_code_of.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -122,9 +123,10 @@ class select_with_token {
   [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
     auto& self = static_cast<D&>(*this);
     typename token_signature<D>::arguments all{};
-    try {
+    SLUICE_TRY {
       self.take_into(std::get<1>(all), self.finish());
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       note_failure(std::get<0>(all), self);
     }
     return all;
@@ -189,10 +191,11 @@ class select_with_token {
     const first_to_go operation{op};
     std::exception_ptr e;
     std::size_t index = 0;
-    try {
+    SLUICE_TRY {
       op->wait_for_handler();
       index = co_await detail::run_select<Derived&>(*op);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       e = std::current_exception();
     }
     op.reset();

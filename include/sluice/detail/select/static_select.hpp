@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_token.hpp>
@@ -222,10 +223,11 @@ class select_cases {
                cases_);
   }
   [[nodiscard]] bool bind_or_fail() noexcept {
-    try {
+    SLUICE_TRY {
       bind_cases();
       return true;
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       wait_.fail();
       return false;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/limited_wait.hpp>
@@ -66,14 +67,15 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
   static void end_for_handler() noexcept {}
   template <class D = timeout_operation>
   [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
-    try {
+    SLUICE_TRY {
       if constexpr (std::is_void_v<value_type>) {
         static_cast<void>(take());
         return {};
       } else {
         return {typename token_signature<D>::failure(), take()};
       }
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       return take_failure<token_signature<D>>();
     }
   }
@@ -143,9 +145,10 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
     typename Told::arguments all{};
     this->note_failure(std::get<0>(all), *this);
     if constexpr (!std::is_void_v<value_type>) {
-      try {
+      SLUICE_TRY {
         case_.take_beside_error(std::get<1>(all));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         std::get<0>(all) = detail::failure_to_move<typename Told::failure>();
       }
     }
