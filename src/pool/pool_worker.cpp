@@ -23,10 +23,10 @@ namespace sluice::detail {
 
 namespace {
 
-bool is_cancellation(const error_code& failure) {
+[[maybe_unused]] bool is_cancellation(const error_code& failure) {
   return failure == asio::error::operation_aborted;
 }
-bool is_cancellation(const std::exception_ptr& failure) {
+[[maybe_unused]] bool is_cancellation(const std::exception_ptr& failure) {
   return detail::visit_exception<system_error>(
       failure, [](const system_error& x) { return is_cancellation(x.code()); },
       [] { return false; });

@@ -109,6 +109,10 @@ void range_select_wait::forget() noexcept {
   if (state_ && state_->wait.index() != 0) state_->visit([](auto& wait) { wait.forget(); });
 }
 
+error_code range_select_wait::failure_code() const noexcept {
+  return state_->visit([](const auto& wait) { return wait.failure_code(); });
+}
+
 std::size_t range_select_wait::finish() {
   const auto winner = state_->visit([](auto& wait) { return wait.finish(); });
   return winner == select_wait::none ? state_->otherwise : winner;

@@ -295,8 +295,9 @@ std::uint32_t select_wait::end(std::uint32_t rescued) {
     winner_ = rescued;
     if (outcome_ == waiter::state::waiting) outcome_ = waiter::state::aborted;
   }
-  if (outcome_ != waiter::state::waiting && winner_ == none)
-    throw_error(outcome_error(outcome_), "sluice: select");
+  if constexpr (has_exceptions)
+    if (outcome_ != waiter::state::waiting && winner_ == none)
+      throw_error(outcome_error(outcome_), "sluice: select");
   return winner_;
 }
 

@@ -39,8 +39,8 @@ class exploration_run {
       why_ = x.why();
       text_ = x.what();
     }
-    SLUICE_CATCH(const std::exception& x) {
-      note_exception(x.what());
+    SLUICE_CATCH(const std::exception& other) {
+      note_exception(other.what());
     }
     SLUICE_CATCH_ALL {
       note_exception("no std::exception");
@@ -60,12 +60,7 @@ class exploration_run {
     const simulation_failure failure(*why_, text_ + "\nWho ran when:" + steps_ + "\n" + how,
                                      decisions);
     if (!exception_) detail::throw_exception(failure);
-    SLUICE_TRY {
-      std::rethrow_exception(exception_);
-    }
-    SLUICE_CATCH_ALL {
-      std::throw_with_nested(failure);
-    }
+    detail::throw_nested(failure, exception_);
   }
 
  private:

@@ -67,6 +67,21 @@ template <class Exception>
 #endif
 }
 
+/// Throws `e` around the exception that `inside` holds; without exceptions there is none.
+template <class Exception>
+[[noreturn]] void throw_nested(const Exception& e,
+                               [[maybe_unused]] const std::exception_ptr& inside) {
+#if defined(SLUICE_NO_EXCEPTIONS)
+  detail::throw_exception(e);
+#else
+  try {
+    std::rethrow_exception(inside);
+  } catch (...) {
+    std::throw_with_nested(e);
+  }
+#endif
+}
+
 /// What `f` gives for the exception that `e` holds, if that is an `Exception`; for another what
 /// `other` gives, and without exceptions, which nothing tells apart then.
 template <class Exception, class F, class G>

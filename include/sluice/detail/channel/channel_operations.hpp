@@ -180,6 +180,9 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     prepare();
     return this->core ? this->core->receive_for(g, *this) : await_waiter(g, *this, functions);
   }
+  [[nodiscard]] error_code failure_code() const noexcept {
+    return this->outcome == waiter::state::closed ? error_code() : outcome_error(this->outcome);
+  }
   value_type take() {
     if (this->outcome != waiter::state::done && this->outcome != waiter::state::closed) {
       this->rethrow_failure();

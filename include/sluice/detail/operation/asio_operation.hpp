@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/error_code_of.hpp>
 #include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
@@ -35,6 +36,13 @@ namespace sluice::detail {
 /// What an operation tells its failure by, if that is its first completion argument.
 template <class T>
 concept failure = std::same_as<T, error_code> || std::same_as<T, std::exception_ptr>;
+
+inline error_code code_of(const error_code& e) noexcept {
+  return e;
+}
+inline error_code code_of(const std::exception_ptr& e) noexcept {
+  return e ? error_code_of(e) : error_code();
+}
 
 inline void throw_failure(const error_code& e) {
   if (e) detail::throw_exception(system_error(e));

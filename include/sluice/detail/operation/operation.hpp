@@ -126,6 +126,8 @@ class operation : public Waiter {
   void keep() noexcept {}
 
   void take() const { throw_unless_done(); }
+  /// What `take` throws where there are exceptions.
+  [[nodiscard]] error_code failure_code() const noexcept { return outcome_error(this->outcome); }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {outcome_error(this->outcome)};
   }

@@ -130,6 +130,21 @@ class range_select_cases {
 
   [[nodiscard]] std::size_t finish() { return wait_.finish(); }
 
+  [[nodiscard]] std::size_t finish_or_throw() {
+    const std::size_t winner = finish();
+    if constexpr (!has_exceptions)
+      if (const error_code e = wait_.failure_code()) throw_error(e, "sluice: select");
+    return winner;
+  }
+  /// What `finish` and `take_into` throw where there are exceptions.
+  [[nodiscard]] error_code failure_code(std::size_t winner) {
+    if (const error_code e = wait_.failure_code()) return e;
+    if constexpr (requires(Case& c) { c.failure_code(); })
+      return cases_[winner].failure_code();
+    else
+      return {};
+  }
+
   void tell_losers(std::size_t winner) {
     if constexpr (with_handlers)
       for (std::size_t i = 0; i < cases_.size(); ++i)
@@ -209,7 +224,7 @@ class range_select_operation : public range_select_cases<Case>,
   }
   value_type await_resume() {
     value_type v{};
-    take_into(v, this->finish());
+    take_into(v, this->finish_or_throw());
     return v;
   }
 

@@ -42,7 +42,7 @@ class select_awaiter {
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return select_.start(*h.promise().g);
   }
-  std::size_t await_resume() { return select_.finish(); }
+  std::size_t await_resume() { return select_.finish_or_throw(); }
 
  private:
   Select& select_;
@@ -63,7 +63,8 @@ task<std::size_t> run_select(Select select) {
 template <class Select>
 struct token_signature {
   using value = typename Select::value_type;
-  using failure = std::conditional_t<Select::gives_exceptions, std::exception_ptr, error_code>;
+  using failure = std::conditional_t<has_exceptions && Select::gives_exceptions, std::exception_ptr,
+                                     error_code>;
 
   template <class Value>
   struct signature {
@@ -124,7 +125,12 @@ class select_with_token {
     auto& self = static_cast<D&>(*this);
     typename token_signature<D>::arguments all{};
     SLUICE_TRY {
-      self.take_into(std::get<1>(all), self.finish());
+      const std::size_t winner = self.finish();
+      if constexpr (!has_exceptions) {
+        std::get<0>(all) = self.failure_code(winner);
+        if (std::get<0>(all)) return all;
+      }
+      self.take_into(std::get<1>(all), winner);
     }
     SLUICE_CATCH_ALL {
       note_failure(std::get<0>(all), self);
@@ -189,14 +195,14 @@ class select_with_token {
   template <class Handler>
   static task<> run(boxed_handler<Handler> handler, std::optional<Derived> op) {
     const first_to_go operation{op};
-    std::exception_ptr e;
+    typename token_signature<Derived>::failure e{};
     std::size_t index = 0;
     SLUICE_TRY {
       op->wait_for_handler();
       index = co_await detail::run_select<Derived&>(*op);
     }
     SLUICE_CATCH_ALL {
-      e = std::current_exception();
+      note_failure(e, *op);
     }
     op.reset();
     boxed_handler<Handler>::complete(std::move(handler), std::move(e), std::move(index));

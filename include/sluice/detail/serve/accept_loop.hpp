@@ -10,6 +10,7 @@
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/serve/prepared_descriptors.hpp>
 #include <sluice/detail/serve/serve_state.hpp>
+#include <sluice/detail/sync/child.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -81,7 +82,12 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
     SLUICE_TRY {
       semaphore::permit permit;
       if constexpr (!refuses)
-        if (s.permits) permit = co_await s.permits->acquire();
+        if (s.permits) {
+          auto acquiring = s.permits->acquire();
+          auto acquired = co_await detail::arguments_of_operation(acquiring);
+          if (std::get<0>(acquired)) continue;  // the server stops
+          permit = std::move(std::get<1>(acquired));
+        }
       auto [error, socket] = co_await acceptor.async_accept(as_result);
       if (error) {
         failed = error;
@@ -105,8 +111,7 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
     SLUICE_CATCH(const std::bad_alloc& no_memory) {
       failed = asio::error::no_memory;
     }
-    SLUICE_CATCH(const system_error& stopped) {
-      // The wait for a permit ends so when the server stops.
+    SLUICE_CATCH(const system_error& failure) {
       if (!s.stopping().err()) s.connection_failed();
     }
     SLUICE_CATCH_ALL {

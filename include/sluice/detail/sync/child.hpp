@@ -171,6 +171,12 @@ class arguments_of {
   Wait& wait_;
 };
 
+/// The same for an operation as a caller has it, which stays his.
+template <class Operation>
+[[nodiscard]] auto arguments_of_operation(Operation& op) noexcept {
+  return arguments_of<wait_of_t<Operation>>(access::wait_of(op));
+}
+
 template <class Wait>
 using value_of_wait = decltype(std::declval<std::remove_reference_t<Wait>&>().await_resume());
 template <class Wait>

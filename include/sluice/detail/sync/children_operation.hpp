@@ -60,8 +60,8 @@ class children_operation {
   using result_type = typename Children::result_type;
   /// What the error holds that is thrown: what had completed by then.
   using error_type = typename Children::error_type;
-  using failure_type =
-      std::conditional_t<Children::gives_exceptions, std::exception_ptr, error_code>;
+  using failure_type = std::conditional_t<has_exceptions && Children::gives_exceptions,
+                                          std::exception_ptr, error_code>;
   /// What a completion handler takes.
   using signature = void(failure_type, result_type);
 
@@ -139,7 +139,7 @@ class children_operation {
       }
     }
     SLUICE_CATCH_ALL {
-      if constexpr (Children::gives_exceptions)
+      if constexpr (has_exceptions && Children::gives_exceptions)
         failure = std::current_exception();
       else
         failure = error::move_failed;

@@ -67,6 +67,7 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
   static void end_for_handler() noexcept {}
   template <class D = timeout_operation>
   [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
+    if constexpr (!has_exceptions) return take_quietly<token_signature<D>>();
     SLUICE_TRY {
       if constexpr (std::is_void_v<value_type>) {
         static_cast<void>(take());
@@ -112,6 +113,8 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
     }
     [[nodiscard]] limited_wait::end finish() {
       if (wait.finish() == the_timer) return limited_wait::end::too_late;
+      if constexpr (!has_exceptions)
+        if (wait.failure_code()) return limited_wait::end::cancelled;
       if (wait.outcome() == waiter::state::timed_out) return limited_wait::end::context_deadline;
       return limited_wait::end::by_itself;
     }
@@ -136,6 +139,35 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
         break;
     }
     return case_.take();
+  }
+
+  // As `take`, where nothing is thrown.
+  template <class Told>
+  [[nodiscard]] typename Told::arguments take_quietly() {
+    typename Told::arguments all{};
+    error_code why;
+    switch (selecting_->finish()) {
+      case limited_wait::end::too_late:
+        why = asio::error::timed_out;
+        break;
+      case limited_wait::end::context_deadline:
+        why = error::deadline_exceeded;
+        break;
+      case limited_wait::end::cancelled:
+        why = asio::error::operation_aborted;
+        break;
+      case limited_wait::end::by_itself:
+        break;
+    }
+    if (why) case_.explain_cancelled(why);
+    std::get<0>(all) = case_.failure_code();
+    if constexpr (!std::is_void_v<value_type>) {
+      if (std::get<0>(all))
+        case_.take_beside_error(std::get<1>(all));
+      else
+        std::get<1>(all) = case_.take();
+    }
+    return all;
   }
 
   // For the exception that is being handled. What came beside an error is told; that it cannot be

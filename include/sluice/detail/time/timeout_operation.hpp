@@ -79,7 +79,12 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   [[nodiscard]] typename Case::arguments take_arguments() {
     error_code e;
     SLUICE_TRY {
-      if (!taken_at_once_ && wait_.finish() == the_timer) e = asio::error::timed_out;
+      if (!taken_at_once_) {
+        if (wait_.finish() == the_timer)
+          e = asio::error::timed_out;
+        else if constexpr (!has_exceptions)
+          e = wait_.failure_code();
+      }
     }
     SLUICE_CATCH_ALL {
       this->note_failure(e, *this);
@@ -100,6 +105,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   typename Case::value_type take() {
     if (taken_at_once_) return case_.take();
     if (wait_.finish() == the_timer) return case_.take_after_timeout();
+    if constexpr (!has_exceptions) wait_.throw_failure();
     return case_.take();
   }
 
