@@ -131,7 +131,7 @@ class worker_pool {
    * for `submit`.
    * @return Whether it was accepted; if not, `token` is not used.
    */
-  template <asio::completion_token_for<typename detail::start_signature<Result>::type> Token>
+  template <asio::completion_token_for<typename detail::job_arguments<Result>::signature> Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
     detail::job_queue::reservation room(*jobs_.get());
     if (!room || !jobs_->where()) return false;
