@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <optional>
 #include <tuple>
+#include <type_traits>
+#include <vector>
 
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
@@ -118,9 +120,10 @@ static sluice::task<> locks() {
   sluice::semaphore permits(2);
   const auto both = co_await permits.acquire(2);
   check(!permits.try_acquire(), "a semaphore");
-  const auto sum = co_await sluice::for_each(
-      std::vector{1, 2, 3}, [](int i) -> sluice::task<int> { co_return 2 * i; }, sluice::limit(2));
-  check(sum == std::vector{2, 4, 6}, "for_each");
+  const std::vector<int> numbers{1, 2, 3};
+  const auto twice = [](int i) -> sluice::task<int> { co_return 2 * i; };
+  const auto doubled = co_await sluice::for_each(numbers, twice, sluice::limit(2));
+  check(doubled == std::vector<int>{2, 4, 6}, "for_each");
   sluice::once first;
   int calls = 0;
   co_await first.call([&] { ++calls; });

@@ -26,7 +26,7 @@
 #if defined(SLUICE_NO_EXCEPTIONS)
 #define SLUICE_TRY if (true)
 #define SLUICE_CATCH(declaration) \
-  else if ([[maybe_unused]] declaration = ::sluice::detail::nothing_caught(); false)
+  else if (false) for ([[maybe_unused]] declaration = ::sluice::detail::nothing_caught(); false;)
 #define SLUICE_CATCH_ALL else if (false)
 #else
 #define SLUICE_TRY try
