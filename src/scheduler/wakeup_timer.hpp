@@ -140,13 +140,13 @@ class wakeup_timer {
           [this, generation = generation_](const boost::system::error_code& e) {
             if (!e) go_off(generation);
           }));
-      return true;
     }
     SLUICE_CATCH(const std::bad_alloc& no_memory) {
       publish(never);
       go_off_soon_();
       return false;
     }
+    return true;
   }
 
   /// Unsets it for good.
