@@ -95,7 +95,8 @@ class worker_pool {
   /// Has a job done and gives its result.
   /**
    * An Asio operation: awaited it gives a `Result` or throws; with a token its signature is
-   * `void(std::exception_ptr[, Result])`; it is a case of `select`. The handler runs on its
+   * `void(std::exception_ptr[, Result])`, without exceptions `void(error_code[, Result])`; it is a
+   * case of `select`. The handler runs on its
    * associated executor, by default the pool's. If all workers are busy and the queue is full the
    * job waits its turn before the queue, as Go's sender on a full channel does. A job that awaits
    * others of the same pool, in a task or an `asio::awaitable` of its own, lends its worker to one
