@@ -5,5 +5,7 @@
 
 #include <sluice/testing/explore.hpp>
 #include <sluice/testing/network.hpp>
+#include <sluice/testing/network_options.hpp>
 #include <sluice/testing/simulation.hpp>
 #include <sluice/testing/simulation_failure.hpp>
+#include <sluice/testing/stream.hpp>

@@ -38,9 +38,11 @@ class exploration_run {
     SLUICE_CATCH(const simulation_failure& x) {
       why_ = x.why();
       text_ = x.what();
+      if (const auto* const cause = dynamic_cast<const std::nested_exception*>(&x))
+        exception_ = cause->nested_ptr();
     }
-    SLUICE_CATCH(const std::exception& other) {
-      note_exception(other.what());
+    SLUICE_CATCH(const std::exception& x) {
+      note_exception(x.what());
     }
     SLUICE_CATCH_ALL {
       note_exception("no std::exception");

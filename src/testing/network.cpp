@@ -3,15 +3,11 @@
 
 #include <sluice/testing/network.hpp>
 
-#include "testing/simulated_network.hpp"
-
 #include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/environment.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
-#include <sluice/sleep.hpp>
-#include <sluice/timeout.hpp>
 
 #include <boost/asio/error.hpp>
 
@@ -22,11 +18,6 @@
 namespace sluice::detail {
 
 namespace {
-
-using namespace std::chrono_literals;
-
-/// As long as Linux tries by default.
-constexpr auto longest_connect = 127s;
 
 // The first answer to each question is the plainest, so that a schedule that is shortened has no
 // chances in it that are not needed.
@@ -90,36 +81,39 @@ std::shared_ptr<simulated_listener> simulated_network::listen(const std::string&
   return made;
 }
 
-// There and back again. Whether somebody listens is seen when the request arrives.
-task<testing::stream> simulated_network::connect(std::shared_ptr<simulated_network> self,
-                                                 std::string from, std::string to) {
-  const auto give_up = sluice::now() + longest_connect;
-  co_await sleep_for(self->chances_->latency());
-  while (!self->of(from, to).link->up) {
-    const auto changed = self->of(from, to).changed;
-    co_await timeout(changed.receive(), give_up - sluice::now());
-  }
-  auto listener = self->listeners_[to].lock();
-  if (!listener || !listener->open)
-    detail::throw_exception(
-        system_error(asio::error::connection_refused, "sluice: connect to " + to));
+std::chrono::steady_clock::duration simulated_network::latency() const {
+  return chances_->latency();
+}
+
+bool simulated_network::is_up(const std::string& a, const std::string& b) {
+  return of(a, b).link->up;
+}
+
+channel<void> simulated_network::changes(const std::string& a, const std::string& b) {
+  return of(a, b).changed;
+}
+
+std::optional<testing::stream> simulated_network::open(const std::string& from,
+                                                       const std::string& to) {
+  const auto listener = listeners_[to].lock();
+  if (!listener || !listener->open) return std::nullopt;
+  auto& pair = of(from, to);
+  std::erase_if(pair.pipes, [](const auto& p) { return p.expired(); });
   const auto make_pipe = [&] {
-    auto& pair = self->of(from, to);
-    auto pipe = std::make_shared<simulated_pipe>(self->executor_, self->chances_, pair.link);
-    std::erase_if(pair.pipes, [](const auto& p) { return p.expired(); });
+    auto pipe = std::make_shared<simulated_pipe>(executor_, chances_, pair.link);
     pair.pipes.push_back(pipe);
     return pipe;
   };
   const auto there = make_pipe();
   const auto back = make_pipe();
   error_code full;
-  if (!listener->waiting.try_send(testing::stream(self->executor_, there, back), full))
-    detail::throw_exception(
-        system_error(asio::error::connection_refused, "sluice: connect to " + to));
-  listener = nullptr;
-  testing::stream here(self->executor_, back, there);
-  co_await sleep_for(self->chances_->latency());
-  co_return here;
+  if (!listener->waiting.try_send(testing::stream(executor_, there, back), full))
+    return std::nullopt;
+  return testing::stream(executor_, back, there);
+}
+
+testing::stream simulated_network::closed_stream() const noexcept {
+  return testing::stream(executor_, nullptr, nullptr);
 }
 
 void simulated_network::set_up(const std::string& a, const std::string& b, bool up) {
@@ -139,56 +133,8 @@ void simulated_network::reset(const std::string& a, const std::string& b) {
 
 namespace sluice::testing {
 
-stream& stream::operator=(stream&& other) noexcept {
-  if (this == &other) return *this;
-  close();
-  executor_ = other.executor_;
-  in_ = std::move(other.in_);
-  out_ = std::move(other.out_);
-  return *this;
-}
-
-stream::~stream() {
-  close();
-}
-
-void stream::shutdown_send() noexcept {
-  if (out_) out_->end_writing();
-}
-
-void stream::close() noexcept {
-  if (!is_open()) return;
-  cancel();
-  out_->end_writing();
-  in_->end_reading();
-  in_ = nullptr;
-  out_ = nullptr;
-}
-
-void stream::reset() noexcept {
-  if (!is_open()) return;
-  in_->break_off();
-  out_->break_off();
-}
-
-void stream::cancel() noexcept {
-  if (!is_open()) return;
-  in_->cancel_read();
-  out_->cancel_write();
-}
-
 acceptor::~acceptor() {
   close();
-}
-
-task<stream> acceptor::accept() {
-  const auto listener = listener_;
-  if (!listener)
-    detail::throw_exception(system_error(asio::error::operation_aborted, "sluice: accept"));
-  auto accepted = co_await listener->waiting.receive();
-  if (!accepted)
-    detail::throw_exception(system_error(asio::error::operation_aborted, "sluice: accept"));
-  co_return std::move(*accepted);
 }
 
 // Those that wait are broken, as a kernel does.
@@ -208,11 +154,7 @@ network::network(simulation& sim, const network_options& options)
 network::~network() = default;
 
 acceptor network::listen(const std::string& host) {
-  return acceptor(state_->listen(host));
-}
-
-task<stream> network::connect(std::string from, std::string to) {
-  return sluice::detail::simulated_network::connect(state_, std::move(from), std::move(to));
+  return acceptor(state_->get_executor(), state_->listen(host));
 }
 
 void network::partition(const std::string& a, const std::string& b) {

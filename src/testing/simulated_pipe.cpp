@@ -18,7 +18,7 @@ simulated_pipe::simulated_pipe(const executor& ex, std::shared_ptr<const pipe_ch
       writable_(make_channel<bool>(ex, 1)) {}
 
 simulated_pipe::outlook simulated_pipe::can_read() const noexcept {
-  if (broken_) return {true};
+  if (broken_ || reader_ended_) return {true};
   if (!link_->up) return {};
   time_point arrives = time_point::max();
   if (!segments_.empty())
@@ -30,7 +30,7 @@ simulated_pipe::outlook simulated_pipe::can_read() const noexcept {
 
 error_code simulated_pipe::read(std::span<std::byte> to, std::size_t& n) {
   if (broken_) return asio::error::connection_reset;
-  if (segments_.empty()) return asio::error::eof;
+  if (reader_ended_ || segments_.empty()) return asio::error::eof;
   segment& first = segments_.front();
   n = chances_->part_of(std::min(to.size(), first.bytes.size() - first.read));
   std::copy_n(first.bytes.begin() + static_cast<std::ptrdiff_t>(first.read), n, to.begin());
@@ -39,6 +39,21 @@ error_code simulated_pipe::read(std::span<std::byte> to, std::size_t& n) {
   if (first.read == first.bytes.size()) segments_.pop_front();
   tell(writable_);
   return {};
+}
+
+std::size_t simulated_pipe::available() const noexcept {
+  if (broken_ || reader_ended_ || !link_->up) return 0;
+  const auto now = chances_->now();
+  std::size_t n = 0;
+  for (const auto& s : segments_)
+    if (s.arrives <= now) n += s.bytes.size() - s.read;
+  return n;
+}
+
+peer simulated_pipe::look_at_writer() const noexcept {
+  if (broken_) return peer::gone;
+  const bool ended = writer_ended_ && link_->up && end_arrives_ <= chances_->now();
+  return ended ? peer::has_ended_its_stream : peer::there;
 }
 
 bool simulated_pipe::can_write() const noexcept {
@@ -68,6 +83,7 @@ void simulated_pipe::end_writing() noexcept {
 
 void simulated_pipe::end_reading() noexcept {
   reader_ended_ = true;
+  tell(readable_);
   tell(writable_);
 }
 

@@ -6,6 +6,7 @@
 
 #include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
+#include <sluice/detail/task/awaited_at.hpp>
 #include <sluice/runtime.hpp>
 
 namespace sluice::testing {
@@ -67,16 +68,18 @@ void simulation::check_left_over() const {
       "main has ended, time stands still, and nobody has stopped these:" + left));
 }
 
-task<> settle() {
+task<> settle(std::source_location where) {
   const auto settled =
       detail::simulator::of_running_goroutine("sluice::testing::settle").when_settled();
-  static_cast<void>(co_await settled.receive());
+  auto wait = settled.receive();
+  static_cast<void>(co_await detail::awaited_at(wait, where));
 }
 
-task<> advance(clock::duration d) {
+task<> advance(clock::duration d, std::source_location where) {
   static_cast<void>(detail::simulator::of_running_goroutine("sluice::testing::advance"));
-  co_await sleep_for(d);
-  co_await settle();
+  auto sleep = sleep_for(d);
+  co_await detail::awaited_at(sleep, where);
+  co_await settle(where);
 }
 
 invariant always(std::function<bool()> holds, std::string what, std::source_location where) {

@@ -54,8 +54,8 @@ class simulated_executor final : public native_executor {
   asio::any_io_executor executor() const override {
     return executor_on(dispatcher_ptr(*scheduler_));
   }
-  void hold_work() override {}
-  void drop_work() noexcept override {}
+  void hold_work() override { simulator_.note_work(true); }
+  void drop_work() noexcept override { simulator_.note_work(false); }
 
  private:
   simulator& simulator_;
@@ -467,11 +467,22 @@ void simulator::check_invariants() {
   std::erase_if(invariants_, [](const auto& kept) { return kept.expired(); });
   for (const auto& weak : invariants_) {
     const auto kept = weak.lock();
-    if (kept->holds()) continue;
-    detail::throw_exception(
-        simulation_failure(reason::invariant, "what always holds does not hold" +
-                                                  (kept->what.empty() ? "" : ": " + kept->what) +
-                                                  " (" + detail::text_of(kept->where) + ")"));
+    const auto fail = [&](const std::string& how) {
+      return simulation_failure(reason::invariant,
+                                "what always holds " + how +
+                                    (kept->what.empty() ? "" : ": " + kept->what) + " (" +
+                                    detail::text_of(kept->where) + ")");
+    };
+    bool holds = false;
+    SLUICE_TRY {
+      holds = kept->holds();
+    }
+    SLUICE_CATCH_ALL {
+      const auto thrown = std::current_exception();
+      detail::throw_nested(fail("cannot be looked at, because that throws " + describe(thrown)),
+                           thrown);
+    }
+    if (!holds) detail::throw_exception(fail("does not hold"));
   }
 }
 
@@ -521,8 +532,12 @@ std::string simulator::describe_steps() {
   return text;
 }
 
+// Of what is no goroutine only the work is known that it holds.
 std::string simulator::describe_waits() {
-  return scheduler_.describe_goroutines();
+  std::string text = scheduler_.describe_goroutines();
+  if (text.empty() && work_held_)
+    text = "\n  a handler, or an awaitable of asio::co_spawn, that has outstanding work";
+  return text;
 }
 
 }  // namespace sluice::detail

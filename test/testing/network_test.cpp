@@ -17,6 +17,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -180,7 +181,7 @@ BOOST_AUTO_TEST_CASE(ends_for_the_other_side_when_it_is_closed_or_shut_down) {
     auto here = co_await net.connect("client", "server");
     auto there = co_await listening.accept();
     co_await boost::asio::async_write(here, boost::asio::buffer("last", 4), sluice::use_task);
-    here.shutdown_send();
+    here.shutdown(stream::shutdown_send);
     std::string all;
     const auto [e, n] =
         co_await boost::asio::async_read(there, boost::asio::dynamic_buffer(all), as_result);
@@ -298,6 +299,113 @@ BOOST_AUTO_TEST_CASE(breaks_by_the_seed_or_when_it_is_told_to) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(is_read_and_written_without_a_wait) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim, {.least_latency = 10ms, .most_latency = 10ms, .short_operations = false});
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = co_await listening.accept();
+    sluice::error_code e;
+    here.non_blocking(true, e);
+    BOOST_TEST(!e);
+    here.set_option(boost::asio::ip::tcp::no_delay(true), e);
+    BOOST_TEST(!e);
+    std::string text(8, ' ');
+    BOOST_TEST(there.read_some(boost::asio::buffer(text), e) == 0U);
+    BOOST_TEST((e == boost::asio::error::would_block));
+    BOOST_TEST(here.write_some(boost::asio::buffer("hello", 5), e) == 5U);
+    BOOST_TEST(!e);
+    BOOST_TEST(there.available(e) == 0U);
+    co_await sluice::sleep_for(10ms);
+    BOOST_TEST(there.available(e) == 5U);
+    BOOST_TEST(there.read_some(boost::asio::buffer(text), e) == 5U);
+    BOOST_TEST(!e);
+    BOOST_TEST(text.substr(0, 5) == "hello");
+
+    const std::string much(100'000, 'x');
+    BOOST_TEST(here.write_some(boost::asio::buffer(much), e) == 65536U);
+    BOOST_TEST(here.write_some(boost::asio::buffer(much), e) == 0U);
+    BOOST_TEST((e == boost::asio::error::would_block));
+    here.close(e);
+    BOOST_TEST(!e);
+    BOOST_TEST(here.write_some(boost::asio::buffer(much), e) == 0U);
+    BOOST_TEST((e == boost::asio::error::bad_descriptor));
+    BOOST_CHECK_THROW(here.shutdown(stream::shutdown_both), sluice::system_error);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(is_waited_for_beside_a_read_and_a_write) {
+  explore({.seeds = rounds(200)}, [](simulation& sim) -> task<> {
+    network net(sim);
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = co_await listening.accept();
+    // One byte wakes who waits and who reads.
+    int readable = 0;
+    here.async_wait(stream::wait_read, [&](sluice::error_code e) { readable += e ? 100 : 1; });
+    char byte = 0;
+    int read = 0;
+    here.async_read_some(boost::asio::buffer(&byte, 1),
+                         [&](sluice::error_code, std::size_t n) { read += static_cast<int>(n); });
+    co_await sluice::testing::settle();
+    if (readable + read != 0) throw std::logic_error("nothing has been written");
+    co_await boost::asio::async_write(there, boost::asio::buffer("ab", 2), sluice::use_task);
+    co_await sluice::testing::advance(1s);
+    if (readable != 1 || read != 1) throw std::logic_error("one of the two was not told");
+
+    co_await here.async_wait(stream::wait_write, sluice::use_task);
+    // Cancelled, both end.
+    co_await here.async_read_some(boost::asio::buffer(&byte, 1), sluice::use_task);
+    here.async_wait(stream::wait_read, [&](sluice::error_code e) { readable += e ? 100 : 1; });
+    const auto broken = [&](sluice::error_code e) { readable += e ? 1000 : 10'000; };
+    there.async_wait(stream::wait_error, broken);
+    here.async_read_some(boost::asio::buffer(&byte, 1),
+                         [&](sluice::error_code e, std::size_t) { read += e ? 100 : 1; });
+    co_await sluice::testing::settle();
+    here.cancel();
+    co_await sluice::testing::settle();
+    if (readable != 101 || read != 101) throw std::logic_error("one was not cancelled");
+    here.reset();
+    co_await sluice::testing::settle();
+    if (readable != 10'101) throw std::logic_error("the broken connection was not seen");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(that_receives_no_more_reads_its_end_and_refuses_what_is_written) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim);
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = co_await listening.accept();
+    char byte = 0;
+    std::optional<sluice::error_code> end;
+    here.async_read_some(boost::asio::buffer(&byte, 1),
+                         [&](sluice::error_code e, std::size_t) { end = e; });
+    co_await sluice::testing::settle();
+    here.shutdown(stream::shutdown_receive);
+    co_await sluice::testing::settle();
+    BOOST_TEST((end == boost::asio::error::eof));
+    const auto [e, n] = co_await there.async_write_some(boost::asio::buffer(&byte, 1), as_result);
+    BOOST_TEST((e == boost::asio::error::broken_pipe));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(is_waited_for_at_the_line_that_does) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim);
+    auto listening = net.listen("server");
+    sluice::go([&]() -> task<> { static_cast<void>(co_await listening.accept()); });
+    static_cast<void>(co_await net.connect("client", "server"));
+    co_await sluice::testing::settle();
+  });
+  const std::string steps = sim.describe_steps();
+  BOOST_TEST(steps.find("src/testing") == std::string::npos, steps);
+  BOOST_TEST(steps.find("detail/testing") == std::string::npos, steps);
+}
+
 BOOST_AUTO_TEST_CASE(that_was_moved_is_closed_where_it_was) {
   simulation sim;
   sim.run([&]() -> task<> {
@@ -325,7 +433,7 @@ BOOST_AUTO_TEST_CASE(may_outlive_its_simulation) {
       left.emplace(co_await net.connect("client", "server"));
     });
   }
-  left->shutdown_send();
+  left->shutdown(stream::shutdown_send);
   left.reset();
   listening.reset();
 }

@@ -1,3 +1,4 @@
+#include <sluice/testing/explore.hpp>
 #include <sluice/testing/simulation.hpp>
 
 #include <sluice/channel.hpp>
@@ -448,6 +449,52 @@ BOOST_AUTO_TEST_CASE(is_an_invariant_that_is_broken_for_one_step) {
   BOOST_TEST(contains(failure_of([&] { return body(true); }, reason::invariant), "one at a time"));
 }
 
+BOOST_AUTO_TEST_CASE(is_an_awaitable_or_a_handler_that_is_left_over) {
+  const auto never = sluice::make_channel<int>();
+  for (const bool awaitable : {true, false}) {
+    simulation sim;
+    const auto main = [&]() -> task<> {
+      const auto wait = [](sluice::channel<int> from) -> boost::asio::awaitable<void> {
+        static_cast<void>(co_await from.async_receive(boost::asio::use_awaitable));
+      };
+      if (awaitable)
+        boost::asio::co_spawn(sim, wait(never), boost::asio::detached);
+      else
+        never.receive()(boost::asio::bind_executor(
+            sim.get_executor(), [](sluice::error_code, const std::optional<int>&) {}));
+      co_return;
+    };
+    BOOST_TEST(contains(failure_of(sim, main, reason::left_over), "asio::co_spawn"));
+  }
+  simulation sim;
+  sim.run([&]() -> task<> {  // stopped in time
+    never.receive()(boost::asio::bind_executor(
+        sim.get_executor(), [](sluice::error_code, const std::optional<int>&) {}));
+    co_await settle();
+    never.close();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(is_an_invariant_that_throws_in_a_run_and_in_a_search) {
+  const auto body = []() -> task<> {
+    const auto bad =
+        always([]() -> bool { throw std::out_of_range("no such cell"); }, "cells are there");
+    co_await sluice::sleep_for(1s);
+  };
+  const auto is_told = [](const simulation_failure& x) {
+    if (x.why() != reason::invariant || !contains(x.what(), "cells are there")) return false;
+    try {
+      std::rethrow_if_nested(x);
+    } catch (const std::out_of_range&) {
+      return contains(x.what(), "no such cell");
+    }
+    return false;
+  };
+  BOOST_CHECK_EXCEPTION(simulation().run(body), simulation_failure, is_told);
+  BOOST_CHECK_EXCEPTION(sluice::testing::explore({.seeds = 1}, [&](simulation&) { return body(); }),
+                        simulation_failure, is_told);
+}
+
 BOOST_AUTO_TEST_CASE(is_an_exception_that_leaves_another_goroutine) {
   simulation sim;
   BOOST_CHECK_EXCEPTION(sim.run([]() -> task<> {
@@ -504,6 +551,18 @@ BOOST_AUTO_TEST_CASE(of_one_run_is_none_of_the_next) {
       }
     BOOST_CHECK_NO_THROW(sim.run([]() -> task<> { co_return; }));
   }
+}
+
+BOOST_AUTO_TEST_CASE(names_the_line_that_settles_or_lets_time_pass) {
+  simulation sim;
+  sim.run([]() -> task<> {
+    co_await settle();
+    co_await advance(1s);
+  });
+  const std::string steps = sim.describe_steps();
+  BOOST_TEST(contains(steps, "receive at test/testing/simulation_test.cpp"), steps);
+  BOOST_TEST(contains(steps, "sleep at test/testing/simulation_test.cpp"), steps);
+  BOOST_TEST(!contains(steps, "src/testing"), steps);
 }
 
 BOOST_AUTO_TEST_CASE(leaves_a_trace_of_who_ran) {

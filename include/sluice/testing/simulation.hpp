@@ -137,13 +137,15 @@ class simulation : public asio::execution_context {
 };
 
 /// Returns when all other goroutines of the simulation have ended or wait. Go's `synctest.Wait`.
-/** Time does not pass meanwhile. Awaited in a goroutine of a simulation.
- * @throws std::logic_error elsewhere */
-[[nodiscard("co_await it")]] SLUICE_DECL task<> settle();
+/** Time does not pass meanwhile. Awaited in a goroutine of a simulation; `where` is what reports
+ * say of it. @throws std::logic_error elsewhere */
+[[nodiscard("co_await it")]] SLUICE_DECL task<> settle(
+    std::source_location where = std::source_location::current());
 
 /// Lets `d` pass, and returns when all others have ended or wait at that time.
 /** As `settle`. */
-[[nodiscard("co_await it")]] SLUICE_DECL task<> advance(clock::duration d);
+[[nodiscard("co_await it")]] SLUICE_DECL task<> advance(
+    clock::duration d, std::source_location where = std::source_location::current());
 
 /// Something that must hold after each step, as long as this object lives.
 class invariant {
@@ -158,8 +160,8 @@ class invariant {
 
 /// Looks after each step of the simulation whether `holds()`, as long as what it returns lives.
 /**
- * Called in a goroutine of a simulation. That it does not hold is a `simulation_failure`; what it
- * throws leaves `run`.
+ * Called in a goroutine of a simulation. That it does not hold, or throws, is a
+ * `simulation_failure`; what it has thrown is nested in that.
  *
  * @param holds Looks only: it makes nothing ready and waits for nothing.
  * @param what Said of it in the failure, with `where`.

@@ -57,6 +57,12 @@ struct access {
     return ctx.values_;
   }
 
+  /// What a connection in memory knows of its other end.
+  template <class Stream>
+  [[nodiscard]] static auto look_at_peer(const Stream& stream) noexcept {
+    return stream.look_at_peer();
+  }
+
   /// The reference that a handle of a channel holds.
   template <class Handle>
   [[nodiscard]] static const auto& ref_of(const Handle& handle) noexcept {

@@ -98,8 +98,9 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
         auto body = detail::run_connection(
             serve_member(shared, &serve_state::handlers),
             access::make<server_connection>(shared, std::move(permit)), std::move(socket), f);
-        if (const std::size_t n = s.descriptors_to_prepare())
-          detail::prepare_descriptors(acceptor.get_executor(), n);
+        if constexpr (requires { acceptor.native_handle(); })
+          if (const std::size_t n = s.descriptors_to_prepare())
+            detail::prepare_descriptors(acceptor.get_executor(), n);
         new_goroutine g(s.at(), std::move(body), false, location);
         if (g) {
           detail::bind_to_context(*g, access::state_of(s.cut()));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/access.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/error.hpp>
 #include <sluice/timer.hpp>
@@ -22,6 +23,14 @@ namespace sluice::detail {
 /// What a look at a socket says about its peer.
 enum class peer { there, has_ended_its_stream, gone };
 [[nodiscard]] SLUICE_DECL peer look_at_peer(int descriptor) noexcept;
+/// Of a socket that has a descriptor, or of a connection in memory.
+template <class Socket>
+[[nodiscard]] peer look_at_peer_of(Socket& socket) {
+  if constexpr (requires { socket.native_handle(); })
+    return detail::look_at_peer(socket.native_handle());
+  else
+    return access::look_at_peer(socket);
+}
 
 /// What a watch and its goroutine share, on the strand of the socket.
 class peer_watch_state {
@@ -59,7 +68,7 @@ void watch_peer(const std::shared_ptr<peer_watch_state>& s, const Executor& stra
                 Socket& socket) {
   auto look = [s, strand, &socket](error_code error) {
     if (s->ended()) return;
-    const peer found = error ? peer::gone : detail::look_at_peer(socket.native_handle());
+    const peer found = error ? peer::gone : detail::look_at_peer_of(socket);
     if (found == peer::gone) return s->peer_has_gone();
     // There is something to be read, which is the handler's business: the end may come after it.
     const bool is_there = found == peer::there;

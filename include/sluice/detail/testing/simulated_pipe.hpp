@@ -3,6 +3,7 @@
 
 #include <sluice/channel.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/serve/peer_watch_state.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
 
@@ -57,6 +58,12 @@ class simulated_pipe {
   [[nodiscard]] SLUICE_DECL bool can_write() const noexcept;
   [[nodiscard]] SLUICE_DECL error_code write(std::span<const std::byte> from, std::size_t& n);
 
+  /// How many bytes can be read now.
+  [[nodiscard]] std::size_t available() const noexcept;
+  /// Whether who writes into it is there, as the reader can see.
+  [[nodiscard]] peer look_at_writer() const noexcept;
+  [[nodiscard]] bool broken() const noexcept { return broken_; }
+
   void end_writing() noexcept;
   void end_reading() noexcept;
   void break_off() noexcept;
@@ -66,6 +73,9 @@ class simulated_pipe {
   /// Cancels what its reader, or its writer, waits for.
   void cancel_read() noexcept;
   void cancel_write() noexcept;
+  /// Two may wait at an end: who has been told and leaves something to be done tells the other.
+  void tell_next_reader() noexcept { tell(readable_); }
+  void tell_next_writer() noexcept { tell(writable_); }
   /// How often that has been done.
   [[nodiscard]] std::size_t reads_cancelled() const noexcept { return reads_cancelled_; }
   [[nodiscard]] std::size_t writes_cancelled() const noexcept { return writes_cancelled_; }

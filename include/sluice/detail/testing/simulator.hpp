@@ -89,6 +89,9 @@ class simulator final : public environment {
   /// Something was made ready; perhaps by another thread, which the simulation cannot repeat.
   void made_ready() noexcept;
 
+  /// Whether anybody has outstanding work, goroutines included.
+  void note_work(bool held) noexcept { work_held_ = held; }
+
   [[nodiscard]] const schedule& decisions() const noexcept { return decisions_; }
   /// Who ran when: the last steps, a line each.
   [[nodiscard]] std::string describe_steps();
@@ -181,6 +184,7 @@ class simulator final : public environment {
 
   std::vector<channel<bool>> settling_;
   std::vector<std::weak_ptr<const kept_invariant>> invariants_;
+  bool work_held_ = false;
   std::deque<step> steps_;
   std::size_t steps_since_time_passed_ = 0;
   std::size_t most_steps_ = 1'000'000;

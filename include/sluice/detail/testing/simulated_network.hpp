@@ -2,12 +2,17 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/testing/simulated_pipe.hpp>
 #include <sluice/executor.hpp>
-#include <sluice/testing/network.hpp>
+#include <sluice/testing/network_options.hpp>
+#include <sluice/testing/simulation.hpp>
+#include <sluice/testing/stream.hpp>
 
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,11 +38,20 @@ class simulated_network {
  public:
   simulated_network(testing::simulation& sim, const testing::network_options& options);
 
+  [[nodiscard]] const executor& get_executor() const noexcept { return executor_; }
   [[nodiscard]] std::shared_ptr<simulated_listener> listen(const std::string& host);
-  [[nodiscard]] static task<testing::stream> connect(std::shared_ptr<simulated_network> self,
-                                                     std::string from, std::string to);
   void set_up(const std::string& a, const std::string& b, bool up);
   void reset(const std::string& a, const std::string& b);
+
+  /// How long something takes from one host to another.
+  [[nodiscard]] SLUICE_DECL std::chrono::steady_clock::duration latency() const;
+  [[nodiscard]] SLUICE_DECL bool is_up(const std::string& a, const std::string& b);
+  /// Closed when it is up, or down, again.
+  [[nodiscard]] SLUICE_DECL channel<void> changes(const std::string& a, const std::string& b);
+  /// A connection whose other end waits to be accepted; none if nobody listens.
+  [[nodiscard]] SLUICE_DECL std::optional<testing::stream> open(const std::string& from,
+                                                                const std::string& to);
+  [[nodiscard]] SLUICE_DECL testing::stream closed_stream() const noexcept;
 
  private:
   struct between {
