@@ -7,6 +7,7 @@
 
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/use_future.hpp>
@@ -491,10 +492,10 @@ BOOST_AUTO_TEST_CASE(needs_a_goroutine_or_a_place) {
   const auto not_in_goroutine = sluice::make_error_code(sluice::error::not_in_goroutine);
   BOOST_CHECK_EXCEPTION(static_cast<void>(with_timeout(context::background(), 1s)),
                         sluice::system_error, has_code(not_in_goroutine));
-  BOOST_CHECK_EXCEPTION(static_cast<void>(with_deadline(context::background(), clock::now())),
+  BOOST_CHECK_EXCEPTION(static_cast<void>(with_deadline(context::background(), sluice::now())),
                         sluice::system_error, has_code(not_in_goroutine));
   error_code in_goroutine;
-  run_task([&]() -> task<> {
+  run_in_virtual_time([&]() -> task<> {
     const auto tree = with_timeout(context::background(), 1ms);
     co_await tree.ctx.done();
     in_goroutine = tree.ctx.err();

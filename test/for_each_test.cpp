@@ -7,6 +7,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -39,7 +40,7 @@ task<int> square(int n) {
 BOOST_AUTO_TEST_SUITE(for_each_element)
 
 BOOST_AUTO_TEST_CASE(gives_the_results_in_the_order_of_the_range) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     std::vector<int> numbers(100);
     std::iota(numbers.begin(), numbers.end(), 0);
     const auto later = [](int n) -> task<int> {

@@ -7,6 +7,7 @@
 #include <sluice/use_task.hpp>
 
 #include "sync_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -96,7 +97,7 @@ BOOST_AUTO_TEST_CASE(whose_first_caller_is_cancelled_is_done_by_the_next) {
 }
 
 BOOST_AUTO_TEST_CASE(whose_function_ends_with_a_limit_of_its_own_is_done) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     once o;
     const auto limited = []() -> task<> { co_await sluice::timeout(sluice::sleep_for(24h), 1ms); };
     bool called = false;

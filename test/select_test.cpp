@@ -1,6 +1,7 @@
 // How a select is spelled and what it gives: results, handlers, otherwise, the order. Its operands
 // have a file of their own.
 #include "select/helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
@@ -58,7 +59,7 @@ BOOST_AUTO_TEST_CASE(a_default_constructed_result_is_none) {
 }
 
 BOOST_AUTO_TEST_CASE(cases_without_a_value_give_monostate) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto full = make_channel<int>();
     auto r = co_await select(full.send(1), sluice::sleep_for(0s));
     BOOST_TEST(r.index() == 1u);
@@ -116,7 +117,7 @@ BOOST_AUTO_TEST_CASE(elements_need_neither_copies_nor_a_default_constructor) {
 }
 
 BOOST_AUTO_TEST_CASE(senders_receivers_wait_groups_and_sleeps_are_cases) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = make_channel<int>();
     const sender<int> in = ch;
     const receiver<int> out = ch;
@@ -126,7 +127,7 @@ BOOST_AUTO_TEST_CASE(senders_receivers_wait_groups_and_sleeps_are_cases) {
     auto r = co_await select(in.send(1), out.receive(), busy.wait(), sluice::sleep_for(24h),
                              idle.wait());
     BOOST_TEST(r.index() == 4u);
-    auto s = co_await select(busy.wait(), sluice::sleep_until(sluice::clock::now() - 1s));
+    auto s = co_await select(busy.wait(), sluice::sleep_until(sluice::now() - 1s));
     BOOST_TEST(s.index() == 1u);
   });
 }
@@ -188,7 +189,7 @@ BOOST_AUTO_TEST_CASE(the_handler_of_the_case_that_happened_is_called_with_its_va
 }
 
 BOOST_AUTO_TEST_CASE(handlers_may_leave_the_value_out_or_take_the_error_first) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = holding({1, 2});
     auto room = make_channel<int>(2);
     auto shut = make_channel<int>();
@@ -248,7 +249,7 @@ BOOST_AUTO_TEST_CASE(a_handler_may_be_a_coroutine_which_is_awaited) {
 }
 
 BOOST_AUTO_TEST_CASE(what_a_handler_throws_leaves_the_select) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = holding({1, 2, 3});
     int caught = 0;
     try {
@@ -312,7 +313,7 @@ BOOST_AUTO_TEST_CASE(otherwise_is_taken_when_no_case_is_ready) {
 }
 
 BOOST_AUTO_TEST_CASE(otherwise_may_stand_anywhere_and_be_a_coroutine) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = make_channel<int>();
     bool ran = false;
     const auto first = co_await select(otherwise([&]() -> task<> {

@@ -11,6 +11,7 @@
 #include "support.hpp"
 #include "sync_helpers.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/use_future.hpp>
@@ -139,7 +140,7 @@ BOOST_AUTO_TEST_CASE(is_first_come_first_served_whatever_the_weight) {
 // Source: TestLargeAcquireDoesntStarve
 BOOST_AUTO_TEST_CASE(of_all_units_is_not_starved_by_small_ones) {
   const watchdog dog;
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     constexpr std::size_t n = 10;
     semaphore s(n);
     bool stop = false;
@@ -186,7 +187,7 @@ BOOST_AUTO_TEST_CASE(more_than_there_are_holds_up_nobody_and_ends_when_it_is_can
 
 // Source: TestWeightedAcquire: with a timeout
 BOOST_AUTO_TEST_CASE(may_be_given_up_after_a_time) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     semaphore s(2);
     auto first = co_await s.acquire(1);
     const auto second = co_await s.acquire(1);

@@ -8,6 +8,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/test/unit_test.hpp>
@@ -157,7 +158,7 @@ BOOST_AUTO_TEST_CASE(that_was_forgotten_do_not_disturb_the_later_ones) {
 
 // Source: TestDoChan
 BOOST_AUTO_TEST_CASE(can_be_cases_of_a_select) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     group g;
     slow_function f("late");
     const auto function = f.function();
@@ -196,7 +197,7 @@ BOOST_AUTO_TEST_CASE(whose_function_cannot_be_copied_leave_the_key_free) {
     throws_when_copied(const throws_when_copied&) { throw std::runtime_error("no copy"); }
     std::string operator()() const { return "never"; }
   };
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     group g;
     const throws_when_copied f;
     BOOST_CHECK_THROW(static_cast<void>(g.call_channel("key", f)), std::runtime_error);

@@ -9,6 +9,7 @@
 #include "goroutine/own_context.hpp"
 #include "time_helpers.hpp"
 #include "told_elsewhere.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -66,30 +67,30 @@ BOOST_AUTO_TEST_SUITE(length)
 
 // TestSleep: never early.
 BOOST_AUTO_TEST_CASE(is_never_less_than_what_was_asked_for) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     for (const auto d : {1us, 100us, 1000us, 3000us, 7001us}) {
       const stopwatch watch;
       co_await sleep_for(d);
       BOOST_TEST((watch.elapsed() >= d));
     }
-    const auto until = clock::now() + 2ms;
+    const auto until = sluice::now() + 2ms;
     co_await sleep_until(until);
-    BOOST_TEST((clock::now() >= until));
+    BOOST_TEST((sluice::now() >= until));
   });
 }
 
 // TestSleepZeroDeadlock, golang/go#44868; TestOverflowSleep: the least duration ends at once.
 BOOST_AUTO_TEST_CASE(of_nothing_or_less_is_over_at_once) {
   const stopwatch watch;
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     for (int i = 0; i < 1000; ++i) co_await sleep_for(0s);
     co_await sleep_for(-1ns);
     co_await sleep_for(-1h);
     co_await sleep_for(clock::duration::min());
     co_await sleep_for(std::chrono::hours::min());
     co_await sleep_for(std::chrono::duration<double>(-std::numeric_limits<double>::infinity()));
-    co_await sleep_until(clock::now());
-    co_await sleep_until(clock::now() - 1h);
+    co_await sleep_until(sluice::now());
+    co_await sleep_until(sluice::now() - 1h);
     co_await sleep_until(clock::time_point());
     co_await sleep_until(clock::time_point::min());
   });
@@ -119,19 +120,19 @@ BOOST_AUTO_TEST_CASE(close_to_the_end_of_the_clock_is_as_good_as_for_ever) {
 }
 
 BOOST_AUTO_TEST_CASE(may_be_given_in_any_unit_and_is_rounded_up) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const stopwatch watch;
     co_await sleep_for(std::chrono::duration<double, std::milli>(1.5));
     BOOST_TEST((watch.elapsed() >= 1500us));
     co_await sleep_for(std::chrono::duration<int, std::ratio<1, 300>>(1));
     BOOST_TEST((watch.elapsed() >= 4833us));
     co_await sleep_for(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN()));
-    co_await sleep_until(std::chrono::time_point_cast<std::chrono::seconds>(clock::now()));
+    co_await sleep_until(std::chrono::time_point_cast<std::chrono::seconds>(sluice::now()));
   });
 }
 
 BOOST_AUTO_TEST_CASE(is_counted_from_when_the_operation_is_awaited) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto op = sleep_for(3ms);
     co_await sleep_for(4ms);
     for (int i = 0; i < 2; ++i) {
@@ -139,7 +140,7 @@ BOOST_AUTO_TEST_CASE(is_counted_from_when_the_operation_is_awaited) {
       co_await op;
       BOOST_TEST((watch.elapsed() >= 3ms));
     }
-    auto until = sleep_until(clock::now() + 2ms);
+    auto until = sleep_until(sluice::now() + 2ms);
     co_await until;
     co_await until;  // has passed
   });
@@ -247,7 +248,7 @@ BOOST_AUTO_TEST_CASE(are_cancelled_and_started_anew_without_disturbing_each_othe
   const int n = static_cast<int>(rounds(3'000));
   int ended = 0;
   int cancelled = 0;
-  run_task([&]() -> task<> {
+  run_in_virtual_time([&]() -> task<> {
     auto quit = make_channel<int>();
     sluice::wait_group wg;
     for (int i = 0; i < n; ++i)

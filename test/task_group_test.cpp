@@ -8,6 +8,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -69,7 +70,7 @@ BOOST_AUTO_TEST_SUITE(a_group)
 
 // Source: TestZeroGroup
 BOOST_AUTO_TEST_CASE(gives_what_its_body_gives_when_all_have_ended) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     int ended = 0;
     const auto body = [&](task_group& g) -> task<std::unique_ptr<int>> {
       for (int i = 0; i < 3; ++i)
@@ -207,7 +208,7 @@ BOOST_AUTO_TEST_CASE(reports_all_errors_if_it_is_asked_to_and_cancels_nobody) {
   bool third_ended = false;
   std::vector<std::string> texts;
   std::string what;
-  run_task([&]() -> task<> {
+  run_in_virtual_time([&]() -> task<> {
     const auto body = [&](task_group& g) -> task<> {
       g.go(fail_with("one"));
       g.go([]() -> task<> {
@@ -308,7 +309,7 @@ BOOST_AUTO_TEST_CASE(the_parent_cancels_the_goroutines_also_if_it_is_done_alread
 BOOST_AUTO_TEST_CASE(by_a_deadline_is_seen_as_that) {
   std::string text;
   std::optional<error_code> child;
-  run_task([&]() -> task<> {
+  run_in_virtual_time([&]() -> task<> {
     const auto tree = with_timeout(background, 1ms);
     const auto body = [&](task_group& g) -> task<> {
       g.go([]() -> task<> { co_await sluice::sleep_for(24h); });

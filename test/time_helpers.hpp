@@ -21,11 +21,11 @@ namespace sluice_test {
 inline const error_code timed_out = asio::error::timed_out;
 inline const error_code deadline_exceeded = sluice::error::deadline_exceeded;
 
-/// How long ago it was made.
+/// How long ago it was made, by the clock of the goroutine that asks.
 class stopwatch {
  public:
-  [[nodiscard]] sluice::clock::duration elapsed() const { return sluice::clock::now() - start; }
-  const sluice::clock::time_point start = sluice::clock::now();
+  [[nodiscard]] sluice::clock::duration elapsed() const { return sluice::now() - start; }
+  const sluice::clock::time_point start = sluice::now();
 };
 
 /// The shortest of what `measure` gives, in as many runs as it takes to get below `limit`, 20 at

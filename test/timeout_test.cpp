@@ -9,6 +9,7 @@
 #include <sluice/wait_group.hpp>
 
 #include "timer/helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -151,7 +152,7 @@ BOOST_AUTO_TEST_CASE(that_is_done_in_time_gives_what_it_gives) {
 }
 
 BOOST_AUTO_TEST_CASE(that_is_not_ready_and_gets_no_time_is_out_of_time_at_once) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = make_channel<int>();
     const sluice::channel<int> nil;
     for (const clock::duration d :
@@ -164,7 +165,7 @@ BOOST_AUTO_TEST_CASE(that_is_not_ready_and_gets_no_time_is_out_of_time_at_once) 
 }
 
 BOOST_AUTO_TEST_CASE(may_be_of_any_kind) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const sluice::channel<int> nil;
     sluice::wait_group group;
     group.add();
@@ -192,7 +193,7 @@ BOOST_AUTO_TEST_CASE(may_be_of_any_kind) {
 }
 
 BOOST_AUTO_TEST_CASE(of_which_two_are_out_of_time_together_leaves_the_other_alone) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = make_channel<int>();
     std::array<sluice::wait_group, 2> ended;
     for (std::size_t i = 0; i < 2; ++i) {

@@ -5,6 +5,7 @@
 #include <sluice/use_task.hpp>
 
 #include "timer/helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/strand.hpp>
@@ -32,19 +33,19 @@ using namespace sluice_test;
 BOOST_AUTO_TEST_SUITE(a_timer)
 
 BOOST_AUTO_TEST_CASE(sends_the_time_once_and_not_early) {
-  run_task([]() -> task<> {
-    const auto start = clock::now();
+  run_in_virtual_time([]() -> task<> {
+    const auto start = sluice::now();
     timer t(3ms);
     const auto v = co_await t.receive();
     BOOST_REQUIRE(v);
     BOOST_TEST((*v >= start + 3ms));
-    BOOST_TEST((*v <= clock::now()));
+    BOOST_TEST((*v <= sluice::now()));
     BOOST_TEST((co_await stays_silent(t.channel())));
   });
 }
 
 BOOST_AUTO_TEST_CASE(set_to_nothing_or_less_goes_off_at_once) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const stopwatch watch;
     for (const clock::duration d :
          {clock::duration::zero(), clock::duration(-1), clock::duration::min()}) {
@@ -72,7 +73,7 @@ BOOST_AUTO_TEST_CASE(that_is_stopped_before_it_goes_off_stays_silent) {
 }
 
 BOOST_AUTO_TEST_CASE(that_was_received_from_can_be_set_again_but_not_stopped) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(0s);
     const auto first = co_await t.receive();
     BOOST_TEST(!t.stop());
@@ -86,7 +87,7 @@ BOOST_AUTO_TEST_CASE(that_was_received_from_can_be_set_again_but_not_stopped) {
 }
 
 BOOST_AUTO_TEST_CASE(can_be_set_off_earlier_and_later) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const stopwatch watch;
     timer t(long_time);
     BOOST_TEST(t.reset(1ms));
@@ -97,7 +98,7 @@ BOOST_AUTO_TEST_CASE(can_be_set_off_earlier_and_later) {
 }
 
 BOOST_AUTO_TEST_CASE(has_a_channel_that_looks_unbuffered) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(0s);
     const auto times = t.channel();
     BOOST_TEST(times.size() == 0u);
@@ -272,8 +273,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(after_)
 
 BOOST_AUTO_TEST_CASE(gives_the_time_once_and_not_early) {
-  run_task([]() -> task<> {
-    const auto start = clock::now();
+  run_in_virtual_time([]() -> task<> {
+    const auto start = sluice::now();
     const auto times = after(2ms);
     const auto v = co_await times.receive();
     BOOST_TEST((*v >= start + 2ms));
@@ -317,8 +318,8 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(a_ticker)
 
 BOOST_AUTO_TEST_CASE(sends_the_time_again_and_again_and_never_early) {
-  run_task([]() -> task<> {
-    const auto start = clock::now();
+  run_in_virtual_time([]() -> task<> {
+    const auto start = sluice::now();
     ticker t(2ms);
     auto last = start;
     for (int i = 1; i <= 10; ++i) {
@@ -350,7 +351,7 @@ BOOST_AUTO_TEST_CASE(stops_when_told_to_and_starts_anew_with_another_period) {
 }
 
 BOOST_AUTO_TEST_CASE(has_a_channel_that_looks_unbuffered_and_holds_one_tick) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     ticker t(1ms);
     co_await sleep_for(10ms);
     BOOST_TEST(t.channel().size() == 0u);
@@ -376,7 +377,7 @@ BOOST_AUTO_TEST_CASE(that_is_destroyed_leaves_its_channel_silent) {
 }
 
 BOOST_AUTO_TEST_CASE(can_be_moved_and_assigned_to_which_stops_the_other) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     ticker a(1ms);
     ticker b(std::move(a));
     const auto times = b.channel();

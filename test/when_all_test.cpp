@@ -12,6 +12,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -310,7 +311,7 @@ BOOST_AUTO_TEST_CASE(leaves_an_lvalue_with_its_caller) {
 }
 
 BOOST_AUTO_TEST_CASE(takes_itself_and_selects) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ch = sluice::make_channel<int>(1);
     co_await ch.send(1);
     auto [pair, index, one] = co_await when_all(
@@ -363,7 +364,7 @@ BOOST_AUTO_TEST_CASE(is_of_the_type_that_it_was) {
 
 BOOST_AUTO_TEST_CASE(holds_what_had_completed) {
   using error = sluice::when_all_error<task<std::unique_ptr<int>>, task<int>, task<number>>;
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto pointer = []() -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(7); };
     const auto never = []() -> task<number> {
       co_await sluice::sleep_for(24h);

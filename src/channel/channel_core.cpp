@@ -398,7 +398,7 @@ waiter* channel_core::first_claimed(waiter_list& line) noexcept {
 // again: of a channel that only its waiters kept, or of one whose last reference another thread has
 // just given up. That thread is on its way to this lock, and is told to leave the channel alone.
 void channel_core::keep_for_dropped_case() noexcept {
-  if (references_.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  if (references_.add() != 0) return;
   if (!std::exchange(orphaned_, false)) ++superseded_;
 }
 

@@ -79,19 +79,10 @@ context_state& context_state::make(context_ref parent_ref) {
   return child;
 }
 
-bool context_state::try_retain() noexcept {
-  auto n = references_.load(std::memory_order_relaxed);
-  while (n != 0)
-    if (references_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
-  return false;
-}
-
 // Without recursion: a chain of contexts, or of what they were merged with, may be long. Nobody
 // else has a use for the link of one that has no references.
 void context_state::release() noexcept {
-  const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-  SLUICE_ASSERT(before != 0, "a context has as many references as are given up");
-  if (before != 1) return;
+  if (!references_.release()) return;
   if (dying_here) {
     next_to_tell_ = std::exchange(*dying_here, this);
     return;

@@ -8,6 +8,7 @@
 #include <sluice/timer.hpp>
 
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/test/unit_test.hpp>
@@ -56,7 +57,7 @@ BOOST_AUTO_TEST_CASE(does_not_rescue_a_select_that_was_cancelled) {
 }
 
 BOOST_AUTO_TEST_CASE(gives_the_error_of_a_timeout) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ex = co_await asio::this_coro::executor;
     auto [e] = co_await timeout(sluice::go(ex, long_work(), as_value), 1ms);
     BOOST_TEST(code_of(e) == timed_out);
@@ -67,7 +68,7 @@ BOOST_AUTO_TEST_CASE(gives_the_error_of_a_timeout) {
 }
 
 BOOST_AUTO_TEST_CASE(gives_the_error_of_a_timeout_that_had_no_time) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ex = co_await asio::this_coro::executor;
     auto [e] = co_await timeout(sluice::go(ex, long_work(), as_value), 0ms);
     BOOST_TEST(code_of(e) == timed_out);
@@ -89,7 +90,7 @@ BOOST_AUTO_TEST_CASE(gives_the_error_of_an_operation_that_was_not_launched) {
 }
 
 BOOST_AUTO_TEST_CASE(gives_the_error_of_an_abandoned_operation) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ex = co_await asio::this_coro::executor;
     auto [e] = co_await timeout(sluice::abandon(sluice::go(ex, long_work(), as_value)), 1ms);
     BOOST_TEST(code_of(e) == timed_out);
@@ -97,7 +98,7 @@ BOOST_AUTO_TEST_CASE(gives_the_error_of_an_abandoned_operation) {
 }
 
 BOOST_AUTO_TEST_CASE(says_that_a_deadline_ended_a_bound_operation) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ex = co_await asio::this_coro::executor;
     const auto [ctx, cancel] = sluice::with_timeout(sluice::context::background(), 1ms);
     auto [e] = co_await sluice::go(ex, long_work(), sluice::bind_context(ctx, as_value));

@@ -1,5 +1,6 @@
 // Cases of channels that are closed or nil, cases that never happen, and selects without any.
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
@@ -175,7 +176,7 @@ BOOST_AUTO_TEST_CASE(a_parked_receive_that_is_woken_by_close_is_a_success) {
 
 // Source: Kotlin/kotlinx.coroutines#1584
 BOOST_AUTO_TEST_CASE(whatever_is_decided_already_when_the_select_begins_leaves_the_rest_alone) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto [ctx, cancel] = sluice::with_cancel(sluice::context::background());
     cancel();
     auto closed_channel = make_channel<int>();
@@ -193,7 +194,7 @@ BOOST_AUTO_TEST_CASE(whatever_is_decided_already_when_the_select_begins_leaves_t
         };
         if (c == 0) add(closed_channel.receive());
         if (c == 1) add(ready.receive());
-        if (c == 2) add(sluice::sleep_until(sluice::clock::now() - 1s));
+        if (c == 2) add(sluice::sleep_until(sluice::now() - 1s));
         if (c == 3) add(ctx.done());
         if (c == 4) add(empty.receive());
       }
@@ -211,7 +212,7 @@ BOOST_AUTO_TEST_CASE(whatever_is_decided_already_when_the_select_begins_leaves_t
     BOOST_TEST(!r.get<0>());
     auto s = co_await select(ready.receive());
     BOOST_TEST(*s.get<0>() == 7);
-    co_await select(sluice::sleep_until(sluice::clock::now() - 1s));
+    co_await select(sluice::sleep_until(sluice::now() - 1s));
     co_await select(ctx.done());
   });
 }

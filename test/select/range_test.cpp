@@ -1,5 +1,6 @@
 // Selects over ranges of cases, and in the written order.
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/timer.hpp>
 
@@ -129,7 +130,7 @@ BOOST_AUTO_TEST_CASE(may_be_of_any_kind) {
 }
 
 BOOST_AUTO_TEST_CASE(may_mix_operations_of_all_kinds) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto ex = co_await asio::this_coro::executor;
     const auto numbers = make_channel<int>();
     const auto words = make_channel<std::string>(1);

@@ -9,6 +9,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -119,7 +120,7 @@ BOOST_AUTO_TEST_CASE(can_be_set_while_nothing_runs_and_is_not_zero) {
 
 // Source: TestGoLimit: Go waits; here it is an operation, that can be cancelled
 BOOST_AUTO_TEST_CASE(can_be_waited_for_before_there_is_one_more_goroutine) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     int started = 0, most = 0, active = 0;
     std::size_t index = 9;
     const auto body = [&](task_group& g) -> task<> {
@@ -176,7 +177,7 @@ BOOST_AUTO_TEST_CASE(does_not_hide_the_first_error_and_keeps_the_rest_from_runni
 // Source: neilotoole/errgroup#11: Go during Wait
 BOOST_AUTO_TEST_CASE(lets_goroutines_start_others_while_the_group_is_waited_for) {
   int ran = 0;
-  run_task([&]() -> task<> {
+  run_in_virtual_time([&]() -> task<> {
     const auto body = [&](task_group& g) -> task<> {
       g.set_limit(1);
       g.go([&]() -> task<> {

@@ -13,12 +13,12 @@
 
 #include "support.hpp"
 #include "testing/planted.hpp"
+#include "testing/search.hpp"
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <optional>
-#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -30,27 +30,7 @@
 namespace {
 
 using namespace sluice_test;
-using sluice::testing::explore;
-using sluice::testing::simulation_failure;
-
-constexpr std::uint64_t most_seeds = 10'000;
-
-using program = task<>(bool planted);
-
-/// Tries `run` with its fault, or without.
-void try_seeds(std::uint64_t seeds, program* run, bool planted) {
-  explore({.seeds = seeds}, [run, planted] { return run(planted); });
-}
-
-/// Whether the search finds the fault of `run`.
-bool search_finds(program* run) {
-  try {
-    try_seeds(most_seeds, run, true);
-  } catch (const simulation_failure&) {
-    return true;
-  }
-  return false;
-}
+using sluice::testing::simulation;
 
 /// Two senders, two receivers, and a close when the senders are through: nothing may be lost.
 task<> hand_over(fault planted) {
@@ -75,7 +55,7 @@ task<> hand_over(fault planted) {
 }
 
 /// A select of two receives by two goroutines, each of which takes a value and then claims.
-task<> select_that_moves_before_it_claims(bool planted) {
+task<> select_that_moves_before_it_claims(simulation&, bool planted) {
   const auto a = sluice::make_channel<int>(1);
   const auto b = sluice::make_channel<int>(1);
   co_await a.send(1);
@@ -100,7 +80,7 @@ task<> select_that_moves_before_it_claims(bool planted) {
 }
 
 /// One of two cells always has the token: who looks at one and then at the other sees neither.
-task<> otherwise_case_by_case(bool planted) {
+task<> otherwise_case_by_case(simulation&, bool planted) {
   bool in_a = true;
   bool in_b = false;
   sluice::mutex lock_of_a;
@@ -130,7 +110,7 @@ task<> otherwise_case_by_case(bool planted) {
 }
 
 /// A deadline that is looked at before the work is done, and not behind it.
-task<> late_result(bool planted) {
+task<> late_result(simulation&, bool planted) {
   std::optional<int> result;
   bool timed_out = false;
   sluice::wait_group both;
@@ -147,7 +127,7 @@ task<> late_result(bool planted) {
 }
 
 /// Two locks in two orders.
-task<> dining(bool planted) {
+task<> dining(simulation&, bool planted) {
   sluice::mutex left;
   sluice::mutex right;
   sluice::wait_group both;
@@ -163,7 +143,7 @@ task<> dining(bool planted) {
 }
 
 /// A flag that says "initialised" before it is.
-task<> initialised_twice(bool planted) {
+task<> initialised_twice(simulation&, bool planted) {
   int runs = 0;
   bool done = false;
   sluice::once once;
@@ -185,21 +165,15 @@ task<> initialised_twice(bool planted) {
   if (runs != 1) throw std::logic_error("initialised " + std::to_string(runs) + " times");
 }
 
-struct named_program {
-  const char* name;
-  program* run;
-
-  friend std::ostream& operator<<(std::ostream& to, const named_program& p) { return to << p.name; }
-};
-
 const std::vector<named_program> programs{
-    {"a lost wake-up", [](bool p) { return hand_over(p ? fault::lost_wakeup : fault::none); }},
+    {"a lost wake-up",
+     [](simulation&, bool p) { return hand_over(p ? fault::lost_wakeup : fault::none); }},
     {"a close before what is in it",
-     [](bool p) { return hand_over(p ? fault::close_before_drain : fault::none); }},
+     [](simulation&, bool p) { return hand_over(p ? fault::close_before_drain : fault::none); }},
     {"one woken for several",
-     [](bool p) { return hand_over(p ? fault::woken_once : fault::none); }},
+     [](simulation&, bool p) { return hand_over(p ? fault::woken_once : fault::none); }},
     {"a count outside the lock",
-     [](bool p) { return hand_over(p ? fault::counted_outside : fault::none); }},
+     [](simulation&, bool p) { return hand_over(p ? fault::counted_outside : fault::none); }},
     {"a value moved before the claim", &select_that_moves_before_it_claims},
     {"otherwise case by case", &otherwise_case_by_case},
     {"a result beside a timeout", &late_result},

@@ -7,6 +7,7 @@
 #include <sluice/use_task.hpp>
 
 #include "../timer/helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -139,7 +140,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(inside_another)
 
 BOOST_AUTO_TEST_CASE(timeout_the_shorter_prevails) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto ch = make_channel<int>(1);
     const auto within = [&](clock::duration inner, clock::duration outer) {
       return timeout(timeout(ch.receive(), inner)(sluice::use_task), outer);
@@ -181,7 +182,7 @@ BOOST_AUTO_TEST_CASE(timeout_of_a_goroutine_that_has_its_own_timeouts) {
 }
 
 BOOST_AUTO_TEST_CASE(select_it_is_a_case) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto quiet = make_channel<int>();
     auto ready = make_channel<int>(1);
     ready.try_send(1);

@@ -1,5 +1,6 @@
 // When timers go off: in which order, how late, at once or never.
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
@@ -28,10 +29,10 @@ BOOST_AUTO_TEST_SUITE(timers)
 
 // Source: time/sleep_test.go TestAfterTick
 BOOST_AUTO_TEST_CASE(one_after_another_take_as_long_as_all_together) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const stopwatch watch;
     for (int i = 0; i < 10; ++i) {
-      const auto before = clock::now();
+      const auto before = sluice::now();
       const auto v = co_await after(1ms).receive();
       BOOST_TEST((*v >= before + 1ms));
     }
@@ -69,7 +70,7 @@ BOOST_AUTO_TEST_CASE(go_off_in_the_order_of_their_deadlines) {
 
 // Source: time/sleep_test.go TestOverflowSleep
 BOOST_AUTO_TEST_CASE(set_for_ever_never_go_off_and_disturb_no_other) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer longest(clock::duration::max());
     timer almost(clock::duration::max() - 1ns);
     timer hours(std::chrono::hours::max());
@@ -89,7 +90,7 @@ BOOST_AUTO_TEST_CASE(set_for_ever_never_go_off_and_disturb_no_other) {
 
 // Source: time/sleep_test.go TestZeroTimer, issue 44868
 BOOST_AUTO_TEST_CASE(set_to_nothing_go_off_promptly_many_times) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer again(0s);
     for (std::size_t i = 0; i < rounds(5'000); ++i) {
       timer t(0s);
@@ -102,12 +103,12 @@ BOOST_AUTO_TEST_CASE(set_to_nothing_go_off_promptly_many_times) {
 
 // Source: time/sleep_test.go TestAfterTimes
 BOOST_AUTO_TEST_CASE(send_the_instant_at_which_they_went_off_however_late_it_is_received) {
-  run_task([]() -> task<> {
-    const auto start = clock::now();
+  run_in_virtual_time([]() -> task<> {
+    const auto start = sluice::now();
     const times t = after(1ms);
     const auto k = ticker(1ms);
     co_await sleep_for(2ms);
-    const auto gone_off = clock::now();
+    const auto gone_off = sluice::now();
     hold_up(3ms);
     const auto v = co_await t.receive();
     const auto w = co_await k.receive();

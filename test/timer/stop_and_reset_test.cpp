@@ -1,5 +1,6 @@
 // Timers that are stopped and set again: what is still due, and what nobody has received.
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/channel.hpp>
 #include <sluice/select.hpp>
@@ -22,7 +23,7 @@ BOOST_AUTO_TEST_SUITE(timers)
 
 // Source: time/sleep_test.go TestAfterStop
 BOOST_AUTO_TEST_CASE(that_are_stopped_stay_silent_between_an_earlier_and_a_later_one) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     bool called = false;
     auto f = after_func(2ms, [&] { called = true; });
     timer early(1ms);
@@ -41,7 +42,7 @@ BOOST_AUTO_TEST_CASE(that_are_stopped_stay_silent_between_an_earlier_and_a_later
 
 // Source: time/sleep_test.go TestReset
 BOOST_AUTO_TEST_CASE(that_are_set_again_while_they_are_pending_are_postponed_and_go_off_once) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const stopwatch watch;
     timer t(2ms);
     BOOST_TEST(t.reset(50ms));
@@ -94,7 +95,7 @@ BOOST_AUTO_TEST_CASE(together_with_one_that_stops_it_is_told_the_truth) {
 }
 
 BOOST_AUTO_TEST_CASE(together_with_the_value_it_limits_never_reports_a_timeout_after_it) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     for (std::size_t i = 0; i < rounds(500); ++i) {
       auto ch = make_channel<int>(1);
       timer sender(100us);
@@ -122,7 +123,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(a_value_nobody_has_seen)
 
 BOOST_AUTO_TEST_CASE(does_not_survive_a_reset) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(0s);
     co_await let_timers_go_off();
     t.reset(1h);
@@ -152,7 +153,7 @@ BOOST_AUTO_TEST_CASE(does_not_survive_a_reset_by_another_while_one_waits) {
 }
 
 BOOST_AUTO_TEST_CASE(need_not_be_drained_and_the_old_pattern_does_not_hang) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     for (const bool received : {false, true}) {
       timer t(0s);
       co_await let_timers_go_off();
@@ -172,7 +173,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(channels_of_timers)
 
 BOOST_AUTO_TEST_CASE(give_no_stale_value_after_stop) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(0s);
     co_await let_timers_go_off();
     BOOST_TEST(t.stop());  // it had gone off, but nobody had received
@@ -183,13 +184,13 @@ BOOST_AUTO_TEST_CASE(give_no_stale_value_after_stop) {
 }
 
 BOOST_AUTO_TEST_CASE(give_no_stale_value_after_reset) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(0s);
     co_await let_timers_go_off();
     BOOST_TEST(t.reset(long_time));
     BOOST_TEST(is_empty(t.channel()));
     BOOST_TEST((co_await stays_silent(t.channel())));
-    const auto before = clock::now();
+    const auto before = sluice::now();
     BOOST_TEST(t.reset(1ms));
     const auto v = co_await t.receive();
     BOOST_TEST((*v >= before + 1ms));
@@ -197,14 +198,14 @@ BOOST_AUTO_TEST_CASE(give_no_stale_value_after_reset) {
 }
 
 BOOST_AUTO_TEST_CASE(of_tickers_give_no_stale_tick_after_stop_or_reset) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     ticker t(1ms);
     co_await sleep_for(3ms);
     t.stop();
     BOOST_TEST(is_empty(t.channel()));
     t.reset(1ms);
     co_await sleep_for(3ms);
-    const auto before = clock::now();
+    const auto before = sluice::now();
     t.reset(2ms);
     BOOST_TEST(is_empty(t.channel()));
     const auto v = co_await t.receive();
@@ -272,7 +273,7 @@ BOOST_AUTO_TEST_CASE(leave_who_is_parked_when_the_timer_is_set_farther_or_stoppe
 }
 
 BOOST_AUTO_TEST_CASE(of_stopped_timers_and_tickers_are_cases_that_do_not_happen) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     timer t(1ms);
     ticker k(1ms);
     t.stop();

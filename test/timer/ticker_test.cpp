@@ -1,5 +1,6 @@
 // Tickers: their period and phase, what a slow reader misses, and what ends them.
 #include "helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
@@ -29,17 +30,17 @@ BOOST_AUTO_TEST_SUITE(tickers)
 // Source: time/tick_test.go TestTicker, TestTickerReset. The machine may hold us up: some attempt
 // keeps to the time.
 BOOST_AUTO_TEST_CASE(keep_their_period_also_a_new_one) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     constexpr int ticks = 10;
     constexpr auto period = 2ms;
     bool in_time = false;
     for (int attempt = 0; attempt < 10 && !in_time; ++attempt) {
-      const auto start = clock::now();
+      const auto start = sluice::now();
       ticker t(period);
       for (int i = 0; i < ticks; ++i) co_await t.receive();
       t.reset(2 * period);
       for (int i = 0; i < ticks; ++i) co_await t.receive();
-      const auto took = clock::now() - start;
+      const auto took = sluice::now() - start;
       constexpr auto right = ticks * period + ticks * 2 * period;
       BOOST_TEST((took >= right));
       in_time = took <= right * 13 / 10;
@@ -64,11 +65,11 @@ BOOST_AUTO_TEST_CASE(may_be_made_received_from_and_stopped_again_and_again) {
 
 // Source: time/tick_test.go TestTickTimes, TestTicker (slow receivers)
 BOOST_AUTO_TEST_CASE(drop_what_a_slow_receiver_misses_and_keep_the_first) {
-  run_task([]() -> task<> {
-    const auto start = clock::now();
+  run_in_virtual_time([]() -> task<> {
+    const auto start = sluice::now();
     ticker t(2ms);
     co_await sleep_for(3ms);
-    const auto first_gone_off = clock::now();
+    const auto first_gone_off = sluice::now();
     co_await sleep_for(10ms);
     const auto v = co_await t.receive();
     BOOST_TEST((*v >= start + 2ms));
@@ -110,7 +111,7 @@ BOOST_AUTO_TEST_SUITE_END()
 
 // Source: golang/go#49315, golang/go#14557
 BOOST_AUTO_TEST_CASE(a_period_that_is_not_positive_is_refused_everywhere_in_the_same_way) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto says_period = [](const std::invalid_argument& x) {
       return std::string(x.what()).find("period") != std::string::npos;
     };
@@ -128,9 +129,9 @@ BOOST_AUTO_TEST_CASE(a_period_that_is_not_positive_is_refused_everywhere_in_the_
 // Source: crossbeam-rs/crossbeam#406, #413, #456. Some of the last ticks come in time, and
 // they are on the phase of the first if nothing has been added up.
 BOOST_AUTO_TEST_CASE(a_ticker_does_not_drift) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     constexpr auto period = 4ms;
-    const auto start = clock::now();
+    const auto start = sluice::now();
     ticker t(period);
     auto least = clock::duration::max();
     for (int i = 0; i < 40; ++i) {
@@ -144,14 +145,14 @@ BOOST_AUTO_TEST_CASE(a_ticker_does_not_drift) {
 
 // Source: tokio-rs/tokio#3721, nats-io/nats.rs#875, softwaremill/ox#82
 BOOST_AUTO_TEST_CASE(a_slow_reader_finds_one_tick_and_then_the_rhythm_on_the_first_phase) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     constexpr auto period = 4ms;
-    const auto start = clock::now();
+    const auto start = sluice::now();
     ticker t(period);
     co_await sleep_for(25ms);
     BOOST_TEST(t.channel().try_receive().has_value());
     BOOST_TEST(is_empty(t.channel()));
-    const auto before = clock::now();
+    const auto before = sluice::now();
     auto last = before;
     auto least = clock::duration::max();
     for (int i = 0; i < 15; ++i) {
@@ -181,7 +182,7 @@ BOOST_AUTO_TEST_CASE(ticks_that_could_not_be_sent_in_time_are_skipped) {
 
 // Source: crossbeam-rs/crossbeam#1329
 BOOST_AUTO_TEST_CASE(a_period_of_most_of_the_clocks_range_does_not_overflow_when_armed_again) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     constexpr auto longest = clock::duration::max();
     for (const clock::duration d : {longest, longest - 1ns, longest / 2 + 1h, longest / 2}) {
       ticker fresh(d);
@@ -194,7 +195,7 @@ BOOST_AUTO_TEST_CASE(a_period_of_most_of_the_clocks_range_does_not_overflow_when
       BOOST_TEST((co_await small.receive()).has_value());
     }
     // The first arming fits, the next would not.
-    const auto left = clock::time_point::max() - clock::now();
+    const auto left = clock::time_point::max() - sluice::now();
     ticker once(left - 1h);
     BOOST_TEST((co_await stays_silent(once.channel(), 1ms)));
   });

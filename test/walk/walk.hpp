@@ -9,7 +9,9 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <source_location>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -26,17 +28,49 @@ namespace sluice_test {
 /// The state of one walk: threads that take turns, and what is decided for them.
 class walk {
  public:
+  static constexpr int any_number = -1;
+
   /// @param preemptions How often a thread that could go on does not, at most.
-  explicit walk(int preemptions) : preemptions_(preemptions) {}
+  /// @param late_stores How many stores are seen late, at most, each as late as may be; of any
+  /// number, each as late as it likes, all are walked.
+  explicit walk(int preemptions, int late_stores = any_number)
+      : preemptions_(preemptions), late_stores_(late_stores) {}
   walk(const walk&) = delete;
   walk& operator=(const walk&) = delete;
 
-  /// What is to be looked for: faults of the machine, or the fences that a protocol cannot do
-  /// without.
+  /// What a function of the library is made to do wrong.
+  enum class mistake {
+    none,
+    takes_no_lock,     ///< what it locks for a scope it does not
+    stores_late,       ///< a store that is to be seen at once is not
+    changes_in_steps,  ///< what reads and writes in one step does it in two
+    writes_nothing,    ///< what it writes to an atomic it does not
+  };
+  /// What is to be looked for: faults of the machine, the fences that a protocol cannot do without,
+  /// or a function that makes a mistake.
   struct machine {
     bool fences = true;
     bool barriers_in_all_threads = true;
+    mistake made = mistake::none;
+    std::string_view by{};  ///< a part of that function's name
   };
+
+  /// Whether the code that stands there makes that mistake.
+  [[nodiscard]] static bool makes(mistake m, const std::source_location& at) noexcept {
+    if (!is_running()) return false;
+    const machine& of = running()->machine_;
+    return of.made == m &&
+           std::string_view(at.function_name()).find(of.by) != std::string_view::npos;
+  }
+
+  /// Something that each thread has of its own: `variable` is what the running one has.
+  template <class T>
+  static void keep_apart(T& variable) {
+    apart().push_back({&variable, sizeof(T)});
+  }
+
+  /// Which of its threads runs.
+  [[nodiscard]] static std::size_t this_thread() noexcept { return running()->current_; }
 
   /// Runs `threads`, made anew by `make` for each interleaving, in all of them.
   /** @return What was wrong; nothing if all were right. `interleavings` says how many there were.
@@ -49,7 +83,10 @@ class walk {
       std::vector<std::function<void()>> bodies = make();
       one(bodies);
       ++interleavings_;
-      if (wrong_) return wrong_;
+      if (wrong_) {
+        leave_as_it_is(std::move(bodies));
+        return wrong_;
+      }
     } while (next());
     return std::nullopt;
   }
@@ -59,37 +96,76 @@ class walk {
   /// Called by the threads: what must hold does not.
   static void fail(const std::string& what) {
     if (!running()->wrong_) running()->wrong_ = what;
+    for (;;) turn();  // that comes no more
+  }
+
+  /// All that has been written can be seen, as where threads are joined.
+  static void join() {
+    for (auto& t : running()->threads_) running()->flush_all(t);
+  }
+
+  /// Memory is given up, which stays until the interleaving has ended: whoever comes to it then
+  /// fails.
+  static void end_of(void* memory, std::size_t size, void (*free)(void*)) {
+    if (is_running())
+      running()->ended_.push_back({memory, size, free});
+    else
+      free(memory);
   }
 
   /// Whether the threads of one are running.
   [[nodiscard]] static bool is_running() noexcept { return running() != nullptr; }
 
-  // --- what atomics are made of; called by the threads ---
+  // --- what atomics are made of; called by the threads, or where none runs ---
 
   using word = std::uint64_t;
 
   /// Before each operation that another thread can tell.
   static void turn() { running()->switch_thread(); }
   [[nodiscard]] static word load(const word& at) {
+    if (!is_running()) return at;
     turn();
+    running()->look_whether_ended(at);
     return running()->value_of(at);
   }
   static void store(word& at, word value, bool at_once) {
+    if (!is_running()) {
+      at = value;
+      return;
+    }
     turn();
-    thread& t = running()->current();
-    t.stores.push_back({&at, value});
-    if (at_once) running()->flush_all(t);
+    walk& w = *running();
+    w.look_whether_ended(at);
+    thread& t = w.current();
+    if (w.late_stores_ == any_number || !t.stores.empty() || (!at_once && w.decide_to_be_late()))
+      t.stores.push_back({&at, value});
+    else
+      w.write(at, value);
+    if (at_once) w.flush_all(t);
+  }
+  /// It ends: what its thread has stored is seen no more.
+  static void forget(const word& at) {
+    if (is_running())
+      std::erase_if(running()->current().stores,
+                    [&](const pending_store& s) { return s.at == &at; });
   }
   /// Reads, and writes what `change` gives, if it gives something.
   template <class Change>
   static word change(word& at, Change change) {
-    turn();
-    running()->flush_all(running()->current());
+    if (is_running()) {
+      turn();
+      running()->look_whether_ended(at);
+      running()->flush_all(running()->current());
+    }
     const word before = at;
-    if (const std::optional<word> after = change(before)) running()->write(at, *after);
+    if (const std::optional<word> after = change(before)) {
+      at = *after;
+      if (is_running()) ++running()->writes_;
+    }
     return before;
   }
   static void fence() {
+    if (!is_running()) return;
     turn();
     if (running()->machine_.fences) running()->flush_all(running()->current());
   }
@@ -99,10 +175,19 @@ class walk {
     if (!running()->machine_.barriers_in_all_threads) return;
     for (auto& t : running()->threads_) running()->flush_all(t);
   }
+  /// No time passes by a processor's counter.
+  static std::uint32_t no_cycles() noexcept { return 0; }
   /// Waits until somebody else has written something that can be seen.
-  static void wait_for_a_write() {
-    thread& t = running()->current();
-    t.waits_since = running()->writes_;
+  static void wait_for_a_write() { wait_for_a_write(writes()); }
+  /// The same, since there were so many `writes`.
+  static void wait_for_a_write(std::size_t seen) {
+    running()->current().waits_since = seen;
+    turn();
+  }
+  [[nodiscard]] static std::size_t writes() noexcept { return running()->writes_; }
+  /// Waits until no other thread can run, as what takes long does.
+  static void wait_for_others() {
+    running()->current().waits_for_others = true;
     turn();
   }
   /// Waits until it is notified, if `at` still is `value`.
@@ -115,6 +200,7 @@ class walk {
     }
   }
   static void notify(const word& at) {
+    if (!is_running()) return;
     turn();
     running()->flush_all(running()->current());
     for (auto& t : running()->threads_)
@@ -134,12 +220,25 @@ class walk {
     bool ended = false;
     std::deque<pending_store> stores;
     std::optional<std::size_t> waits_since;
+    bool waits_for_others = false;
     const word* waits_on = nullptr;
+    std::vector<std::vector<std::byte>> apart;
+  };
+  struct variable {
+    void* at;
+    std::size_t size;
+  };
+  struct ended_memory {
+    void* at;
+    std::size_t size;
+    void (*free)(void*);
   };
   struct decision {
     std::size_t taken;
     std::size_t among;
   };
+
+  static constexpr int most_turns = 100'000;
 
   static walk*& running() noexcept {
     static walk* w = nullptr;
@@ -173,11 +272,45 @@ class walk {
     t.back = std::move(t.back).resume();
   }
 
+  void look_whether_ended(const word& at) const {
+    for (const ended_memory& m : ended_)
+      if (std::less_equal<const void*>()(m.at, &at) &&
+          std::less<const void*>()(&at, static_cast<std::byte*>(m.at) + m.size))
+        fail("something is used after its end");
+  }
+
+  [[nodiscard]] bool decide_to_be_late() {
+    if (used_late_ == late_stores_ || decide(2) == 0) return false;
+    ++used_late_;
+    return true;
+  }
+
+  static std::vector<variable>& apart() {
+    static std::vector<variable> variables;
+    return variables;
+  }
+
+  /// Runs a thread until its next turn, with what is its own.
+  void resume(thread& t) {
+    const auto& variables = apart();
+    t.apart.resize(variables.size());
+    for (std::size_t i = 0; i != variables.size(); ++i) {
+      t.apart[i].resize(variables[i].size);
+      std::memcpy(variables[i].at, t.apart[i].data(), variables[i].size);
+    }
+    t.stack = std::move(t.stack).resume();
+    for (std::size_t i = 0; i != variables.size(); ++i) {
+      std::memcpy(t.apart[i].data(), variables[i].at, variables[i].size);
+      std::memset(variables[i].at, 0, variables[i].size);
+    }
+  }
+
   void one(std::vector<std::function<void()>>& bodies) {
     running() = this;
     wrong_.reset();
     decided_ = 0;
     used_ = 0;
+    used_late_ = 0;
     writes_ = 0;
     current_ = 0;
     threads_.clear();
@@ -190,9 +323,12 @@ class walk {
         return std::move(threads_[i].back);
       });
     bool begun = false;
+    int turns = 0;
     for (;;) {
+      if (wrong_) break;
       const auto actions = possible(begun);
       if (actions.empty()) break;
+      if (++turns == most_turns) wrong_ = "it does not end";
       const std::size_t taken = decide(actions.size());
       const auto [who, flushes] = actions[taken];
       if (flushes) {
@@ -204,7 +340,8 @@ class walk {
       current_ = who;
       thread& t = threads_[who];
       t.waits_since.reset();
-      t.stack = std::move(t.stack).resume();
+      t.waits_for_others = false;
+      resume(t);
     }
     for (auto& t : threads_) {
       if (t.ended) continue;
@@ -212,6 +349,8 @@ class walk {
       abandoned().push_back(std::move(t.stack));
     }
     running() = nullptr;
+    if (!wrong_)
+      for (const ended_memory& m : std::exchange(ended_, {})) m.free(m.at);
   }
 
   struct action {
@@ -220,7 +359,8 @@ class walk {
   };
 
   [[nodiscard]] bool can_run(const thread& t) const noexcept {
-    return !t.ended && !t.waits_on && (!t.waits_since || *t.waits_since != writes_);
+    return !t.ended && !t.waits_on && !t.waits_for_others &&
+           (!t.waits_since || *t.waits_since != writes_);
   }
 
   /// What may happen next: the thread that runs first, if it can go on.
@@ -231,14 +371,21 @@ class walk {
     if (!goes_on || used_ < preemptions_)
       for (std::size_t i = 0; i != threads_.size(); ++i)
         if (!(goes_on && i == current_) && can_run(threads_[i])) found.push_back({i, false});
-    for (std::size_t i = 0; i != threads_.size(); ++i)
-      if (!threads_[i].stores.empty()) found.push_back({i, true});
+    if (late_stores_ == any_number || found.empty())
+      for (std::size_t i = 0; i != threads_.size(); ++i)
+        if (!threads_[i].stores.empty()) found.push_back({i, true});
+    if (found.empty())
+      for (std::size_t i = 0; i != threads_.size(); ++i)
+        if (threads_[i].waits_for_others) found.push_back({i, false});
     return found;
   }
 
   [[nodiscard]] std::size_t decide(std::size_t among) {
     if (decided_ == decisions_.size()) decisions_.push_back({0, among});
-    return decisions_[decided_++].taken;
+    const decision& d = decisions_[decided_++];
+    if (d.among == among) return d.taken;
+    if (!wrong_) wrong_ = "an interleaving is not repeated by what was decided";
+    return 0;
   }
 
   /// The decisions of the next interleaving; false if there is none.
@@ -250,6 +397,16 @@ class walk {
     return true;
   }
 
+  /// What threads have left that have not ended cannot be destroyed.
+  void leave_as_it_is(std::vector<std::function<void()>> bodies) {
+    struct left {
+      std::vector<std::function<void()>> bodies;
+      std::vector<ended_memory> ended;
+    };
+    static auto* const all = new std::vector<left>;
+    all->push_back({std::move(bodies), std::exchange(ended_, {})});
+  }
+
   /// The stacks of threads that wait for ever: they may stand in functions that cannot be unwound.
   static std::vector<fiber>& abandoned() {
     static auto* const stacks = new std::vector<fiber>;
@@ -257,11 +414,14 @@ class walk {
   }
 
   const int preemptions_;
+  const int late_stores_;
   machine machine_;
   std::vector<thread> threads_;
+  std::vector<ended_memory> ended_;
   std::size_t current_ = 0;
   std::size_t writes_ = 0;
   int used_ = 0;
+  int used_late_ = 0;
   std::vector<decision> decisions_;
   std::size_t decided_ = 0;
   std::size_t interleavings_ = 0;

@@ -9,6 +9,7 @@
 #include "goroutine/helpers.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -213,7 +214,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(when_all_as_a_case)
 
 BOOST_AUTO_TEST_CASE(wins_a_select) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     auto r = co_await select(when_all(give(1), give(2)), sluice::sleep_for(24h));
     BOOST_TEST(r.index() == 0U);
     auto [a, b] = std::move(r.get<0>());
@@ -228,7 +229,7 @@ BOOST_AUTO_TEST_CASE(wins_a_select) {
 }
 
 BOOST_AUTO_TEST_CASE(that_loses_hands_back_what_had_completed) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto full = make_channel<int>(1);
     const auto never = make_channel<int>();
     co_await full.send(7);
@@ -241,7 +242,7 @@ BOOST_AUTO_TEST_CASE(that_loses_hands_back_what_had_completed) {
 }
 
 BOOST_AUTO_TEST_CASE(has_a_time_limit_and_loses_nothing) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const auto full = make_channel<int>(2);
     const auto never = make_channel<int>();
     auto [a, b] = co_await timeout(when_all(give(1), give(2)), 1h);
@@ -271,7 +272,7 @@ BOOST_AUTO_TEST_CASE(has_a_time_limit_and_loses_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(has_a_for_each_beside_it) {
-  run_task([]() -> task<> {
+  run_in_virtual_time([]() -> task<> {
     const std::vector<int> numbers{1, 2, 3};
     auto r = co_await select(sluice::for_each(numbers, [](int n) { return n * n; }),
                              sluice::sleep_for(24h));

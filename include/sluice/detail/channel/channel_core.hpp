@@ -6,6 +6,7 @@
 #include <sluice/detail/base/boxed.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -77,24 +78,14 @@ class channel_core {
   channel_core& operator=(const channel_core&) = delete;
 
   /// For handles. When none is left, handlers that wait alone are told so, as cancelled.
-  void retain() noexcept {
-    const auto before = handles_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0, "a handle of a channel is made from a handle");
-  }
+  void retain() noexcept { handles_.retain(); }
   void release() noexcept {
-    const auto before = handles_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a channel has as many handles as are given up");
-    if (before == 1) last_handle_gone();
+    if (handles_.release()) last_handle_gone();
   }
   /// For operations that keep the state but are no handle.
-  void retain_state() noexcept {
-    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0, "a channel's state is referred to by somebody who has a reference");
-  }
+  void retain_state() noexcept { references_.retain(); }
   void release_state() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a channel's state has as many references as are given up");
-    if (before == 1) last_reference_gone();
+    if (references_.release()) last_reference_gone();
   }
 
   enum class result : unsigned char { done, closed, would_block };
@@ -320,9 +311,9 @@ class channel_core {
   std::size_t returned_count_ = 0;
   /// What ends with the channel: the timer that sends to it.
   std::shared_ptr<void> owned_;
-  std::atomic<std::size_t> handles_{1};
+  reference_count<std::size_t> handles_{1};
   /// References of operations that keep the state, and one for all handles together.
-  std::atomic<std::size_t> references_{1};
+  reference_count<std::size_t> references_{1};
   /// No reference is left, but waiters are.
   bool orphaned_ = false;
   /// How many have given up the last reference, and find another when they have the lock.
@@ -350,7 +341,7 @@ inline void channel_core::check() const noexcept {
                 "what does not fit into the ring is what came back");
   SLUICE_ASSERT((returned_ != nullptr) == (returned_count_ != 0), "what came back is counted");
   SLUICE_ASSERT(head_ < capacity_ || head_ == 0, "the first value stands in the ring");
-  SLUICE_ASSERT(!orphaned_ || references_.load(std::memory_order_relaxed) == 0,
+  SLUICE_ASSERT(!orphaned_ || references_.count() == 0,
                 "a channel that only its waiters keep has no reference");
 }
 

@@ -6,11 +6,11 @@
 // parent cannot be done either never will be: it drops its callbacks, which may keep it.
 #pragma once
 
-#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -104,10 +104,7 @@ class context_state : public list_hook<context_state> {
   context_state(const context_state&) = delete;
   context_state& operator=(const context_state&) = delete;
 
-  void retain() noexcept {
-    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0, "a context is referred to by somebody who has a reference");
-  }
+  void retain() noexcept { references_.retain(); }
   SLUICE_DECL void release() noexcept;
 
   /// Makes it and its descendants done, unless it is; the first cause wins.
@@ -161,7 +158,7 @@ class context_state : public list_hook<context_state> {
   explicit context_state(context_state* parent) noexcept : parent_(parent) {}
   ~context_state() = default;
 
-  [[nodiscard]] bool try_retain() noexcept;
+  [[nodiscard]] bool try_retain() noexcept { return references_.try_retain(); }
   [[nodiscard]] bool is_never_done() const noexcept;
   void mark_never_done(context_state*& first) noexcept;
   void drop_callbacks(context_state*& first) noexcept;
@@ -200,7 +197,7 @@ class context_state : public list_hook<context_state> {
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   std::shared_ptr<context_link> whose_deadline_;
   std::exception_ptr deadline_cause_;
-  std::atomic<std::size_t> references_{1};
+  reference_count<std::size_t> references_{1};
 };
 
 }  // namespace sluice::detail

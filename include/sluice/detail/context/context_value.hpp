@@ -2,8 +2,8 @@
 #pragma once
 
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -17,11 +17,10 @@ struct context_value {
   context_value(const void* k, std::shared_ptr<const void> v, pointer o) noexcept
       : key(k), value(std::move(v)), outer(std::move(o)) {}
 
-  void retain() noexcept { references.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { references.add(); }
   // A loop, because the chain may be long.
   void release() noexcept {
-    for (context_value* v = this;
-         v && v->references.fetch_sub(1, std::memory_order_acq_rel) == 1;) {
+    for (context_value* v = this; v && v->references.release();) {
       context_value* const outer_value = v->outer.detach();
       delete v;
       v = outer_value;
@@ -31,7 +30,7 @@ struct context_value {
   const void* const key;
   const std::shared_ptr<const void> value;
   pointer outer;
-  std::atomic<std::size_t> references{0};
+  reference_count<std::size_t> references{0};
 };
 
 }  // namespace sluice::detail

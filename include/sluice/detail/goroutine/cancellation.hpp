@@ -3,11 +3,11 @@
 // is told once that the goroutine has ended.
 #pragma once
 
-#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 #include <sluice/detail/wait/waiter.hpp>
 
@@ -130,14 +130,9 @@ class cancellation {
   /// `seen` is set to before anybody can ask here again.
   void move_to(cancellation& other, std::atomic<cancellation*>& seen) noexcept;
 
-  void retain() noexcept {
-    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0, "a cancellation is referred to by somebody who has a reference");
-  }
+  void retain() noexcept { references_.retain(); }
   void release() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a cancellation has as many references as are given up");
-    if (before == 1) delete this;
+    if (references_.release()) delete this;
   }
 
   /// The worker of a pool that the goroutine is; set before its first step.
@@ -169,7 +164,7 @@ class cancellation {
   std::shared_ptr<void> source_;
   /// Requests go through it to the slot, once there is one.
   std::shared_ptr<emission> told_;
-  std::atomic<std::uint32_t> references_{1};
+  reference_count<> references_{1};
 };
 
 using cancellation_ref = ref<cancellation>;

@@ -5,6 +5,7 @@
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
@@ -13,7 +14,6 @@
 #include <sluice/detail/scheduler/waker.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 
-#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -72,7 +72,7 @@ class goroutine final : public scheduled_goroutine {
   bool is_registered_ : 1 = true;
   /// Its executor has not yet come to it.
   bool is_new_ : 1 = true;
-  std::atomic<std::uint32_t> references_{1};
+  reference_count<> references_{1};
 
  public:
   /// Takes over `root`, a suspended task that nobody awaits. Registers and starts nothing.
@@ -156,14 +156,10 @@ class goroutine final : public scheduled_goroutine {
 
   void retain() noexcept {
     SLUICE_ASSERT(!in_place_, "a part of an operation is not referred to");
-    const auto before = references_.fetch_add(1, std::memory_order_relaxed);
-    SLUICE_ASSERT(before != 0,
-                  "a goroutine's block is referred to by somebody who has a reference");
+    references_.retain();
   }
   void release() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a goroutine's block has as many references as are given up");
-    if (before == 1) destroy_block();
+    if (references_.release()) destroy_block();
   }
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.

@@ -6,6 +6,7 @@
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/pool/pool_worker.hpp>
 #include <sluice/detail/pool/submission.hpp>
@@ -16,7 +17,6 @@
 #include <sluice/timer.hpp>
 #include <sluice/wait_group.hpp>
 
-#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -46,11 +46,9 @@ class job_queue {
   job_queue& operator=(const job_queue&) = delete;
   virtual ~job_queue() = default;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { references_.add(); }
   void release() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a worker pool has as many references as are given up");
-    if (before == 1) delete this;
+    if (references_.release()) delete this;
   }
 
   [[nodiscard]] clock::duration job_timeout() const noexcept { return job_timeout_; }
@@ -203,7 +201,7 @@ class job_queue {
   std::size_t cancelled_ = 0;
   /// Counts one while there are accepted jobs that have not ended.
   wait_group accepted_;
-  std::atomic<std::size_t> references_{0};
+  reference_count<std::size_t> references_{0};
 };
 
 /// A worker's wait for its next job: awaited it says whether there is one.

@@ -5,12 +5,12 @@
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/pool/submission.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -74,11 +74,9 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
   SLUICE_DECL static void* operator new(std::size_t size);
   SLUICE_DECL static void operator delete(void* memory, std::size_t size) noexcept;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { references_.add(); }
   void release() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a worker of a pool has as many references as are given up");
-    if (before == 1) delete this;
+    if (references_.release()) delete this;
   }
 
   /// Notes that its job is to be cancelled. @return False if that has been noted before.
@@ -123,7 +121,7 @@ class pool_worker final : public member, public ready_node, public list_hook<poo
   SLUICE_DECL void runs_on(const dispatcher& where) noexcept override;
   static void run_request(ready_node& node, worker* w);
 
-  std::atomic<std::uint32_t> references_{0};
+  reference_count<> references_{0};
 };
 
 /// A worker in its goroutine: its place is given back when this is destroyed at the latest.

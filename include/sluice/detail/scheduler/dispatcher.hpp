@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/built_with.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/scheduler/ready_list.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
 
-#include <atomic>
 #include <cstdint>
 #include <utility>
 
@@ -69,11 +68,9 @@ class SLUICE_DECL dispatcher {
   /// strand over a scheduler's list that nobody else has a reference to and nothing waits for.
   [[nodiscard]] virtual dispatcher_ptr left_by_the_last() noexcept;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() noexcept { references_.add(); }
   void release() noexcept {
-    const auto before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    SLUICE_ASSERT(before != 0, "a dispatcher has as many references as are given up");
-    if (before == 1) destroy();
+    if (references_.release()) destroy();
   }
 
  protected:
@@ -81,9 +78,7 @@ class SLUICE_DECL dispatcher {
   ~dispatcher() = default;
 
   /// Acquires what those did who have given up theirs.
-  [[nodiscard]] std::uint32_t references() const noexcept {
-    return references_.load(std::memory_order_acquire);
-  }
+  [[nodiscard]] std::uint32_t references() const noexcept { return references_.count(); }
 
  private:
   /// The last reference is gone.
@@ -91,7 +86,7 @@ class SLUICE_DECL dispatcher {
 
   scheduler& owner_;
   const kind kind_;
-  std::atomic<std::uint32_t> references_{0};
+  reference_count<> references_{0};
 };
 
 /// A counted reference to a dispatcher; free of charge for a scheduler.
