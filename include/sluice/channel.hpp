@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/channel/channel_operations.hpp>
@@ -338,11 +339,12 @@ class receiving {
     if (r != channel_core::result::done) return r;
     if constexpr (travels_in_box<element>) {
       boxed_ptr b = room.take();
-      try {
+      SLUICE_TRY {
         got.emplace(std::move(detail::unboxed<element>(b)));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         handle()->give_back(std::move(b));
-        throw;
+        detail::rethrow();
       }
     } else {
       room.take_into(got);

@@ -3,6 +3,7 @@
 
 #include <sluice/detail/base/access.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 
@@ -64,11 +65,12 @@ class function_node final : ready_node {
   static ready_node& make(F&& f, const Allocator& from) {
     allocator_type allocator(from);
     function_node* const memory = traits::allocate(allocator, 1);
-    try {
+    SLUICE_TRY {
       return *::new (static_cast<void*>(memory)) function_node(std::forward<F>(f), from);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       traits::deallocate(allocator, memory, 1);
-      throw;
+      detail::rethrow();
     }
   }
 

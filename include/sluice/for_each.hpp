@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/sync/children_operation.hpp>
@@ -22,7 +23,7 @@ class limit {
  public:
   /// @throws std::invalid_argument if `n` is 0.
   explicit limit(std::size_t n) : most_(n) {
-    if (n == 0) throw std::invalid_argument("sluice: a limit of 0");
+    if (n == 0) detail::throw_exception(std::invalid_argument("sluice: a limit of 0"));
   }
 
   /// That number.

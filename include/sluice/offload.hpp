@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/registered.hpp>
@@ -100,12 +101,13 @@ void call_offloaded(F& f, [[maybe_unused]] const stop_token& stop, offload_resul
     else
       return std::invoke(f);
   };
-  try {
+  SLUICE_TRY {
     if constexpr (std::is_void_v<T>)
       call();
     else
       r.value.emplace(call());
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     r.failure = std::current_exception();
   }
 }

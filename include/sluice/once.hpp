@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/go.hpp>
 #include <sluice/mutex.hpp>
@@ -69,10 +70,11 @@ class [[nodiscard("co_await it, or start it: go(o.call(f))")]] once_call {
       auto lock = state->turn.lock();
       const auto turn = co_await detail::awaited_at(lock, here);
       if (!state->done.load(std::memory_order_relaxed)) {
-        try {
+        SLUICE_TRY {
           static_cast<void>(co_await detail::make_task(std::move(f)));
-        } catch (...) {
-          if (detail::handling_own_cancellation()) throw;
+        }
+        SLUICE_CATCH_ALL {
+          if (detail::handling_own_cancellation()) detail::rethrow();
           state->failure = std::current_exception();
         }
         state->done.store(true, std::memory_order_release);
@@ -188,11 +190,12 @@ class once_value {
 
   static task<> compute(state* s) {
     const auto call = [s]() -> decltype(auto) { return std::invoke(*s->function); };
-    try {
+    SLUICE_TRY {
       s->value.emplace(co_await detail::make_task(call));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       if (!detail::handling_own_cancellation()) s->function.reset();
-      throw;
+      detail::rethrow();
     }
     s->function.reset();
   }

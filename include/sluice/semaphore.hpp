@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/sync/grant_queue.hpp>
 
 #include <cstddef>
@@ -76,7 +77,8 @@ class semaphore {
   /** @throws std::logic_error if there are fewer; nothing has changed then. */
   void release(std::size_t n = 1) {
     if (!queue_->release_detached(n))
-      throw std::logic_error("sluice: semaphore released more than was detached from permits");
+      detail::throw_exception(
+          std::logic_error("sluice: semaphore released more than was detached from permits"));
   }
 
   /// How many units there are altogether.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/channel.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/go.hpp>
 #include <sluice/task.hpp>
@@ -172,9 +173,10 @@ class singleflight {
       }
       const bool shared = landed->waiting.size() > 1;
       for (const auto& ch : landed->waiting) {
-        try {
+        SLUICE_TRY {
           ch.try_send(result(value, failure, shared));
-        } catch (...) {
+        }
+        SLUICE_CATCH_ALL {
           ch.try_send(result(std::nullopt, std::current_exception(), shared));
         }
       }
@@ -189,9 +191,10 @@ class singleflight {
   static task<> run(task<T> what, end_of_flight at_end) {
     std::optional<Value> value;
     std::exception_ptr failure;
-    try {
+    SLUICE_TRY {
       value.emplace(co_await std::move(what));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure = std::current_exception();
     }
     at_end.tell(value, failure);

@@ -433,7 +433,9 @@ class task_awaiter : public await_link {
  public:
   explicit task_awaiter(task<T>&& what) {
     const auto frame = what.release();
-    if (!frame) throw std::invalid_argument("sluice: co_await of a task that was moved from");
+    if (!frame)
+      detail::throw_exception(
+          std::invalid_argument("sluice: co_await of a task that was moved from"));
     child = frame;
     promise_ = &frame.promise();
   }
@@ -516,4 +518,5 @@ inline task<void> task_promise<void>::get_return_object() noexcept {
 
 }  // namespace sluice
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/task/await_awaitable.hpp>

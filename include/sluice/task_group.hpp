@@ -3,6 +3,7 @@
 
 #include <sluice/context.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/go.hpp>
@@ -105,10 +106,11 @@ class group_member {
 
 template <class T>
 task<> run_in_group(task<T> what, group_member group, semaphore::permit permit) {
-  try {
+  SLUICE_TRY {
     if (group->limited() && !permit) permit = co_await group->permits().acquire();
     static_cast<void>(co_await std::move(what));
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     group->fail();
   }
 }
@@ -201,7 +203,8 @@ class task_group {
   void start(semaphore::permit permit, What&& what, std::source_location location) {
     auto work = detail::make_task(std::forward<What>(what));
     if (!work)
-      throw std::invalid_argument("sluice: task_group::go with a task that was moved from");
+      detail::throw_exception(
+          std::invalid_argument("sluice: task_group::go with a task that was moved from"));
     auto body =
         detail::run_in_group(std::move(work), detail::group_member(state_), std::move(permit));
     detail::new_goroutine g(state_->at(), std::move(body), detail::starts_serial<What>, location);
@@ -223,18 +226,20 @@ task<T> run_group(start_point at, context parent, Body body, group_errors policy
   const auto state = std::make_shared<group_state>(std::move(at), parent, policy);
   auto group = access::make<task_group>(state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
-  try {
+  SLUICE_TRY {
     if constexpr (std::is_void_v<T>)
       co_await std::invoke(body, group);
     else
       result.emplace(co_await std::invoke(body, group));
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     state->interrupt();
   }
-  try {
+  SLUICE_TRY {
     auto end = state->children.wait();
     co_await awaited_at(end, here);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     state->interrupt();
   }
   uncancelled end(state->children.wait());

@@ -3,6 +3,7 @@
 
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -194,11 +195,12 @@ class wait_group {
 
   template <class T>
   static task<> run_member(task<T> what, member counted) {
-    try {
+    SLUICE_TRY {
       co_await std::move(what);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       counted.fails();
-      throw;
+      detail::rethrow();
     }
   }
 
@@ -206,7 +208,8 @@ class wait_group {
   void go_at(detail::start_point at, What&& what, std::source_location location) {
     auto body = detail::make_task(std::forward<What>(what));
     if (!body)
-      throw std::invalid_argument("sluice: wait_group::go with a task that was moved from");
+      detail::throw_exception(
+          std::invalid_argument("sluice: wait_group::go with a task that was moved from"));
     detail::start(std::move(at), run_member(std::move(body), member(state_)),
                   detail::starts_serial<What>, location);
   }

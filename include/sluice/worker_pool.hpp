@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/from_parts.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/channel/element.hpp>
@@ -94,7 +95,8 @@ class worker_pool {
   /// Has a job done and gives its result.
   /**
    * An Asio operation: awaited it gives a `Result` or throws; with a token its signature is
-   * `void(std::exception_ptr[, Result])`; it is a case of `select`. The handler runs on its
+   * `void(std::exception_ptr[, Result])`, without exceptions `void(error_code[, Result])`; it is a
+   * case of `select`. The handler runs on its
    * associated executor, by default the pool's. If all workers are busy and the queue is full the
    * job waits its turn before the queue, as Go's sender on a full channel does. A job that awaits
    * others of the same pool, in a task or an `asio::awaitable` of its own, lends its worker to one
@@ -130,7 +132,7 @@ class worker_pool {
    * for `submit`.
    * @return Whether it was accepted; if not, `token` is not used.
    */
-  template <asio::completion_token_for<typename detail::start_signature<Result>::type> Token>
+  template <asio::completion_token_for<typename detail::job_arguments<Result>::signature> Token>
   [[nodiscard]] bool try_submit(Job&& job, Token&& token) {
     detail::job_queue::reservation room(*jobs_.get());
     if (!room || !jobs_->where()) return false;
@@ -181,10 +183,11 @@ class worker_pool {
 
   /// What cannot be moved is told as every failure.
   submission accepted(Job&& job) {
-    try {
+    SLUICE_TRY {
       return submission(jobs_, jobs_->job_timeout(), std::move(job));
-    } catch (...) {
-      return submission(jobs_, std::current_exception());
+    }
+    SLUICE_CATCH_ALL {
+      return submission(jobs_, detail::failure_to_move<detail::job_failure>());
     }
   }
 

@@ -4,6 +4,8 @@
 
 #include <sluice/error.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 namespace sluice {
 
 namespace {
@@ -52,24 +54,22 @@ const boost::system::error_category& sluice_category() noexcept {
 }
 
 std::string describe(const std::exception_ptr& e) {
-  try {
-    std::rethrow_exception(e);
-  } catch (const system_error& failure) {
-    return failure.code().message();
-  } catch (const std::exception& failure) {
-    return failure.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
+  return detail::visit_exception<system_error>(
+      e, [](const system_error& failure) { return failure.code().message(); },
+      [&e] {
+        return detail::visit_exception<std::exception>(
+            e, [](const std::exception& failure) { return std::string(failure.what()); },
+            [] { return std::string("an exception that is no std::exception"); });
+      });
 }
 
 namespace detail {
 
 void throw_error(error e, const char* where) {
-  throw system_error(make_error_code(e), where);
+  detail::throw_exception(system_error(make_error_code(e), where));
 }
 void throw_error(const error_code& e, const char* where) {
-  throw system_error(e, where);
+  detail::throw_exception(system_error(e, where));
 }
 
 }  // namespace detail

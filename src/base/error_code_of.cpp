@@ -3,6 +3,8 @@
 
 #include <sluice/detail/base/error_code_of.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <boost/asio/error.hpp>
 
 #include <new>
@@ -10,15 +12,14 @@
 namespace sluice::detail {
 
 error_code error_code_of(const std::exception_ptr& failure) noexcept {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const system_error& x) {
-    return x.code();
-  } catch (const std::bad_alloc&) {
-    return boost::asio::error::no_memory;
-  } catch (...) {
-    return error::initiation_failed;
-  }
+  return detail::visit_exception<system_error>(
+      failure, [](const system_error& x) { return x.code(); },
+      [&failure] {
+        return detail::visit_exception<std::bad_alloc>(
+            failure,
+            [](const std::bad_alloc&) { return error_code(boost::asio::error::no_memory); },
+            [] { return error_code(error::initiation_failed); });
+      });
 }
 
 }  // namespace sluice::detail

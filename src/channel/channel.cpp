@@ -4,6 +4,8 @@
 
 #include <sluice/channel.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include "base/location_text.hpp"
 
 #include <boost/asio/error.hpp>
@@ -36,7 +38,7 @@ void throw_channel_error(error_code e, const char* caller, const channel_core* c
   if (core && e == error::closed)
     text += ": the channel that was made at " + text_of(core->made_at()) + " was closed at " +
             text_of(core->closed_at());
-  throw system_error(e, text);
+  detail::throw_exception(system_error(e, text));
 }
 
 executor channel_handle::get_executor() const {

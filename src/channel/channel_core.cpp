@@ -11,6 +11,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
@@ -132,7 +133,8 @@ channel_core& channel_core::make(const element_type& element, std::size_t capaci
   const auto offset = offset_of_ring(element.alignment);
   const bool too_long =
       capacity > most || (element.size != 0 && capacity > (most - offset) / element.size);
-  if (too_long) throw std::length_error("sluice::make_channel: capacity out of range");
+  if (too_long)
+    detail::throw_exception(std::length_error("sluice::make_channel: capacity out of range"));
   lasting_dispatcher lasting(where);
   void* const memory =
       ::operator new(offset + capacity * element.size, std::align_val_t{alignment_of(element)});
@@ -187,11 +189,12 @@ bool channel_core::attempt_send_made(waiter& w, wake_list& woken, Make make) {
   }
   if (waiter* const receiver = first_claimed(receivers_)) {
     if constexpr (!noexcept(make())) {
-      try {
+      SLUICE_TRY {
         make();
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         refuse(*receiver, woken);
-        throw;
+        detail::rethrow();
       }
     }
     SLUICE_ASSERT(count_ == 0, "a value is handed to a receiver only while there is no other");

@@ -3,6 +3,7 @@
 
 #include "base/location_text.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
@@ -21,7 +22,7 @@
 
 namespace sluice::detail {
 
-#if defined(__cpp_rtti)
+#if defined(__cpp_rtti) && !defined(SLUICE_NO_EXCEPTIONS)
 
 namespace {
 
@@ -34,7 +35,7 @@ std::string origin_of(const scheduled_goroutine& g) {
 /// Throws an `E` with a longer text if `x` is an `E` and nothing derived from it.
 template <class E>
 void throw_if_exactly(const std::exception& x, const std::string& origin) {
-  if (typeid(x) == typeid(E)) throw E(std::string(x.what()) + ' ' + origin);
+  if (typeid(x) == typeid(E)) detail::throw_exception(E(std::string(x.what()) + ' ' + origin));
 }
 
 /// What a system_error was told at its construction; its code's text follows that.
@@ -54,18 +55,21 @@ Error with_origin(const Error& x, const std::string& origin) {
 }
 
 void throw_with(const std::string& origin, const std::exception_ptr& e) {
-  try {
+  SLUICE_TRY {
     std::rethrow_exception(e);
-  } catch (const system_error& x) {
+  }
+  SLUICE_CATCH(const system_error& x) {
     const system_error longer = with_origin(x, origin);
-    if (typeid(x) == typeid(system_error)) throw longer;
+    if (typeid(x) == typeid(system_error)) detail::throw_exception(longer);
 #if !defined(SLUICE_STANDALONE_ASIO)
     if (typeid(x) == typeid(boost::wrapexcept<system_error>))
       boost::throw_exception(longer, boost::get_throw_location(x));
-  } catch (const std::system_error& x) {
-    if (typeid(x) == typeid(std::system_error)) throw with_origin(x, origin);
+  }
+  SLUICE_CATCH(const std::system_error& x) {
+    if (typeid(x) == typeid(std::system_error)) detail::throw_exception(with_origin(x, origin));
 #endif
-  } catch (const std::exception& x) {
+  }
+  SLUICE_CATCH(const std::exception& x) {
     throw_if_exactly<std::runtime_error>(x, origin);
     throw_if_exactly<std::logic_error>(x, origin);
     throw_if_exactly<std::invalid_argument>(x, origin);
@@ -75,23 +79,25 @@ void throw_with(const std::string& origin, const std::exception_ptr& e) {
     throw_if_exactly<std::range_error>(x, origin);
     throw_if_exactly<std::overflow_error>(x, origin);
     throw_if_exactly<std::underflow_error>(x, origin);
-  } catch (...) {
   }
+  SLUICE_CATCH_ALL {}
 }
 
 }  // namespace
 
 std::exception_ptr with_origin(const std::exception_ptr& e, const scheduled_goroutine& g) noexcept {
   std::string origin;
-  try {
+  SLUICE_TRY {
     origin = origin_of(g);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     return e;  // There is no memory for the text.
   }
-  try {
+  SLUICE_TRY {
     throw_with(origin, e);
-  } catch (const std::bad_alloc&) {
-  } catch (...) {
+  }
+  SLUICE_CATCH(const std::bad_alloc& no_memory) {}
+  SLUICE_CATCH_ALL {
     return std::current_exception();
   }
   return e;

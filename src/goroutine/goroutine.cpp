@@ -10,6 +10,7 @@
 #include "scheduler/current_worker.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
@@ -104,11 +105,12 @@ void goroutine::start_elsewhere(bool& begun) {
   retain();
   in_flight_ = true;
   begun = true;
-  try {
+  SLUICE_TRY {
     where->schedule(*this);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     begun = abandoned_;
-    throw;
+    detail::rethrow();
   }
 }
 
@@ -171,34 +173,22 @@ void goroutine::abandon() noexcept {
 
 namespace {
 
-/// Whether the exception that is being handled is what waits end with that ended so.
-bool handling_error_of(waiter::state outcome) noexcept {
+/// Whether an exception is what waits end with that ended so.
+bool is_error_of(waiter::state outcome, const std::exception_ptr& e) noexcept {
   if (outcome == waiter::state::waiting) return false;
-  try {
-    throw;
-  } catch (const system_error& x) {
-    return x.code() == outcome_error(outcome) || x.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
-}
-
-/// Whether that is all an exception says of a goroutine whose context has ended its waits so.
-bool says_that_it_stopped(const std::exception_ptr& e, waiter::state outcome) noexcept {
-  if (outcome == waiter::state::waiting) return false;
-  try {
-    std::rethrow_exception(e);
-  } catch (...) {
-    return handling_error_of(outcome);
-  }
+  return detail::visit_exception<system_error>(
+      e,
+      [outcome](const system_error& x) {
+        return x.code() == outcome_error(outcome) || x.code() == asio::error::operation_aborted;
+      },
+      [] { return false; });
 }
 
 }  // namespace
 
 void goroutine::finish() {
   std::exception_ptr escaped = std::move(at->exception);
-  if (escaped && cancel && says_that_it_stopped(escaped, cancel->context_outcome()))
-    escaped = nullptr;
+  if (escaped && cancel && is_error_of(cancel->context_outcome(), escaped)) escaped = nullptr;
   if (escaped) escaped = with_origin(escaped, *this);
   destroy_frames();
   SLUICE_ASSERT(is_registered_, "a goroutine that nobody owns is registered");
@@ -236,12 +226,13 @@ void goroutine::end_owned() noexcept {
 goroutine& goroutine::moved_out() {
   auto& g = *::new (allocate_recycled(sizeof(goroutine)))
                 goroutine(where, at, counts_as_work(), started_at);
-  try {
+  SLUICE_TRY {
     static_cast<void>(g.become_cancellable());
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     g.at = nullptr;
     g.release();
-    throw;
+    detail::rethrow();
   }
   g.asio_passed_over = asio_passed_over;
   g.location = location;
@@ -372,7 +363,7 @@ goroutine& current_goroutine(const char* caller) {
 
 bool handling_own_cancellation() noexcept {
   const goroutine* const g = this_goroutine_or_null();
-  return g && g->cancel && handling_error_of(g->cancel->outcome());
+  return g && g->cancel && is_error_of(g->cancel->outcome(), std::current_exception());
 }
 
 }  // namespace sluice::detail

@@ -7,6 +7,7 @@
 
 #include "scheduler/current_worker.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/post_by.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -32,12 +33,13 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_li
   limit_ = limit;
   if (g.on_its_strand()) {
     if (!begin(true)) return g.must_yield();
-    try {
+    SLUICE_TRY {
       launch(arg);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       if (g.cancel) g.cancel->end();
       if (limit && limit->emission) std::exchange(limit->emission, nullptr)->end();
-      throw;
+      detail::rethrow();
     }
     if (!met_.exchange(true, std::memory_order_acq_rel)) return true;
     if (!abandoned_) return g.must_yield();
@@ -47,11 +49,12 @@ bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_li
   g.become_serial();
   detail::queue(detail::executor_on(g.where), [this, launch, arg, held = goroutine_ref(g)] {
     if (held->ended()) return;
-    try {
+    SLUICE_TRY {
       if (!begin(false)) return held->make_ready();
       const on_behalf_of current(*held.get());
       launch(arg);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure_ = std::current_exception();
       met_.store(true, std::memory_order_relaxed);
     }

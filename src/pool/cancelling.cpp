@@ -6,6 +6,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
@@ -64,16 +65,17 @@ bool job_queue::limit_job(pool_worker& w, job_slot& slot) noexcept {
     static_cast<void>(expire(w, w.jobs));
     return false;
   }
-  try {
+  SLUICE_TRY {
     w.deadline = add_saturated(scheduler::now_here(), w.limit);
     auto timer = std::allocate_shared<job_limit>(recycling_allocator<job_limit>(), w);
     if (!timer->start(w.deadline)) return false;
     w.timer = std::move(timer);
-  } catch (...) {
-    slot.failure = std::current_exception();
+  }
+  SLUICE_CATCH_ALL {
+    slot.failure = detail::failure_to_move<job_failure>();
     return false;
   }
-  slot.failure = nullptr;
+  slot.failure = {};
   return true;
 }
 
@@ -94,11 +96,12 @@ bool job_queue::expire(pool_worker& w, std::size_t which) noexcept {
 // --- jobs that do not end ------------------------------------------------------------------------
 
 void job_queue::replace_if_slow(pool_worker& w) noexcept {
-  try {
+  SLUICE_TRY {
     if (const pinned_dispatcher where = this->where())
       detail::start({*where, counts_as_work_}, look_after(ref<pool_worker>(w)), false,
                     std::source_location::current());
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     be_overdue(w);  // no memory to wait for it in
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <exception>
+#include <sluice/detail/pool/submission.hpp>
 
 namespace sluice::detail {
 
@@ -9,9 +9,9 @@ namespace sluice::detail {
 struct pool_failures {
   [[nodiscard]] static const pool_failures& all();
 
-  const std::exception_ptr closed;
-  const std::exception_ptr cancelled;
-  const std::exception_ptr timed_out;
+  const job_failure closed;
+  const job_failure cancelled;
+  const job_failure timed_out;
 };
 
 }  // namespace sluice::detail

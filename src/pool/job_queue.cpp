@@ -9,6 +9,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/worker_pool.hpp>
@@ -22,7 +23,8 @@ namespace sluice::detail {
 namespace {
 
 std::size_t checked(std::size_t workers) {
-  if (workers == 0) throw std::invalid_argument("sluice::worker_pool: no workers");
+  if (workers == 0)
+    detail::throw_exception(std::invalid_argument("sluice::worker_pool: no workers"));
   return workers;
 }
 
@@ -36,7 +38,8 @@ job_queue::job_queue(const start_point& where, const worker_pool_options& option
       job_timeout_(options.job_timeout),
       workers_(checked(options.workers)) {
   if (job_timeout_ <= clock::duration::zero())
-    throw std::invalid_argument("sluice::worker_pool: a job timeout that is not positive");
+    detail::throw_exception(
+        std::invalid_argument("sluice::worker_pool: a job timeout that is not positive"));
   free_numbers_.reserve(workers_);
   static_cast<void>(pool_failures::all());
 }
@@ -150,7 +153,7 @@ void job_queue::take_out(submission& s) noexcept {
 // --- telling -------------------------------------------------------------------------------------
 
 // Under the lock. Who tells has pinned the context of the one who is told before that can be seen.
-void job_queue::tell(submission& s, std::exception_ptr failure, wake_list& told) noexcept {
+void job_queue::tell(submission& s, job_failure failure, wake_list& told) noexcept {
   SLUICE_ASSERT(s.at != submission::stage::idle, "who is told of a job has submitted it");
   static_cast<void>(claim(s));
   s.at = submission::stage::ended;
@@ -253,8 +256,9 @@ worker_pool_stats job_queue::stats() const noexcept {
 wait_group_operation job_queue::stop() {
   const std::lock_guard guard(lock_);
   if (job_of(this_goroutine_or_null()))
-    throw system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
-                       "sluice::worker_pool: stop by one of its own jobs");
+    detail::throw_exception(
+        system_error(make_error_code(boost::system::errc::resource_deadlock_would_occur),
+                     "sluice::worker_pool: stop by one of its own jobs"));
   stopped_ = true;
   return wait_group_operation(access::state_of(accepted_), where_);
 }

@@ -7,6 +7,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
@@ -22,14 +23,13 @@ namespace sluice::detail {
 
 namespace {
 
-bool is_cancellation(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const system_error& x) {
-    return x.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
+[[maybe_unused]] bool is_cancellation(const error_code& failure) {
+  return failure == asio::error::operation_aborted;
+}
+[[maybe_unused]] bool is_cancellation(const std::exception_ptr& failure) {
+  return detail::visit_exception<system_error>(
+      failure, [](const system_error& x) { return is_cancellation(x.code()); },
+      [] { return false; });
 }
 
 /// Whether the goroutine is as it was at first, so that the next job does not find what the last
@@ -77,22 +77,26 @@ void job_queue::start_workers() noexcept {
   const ref<job_queue> self(*this);
   for (;;) {
     ref<pool_worker> w;
-    std::exception_ptr failure;
-    try {
+    job_failure failure;
+    SLUICE_TRY {
       w = ref<pool_worker>(*new pool_worker(*this));
-    } catch (...) {
-      failure = std::current_exception();
+    }
+    SLUICE_CATCH_ALL {
+      failure = detail::failure_to_move<job_failure>();
     }
     {
       const std::lock_guard guard(lock_);
       if (!(w ? give_place(*w.get()) : wants_worker())) return;
     }
-    if (w) try {
+    if (w) {
+      SLUICE_TRY {
         start(w);
         continue;
-      } catch (...) {
-        failure = std::current_exception();
       }
+      SLUICE_CATCH_ALL {
+        failure = detail::failure_to_move<job_failure>();
+      }
+    }
     fail_to_start(w.get(), failure);
   }
 }
@@ -107,17 +111,18 @@ void job_queue::start(const ref<pool_worker>& w) {
   w->cancel = (*g).become_cancellable();
   w->cancel->pool_member = w.get();
   w->started = true;
-  try {
+  SLUICE_TRY {
     g.start();
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     if (!g) return;  // its executor has dropped it: it ends by itself
     w->started = false;
-    throw;
+    detail::rethrow();
   }
 }
 
 // A job that it would have done fails.
-void job_queue::fail_to_start(pool_worker* w, const std::exception_ptr& failure) noexcept {
+void job_queue::fail_to_start(pool_worker* w, const job_failure& failure) noexcept {
   bool last = false;
   {
     wake_list told;
@@ -198,7 +203,7 @@ job_queue::turn job_queue::take_next(pool_worker& w, job_slot& slot, bool may_go
 
 // Under the lock: whoever waits for the job is told, unless he has been. @param slot Null if it has
 // no result. @return Whether it was the last that had not ended.
-bool job_queue::end_job(pool_worker& w, job_slot* slot, std::exception_ptr& failure, bool late,
+bool job_queue::end_job(pool_worker& w, job_slot* slot, job_failure& failure, bool late,
                         bool by_cancellation, wake_list& told) noexcept {
   SLUICE_ASSERT(w.at == pool_worker::stage::busy || w.at == pool_worker::stage::overdue,
                 "a job ends once, after it has begun");
@@ -234,7 +239,7 @@ void job_queue::leave(pool_worker& w) noexcept {
 job_queue::turn job_queue::next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept {
   for (;;) {
     if (const auto timer = std::exchange(w.timer, nullptr)) timer->stop();
-    std::exception_ptr failure = std::exchange(slot.failure, nullptr);
+    job_failure failure = std::exchange(slot.failure, {});
     const bool late =
         failure && w.limit != clock::duration::max() && w.deadline <= scheduler::now_here();
     const bool by_cancellation = failure && is_cancellation(failure);
@@ -261,7 +266,7 @@ job_queue::turn job_queue::next(pool_worker& w, job_slot& slot, bool may_go_on) 
 void job_queue::dropped(pool_worker& w) noexcept {
   if (!w.started) return;
   if (const auto timer = std::exchange(w.timer, nullptr)) timer->stop();
-  std::exception_ptr failure = pool_failures::all().cancelled;
+  job_failure failure = pool_failures::all().cancelled;
   bool last = false;
   bool wants = false;
   {

@@ -11,6 +11,7 @@
 #include "watchdog.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/environment.hpp>
 
 #include <boost/asio/execution.hpp>
@@ -142,7 +143,8 @@ scheduler& scheduler::made_in(asio::execution_context& context) {
 // Without a known native executor nobody can be asked to make the wake-up timer later.
 scheduler& scheduler::of(asio::execution_context& context) {
   auto& s = made_in(context);
-  if (!s.has_native_executor() && !s.timers.make_wakeup_timer()) throw std::bad_alloc();
+  if (!s.has_native_executor() && !s.timers.make_wakeup_timer())
+    detail::throw_exception(std::bad_alloc());
   return s;
 }
 

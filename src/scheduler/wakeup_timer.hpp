@@ -3,6 +3,7 @@
 
 #include "post_memory.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/test_point.hpp>
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -132,19 +133,20 @@ class wakeup_timer {
       timer_->cancel();
       return true;
     }
-    try {
+    SLUICE_TRY {
       timer_->expires_at(at);
       timer_->async_wait(asio::bind_allocator(
           post_allocator<std::byte>(memory_),
           [this, generation = generation_](const boost::system::error_code& e) {
             if (!e) go_off(generation);
           }));
-      return true;
-    } catch (const std::bad_alloc&) {
+    }
+    SLUICE_CATCH(const std::bad_alloc& no_memory) {
       publish(never);
       go_off_soon_();
       return false;
     }
+    return true;
   }
 
   /// Unsets it for good.
@@ -161,13 +163,14 @@ class wakeup_timer {
 
   [[nodiscard]] bool make_locked() noexcept {
     if (timer_ || closed_) return true;
-    try {
+    SLUICE_TRY {
       asio_timer made(on_the_spot{&context_});
       auto& closer = asio::use_service<wakeup_timer_closer>(context_);
       timer_.emplace(std::move(made));
       if (!closer.add(*this)) close_locked();
       return true;
-    } catch (const std::bad_alloc&) {
+    }
+    SLUICE_CATCH(const std::bad_alloc& no_memory) {
       return false;
     }
   }

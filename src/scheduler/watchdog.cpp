@@ -8,6 +8,7 @@
 #include "base/location_text.hpp"
 #include "current_worker.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduled_goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
@@ -229,9 +230,9 @@ std::optional<std::chrono::milliseconds> limit_from_environment() {
   const auto [rest, failure] = std::from_chars(text, end, n);
   const std::string unit(rest, end);
   if (failure != std::errc() || n <= 0 || (unit != "ms" && unit != "s"))
-    throw std::invalid_argument(
+    detail::throw_exception(std::invalid_argument(
         "SLUICE_WATCHDOG must be off or a duration such as 100ms or 2s, not \"" +
-        std::string(text) + "\"");
+        std::string(text) + "\""));
   return std::chrono::milliseconds(unit == "s" ? n * 1000 : n);
 }
 

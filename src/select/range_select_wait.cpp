@@ -4,6 +4,8 @@
 
 #include <sluice/detail/select/range_select_wait.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -57,7 +59,8 @@ void range_select_wait::prepare(select_wait::order order) {
   state& s = get();
   const bool has_otherwise = s.otherwise != select_wait::none;
   if (has_otherwise && !s.asio_cases.empty())
-    throw std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise");
+    detail::throw_exception(
+        std::invalid_argument("sluice::select: an Asio operation cannot stand beside otherwise"));
   s.candidates.resize(s.entries.size());
   const auto purpose =
       has_otherwise ? select_wait::purpose::select_with_otherwise : select_wait::purpose::select;
@@ -104,6 +107,10 @@ void range_select_wait::fail(select_wait::order order) {
 }
 void range_select_wait::forget() noexcept {
   if (state_ && state_->wait.index() != 0) state_->visit([](auto& wait) { wait.forget(); });
+}
+
+error_code range_select_wait::failure_code() const noexcept {
+  return state_->visit([](const auto& wait) { return wait.failure_code(); });
 }
 
 std::size_t range_select_wait::finish() {

@@ -8,6 +8,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/executor.hpp>
@@ -181,12 +182,13 @@ bool select_group::launch(launched_case& c) {
   launching_ = &c;
   const goroutine_ref held = in_goroutine_ ? goroutine_ref() : goroutine_ref(waiting_goroutine());
   const auto has_ended = [&held] { return held && held->ended(); };
-  try {
+  SLUICE_TRY {
     const on_behalf_of current(waiting_goroutine());
     c.launch(c, c.signal.slot());
     if (has_ended()) return false;
     launching_ = nullptr;
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     if (has_ended()) return false;
     launching_ = nullptr;
     c.launched = false;
@@ -216,22 +218,25 @@ bool select_group::give_event_loop_a_turn() {
     dispatcher_ptr where;
   };
   ready_node* step = nullptr;
-  try {
+  SLUICE_TRY {
     step = &make_step(&select_group::on_launched);
-  } catch (const std::bad_alloc&) {
+  }
+  SLUICE_CATCH(const std::bad_alloc& no_memory) {
     return false;
   }
   queued_at_end rest(*step, waiting_goroutine().where);
   const auto ex = who_->home->event_loop_executor(*waiting_goroutine().where);
-  try {
+  SLUICE_TRY {
     asio::post(ex, [ex, first = std::move(rest)]() mutable {
-      try {
+      SLUICE_TRY {
         asio::post(ex, [second = std::move(first)] {});
-      } catch (const std::bad_alloc&) {
+      }
+      SLUICE_CATCH(const std::bad_alloc& no_memory) {
         // The end of this function queues the step.
       }
     });
-  } catch (const std::bad_alloc&) {
+  }
+  SLUICE_CATCH(const std::bad_alloc& no_memory) {
     // So has the end of what was to be posted.
   }
   return true;
@@ -273,9 +278,10 @@ std::exception_ptr select_group::cancel_asio_cases() noexcept {
   for (launched_case* const c : asio_cases_) {
     if (!c->launched || c->completed || c->index == winner) continue;
     if (std::exchange(c->told_to_end, true)) continue;
-    try {
+    SLUICE_TRY {
       c->signal.emit(asio::cancellation_type::all);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       if (!thrown) thrown = std::current_exception();
     }
   }

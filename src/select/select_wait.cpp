@@ -8,6 +8,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
@@ -163,12 +164,13 @@ begun select_wait::attempt_or_enlist(wake_list& woken, parked_handler* h,
   }
   shared_ = true;
   if (order_ == order::random) shuffle_places();
-  try {
+  SLUICE_TRY {
     for (auto& e : entries_) {
       if (e.lock) e.functions->enlist(*e.w);
       ++enlisted_;
     }
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     failure_ = std::current_exception();
     return claim(failed) ? begun::done : begun::waits;
   }
@@ -293,8 +295,9 @@ std::uint32_t select_wait::end(std::uint32_t rescued) {
     winner_ = rescued;
     if (outcome_ == waiter::state::waiting) outcome_ = waiter::state::aborted;
   }
-  if (outcome_ != waiter::state::waiting && winner_ == none)
-    throw_error(outcome_error(outcome_), "sluice: select");
+  if constexpr (has_exceptions)
+    if (outcome_ != waiter::state::waiting && winner_ == none)
+      throw_error(outcome_error(outcome_), "sluice: select");
   return winner_;
 }
 

@@ -3,6 +3,8 @@
 
 #include <sluice/detail/select/wrong_case.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <limits>
 #include <string>
 #include <utility>
@@ -24,9 +26,10 @@ class wrong_case : public std::bad_optional_access {
 
 void throw_wrong_case(std::size_t asked, std::size_t happened) {
   const bool none = happened == std::numeric_limits<std::size_t>::max();
-  throw wrong_case("sluice: get<" + std::to_string(asked) + "> of a select of which " +
-                   (none ? std::string("no case") : "case " + std::to_string(happened)) +
-                   " has happened: ask index() first");
+  detail::throw_exception(
+      wrong_case("sluice: get<" + std::to_string(asked) + "> of a select of which " +
+                 (none ? std::string("no case") : "case " + std::to_string(happened)) +
+                 " has happened: ask index() first"));
 }
 
 }  // namespace sluice::detail

@@ -4,6 +4,9 @@
 
 #include <sluice/detail/serve/serve_state.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+#include <sluice/detail/operation/asio_operation.hpp>
+#include <sluice/detail/sync/child.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/executor.hpp>
 #include <sluice/select.hpp>
@@ -54,9 +57,10 @@ serve_state::~serve_state() = default;
 /// ours.
 template <class Function>
 void serve_state::call_user(Function f) {
-  try {
+  SLUICE_TRY {
     f();
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     asio::post(detail::executor_on(at_.where),
                [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
   }
@@ -85,14 +89,10 @@ serve_state::advice serve_state::accept_failed(const error_code& e) {
 
 void serve_state::connection_failed() {
   const auto failed = std::current_exception();
-  bool peer_has_ended = false;
-  try {
-    throw;
-  } catch (const system_error& e) {
-    if (e.code() == asio::error::operation_aborted && cut_.ctx.err()) return;
-    peer_has_ended = e.code() == asio::error::eof;
-  } catch (...) {
-  }
+  const error_code e = detail::visit_exception<system_error>(
+      failed, [](const system_error& x) { return x.code(); }, [] { return error_code(); });
+  if (e == asio::error::operation_aborted && cut_.ctx.err()) return;
+  const bool peer_has_ended = e == asio::error::eof;
   if (options_.report)
     call_user([&] { options_.report(failed); });
   else if (!peer_has_ended && connection_lines_.is_due())  // which is how most connections end
@@ -113,29 +113,33 @@ void give_free_memory_back() {
 #endif
 }
 
-/// @return Whether a signal has come.
-task<bool> wait_for(wait_group& group, clock::duration limit, stop_signals* signals) {
-  if (!signals) {
-    co_await select(group.wait(), sleep_for(limit));
-    co_return false;
-  }
-  // Also called for a wait that has lost: it may have seen the signal all the same.
-  bool come = false;
-  const auto note = [&](error_code e, int) { come = !e; };
-  const auto nothing = [] {};
-  co_await select(on(group.wait(), nothing), on(sleep_for(limit), nothing),
-                  on(signals->set.async_wait(asio::deferred), note, note));
-  co_return come;
+/// Why a select has failed. @throws std::bad_alloc
+template <class Select>
+task<error_code> failure_of(Select& waiting) {
+  const auto outcome = co_await arguments_of_operation(waiting);
+  const error_code e = detail::code_of(std::get<0>(outcome));
+  if (e == asio::error::no_memory) detail::throw_exception(std::bad_alloc());
+  co_return e;
 }
 
 /// Waits until the group is empty, but not longer than the limit, nor beyond a signal or a request
 /// for cancellation; the next one counts again.
 /** @return Whether a signal or a request has come. */
 task<bool> wait_for_end_or_stop(wait_group& group, clock::duration limit, stop_signals* signals) {
-  try {
-    co_return co_await wait_for(group, limit, signals);
-  } catch (const system_error&) {
+  // Also called for a wait that has lost: it may have seen the signal all the same.
+  bool come = false;
+  error_code failed;
+  if (signals) {
+    const auto note = [&](error_code e, int) { come = !e; };
+    const auto nothing = [] {};
+    auto waiting = select(on(group.wait(), nothing), on(sleep_for(limit), nothing),
+                          on(signals->set.async_wait(asio::deferred), note, note));
+    failed = co_await failure_of(waiting);
+  } else {
+    auto waiting = select(group.wait(), sleep_for(limit));
+    failed = co_await failure_of(waiting);
   }
+  if (!failed) co_return come;
   const auto all = [](asio::cancellation_type type) { return type; };
   co_await asio::this_coro::reset_cancellation_state(all);
   co_return true;
@@ -190,14 +194,13 @@ void serve_state::connection_ends() {
 
 task<> serve_state::give_memory_back(serve_member self) {
   serve_state& s = *self.state();
-  try {
-    for (;;) {
-      co_await s.many_have_gone_.receive();
-      give_free_memory_back();
-      co_await sleep_for(std::chrono::seconds(1));
-    }
-  } catch (const system_error&) {
-    // The server stops.
+  for (error_code stops; !stops;) {
+    auto many_have_gone = s.many_have_gone_.receive();
+    stops = std::get<0>(co_await arguments_of_operation(many_have_gone));
+    if (stops) break;
+    give_free_memory_back();
+    auto pause = sleep_for(std::chrono::seconds(1));
+    stops = std::get<0>(co_await arguments_of_operation(pause));
   }
 }
 

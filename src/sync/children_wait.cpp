@@ -8,6 +8,7 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/error_code_of.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/worker.hpp>
 #include <sluice/detail/task/new_goroutine.hpp>
@@ -41,11 +42,12 @@ goroutine* children_wait::make_elsewhere(owned_goroutine& child, new_goroutine m
   }
   goroutine& g = *made;
   if (!adopt(child, g)) return nullptr;
-  try {
+  SLUICE_TRY {
     made.start();
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     if (made) static_cast<void>(count_down());
-    throw;
+    detail::rethrow();
   }
   return &g;
 }

@@ -3,6 +3,7 @@
 // whatever has ended the wait.
 
 #include <sluice/condition.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 
 #include <stdexcept>
@@ -61,7 +62,8 @@ class relock : public operation<relock, grant_waiter> {
 }  // namespace detail
 
 task<> condition::wait_with(detail::grant& guard, std::source_location here) {
-  if (!guard) throw std::logic_error("sluice: condition::wait with an unlocked guard");
+  if (!guard)
+    detail::throw_exception(std::logic_error("sluice: condition::wait with an unlocked guard"));
   detail::grant_queue& mutex = *guard.queue_;
   detail::grant kept = mutex.keep();
   const std::size_t weight = guard.weight_;

@@ -7,6 +7,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <mutex>
@@ -242,12 +243,12 @@ void grant_queue::close() noexcept {
 }
 
 void grant::give_back(const char* otherwise) {
-  if (!queue_) throw std::logic_error(otherwise);
+  if (!queue_) detail::throw_exception(std::logic_error(otherwise));
   std::exchange(queue_, nullptr)->release(weight_);
 }
 
 void grant::detach(const char* otherwise) {
-  if (!queue_) throw std::logic_error(otherwise);
+  if (!queue_) detail::throw_exception(std::logic_error(otherwise));
   std::exchange(queue_, nullptr)->detach(weight_);
 }
 

@@ -4,6 +4,7 @@
 
 #include <sluice/offload.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <boost/asio/execution_context.hpp>
@@ -19,7 +20,8 @@ namespace sluice {
 namespace {
 
 std::size_t checked(std::size_t threads) {
-  if (threads == 0) throw std::invalid_argument("sluice::offload_pool: no threads");
+  if (threads == 0)
+    detail::throw_exception(std::invalid_argument("sluice::offload_pool: no threads"));
   return threads;
 }
 

@@ -6,6 +6,7 @@
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <algorithm>
@@ -64,7 +65,8 @@ const timer_node::kind rate_waiter::wakes{
 rate_state::rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst)
     : where_(where), interval_(interval), burst_(burst) {
   if (interval <= clock::duration::zero() || burst == 0)
-    throw std::invalid_argument("sluice::rate_limiter: interval and burst must be positive");
+    detail::throw_exception(
+        std::invalid_argument("sluice::rate_limiter: interval and burst must be positive"));
 }
 
 byte_lock& rate_state::lock() const noexcept {

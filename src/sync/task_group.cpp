@@ -4,6 +4,8 @@
 
 #include <sluice/task_group.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <string>
 
 namespace sluice {
@@ -14,13 +16,10 @@ std::string text_of(const std::vector<std::exception_ptr>& errors) {
   std::string text = "sluice: " + std::to_string(errors.size()) + " failed in a task group";
   const char* separator = ": ";
   for (const auto& e : errors) {
-    try {
-      std::rethrow_exception(e);
-    } catch (const std::exception& x) {
-      text.append(separator).append(x.what());
-    } catch (...) {
-      text.append(separator).append("unknown exception");
-    }
+    text.append(separator);
+    text += detail::visit_exception<std::exception>(
+        e, [](const std::exception& x) { return std::string(x.what()); },
+        [] { return std::string("unknown exception"); });
     separator = "; ";
   }
   return text;
@@ -65,18 +64,19 @@ void group_state::interrupt() noexcept {
 void group_state::rethrow() const {
   if (errors_.empty()) return;
   if (policy_ == group_errors::first) std::rethrow_exception(errors_.front());
-  throw task_group_error(errors_);
+  detail::throw_exception(task_group_error(errors_));
 }
 
 void group_state::set_limit(std::size_t n) {
-  if (n == 0) throw std::invalid_argument("sluice::task_group: a limit of 0");
+  if (n == 0) detail::throw_exception(std::invalid_argument("sluice::task_group: a limit of 0"));
   if (children.count() != 0)
-    throw std::logic_error("sluice::task_group: set_limit while goroutines run");
+    detail::throw_exception(std::logic_error("sluice::task_group: set_limit while goroutines run"));
   permits_.emplace(n);
 }
 
 semaphore& group_state::permits() {
-  if (!permits_) throw std::logic_error("sluice::task_group: slot without a limit");
+  if (!permits_)
+    detail::throw_exception(std::logic_error("sluice::task_group: slot without a limit"));
   return *permits_;
 }
 

@@ -6,6 +6,7 @@
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/test_point.hpp>
 
 #include <mutex>
@@ -48,7 +49,8 @@ void wait_group_state::add(std::ptrdiff_t delta) {
   wake_list woken;
   {
     const std::lock_guard guard(lock_);
-    if (count_ + delta < 0) throw std::logic_error("sluice: negative wait_group counter");
+    if (count_ + delta < 0)
+      detail::throw_exception(std::logic_error("sluice: negative wait_group counter"));
     count_ = count_ + delta;
     test_point("a wait group has counted");
     if (count_ == 0)

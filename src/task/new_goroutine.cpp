@@ -6,6 +6,7 @@
 
 #include "wait/waking.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -39,11 +40,12 @@ void new_goroutine::start() {
     std::exchange(g_, nullptr)->make_ready();
   } else {
     bool begun = false;
-    try {
+    SLUICE_TRY {
       g_->start_elsewhere(begun);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       if (begun) g_ = nullptr;
-      throw;
+      detail::rethrow();
     }
     g_ = nullptr;
   }

@@ -4,6 +4,7 @@
 
 #include <sluice/runtime.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <boost/asio/error.hpp>
@@ -37,8 +38,8 @@ std::size_t default_threads() {
   const char* const end = text + std::strlen(text);
   const auto [parsed, failure] = std::from_chars(text, end, n);
   if (failure != std::errc() || parsed != end || n == 0)
-    throw std::invalid_argument("SLUICE_THREADS must be a positive number, not \"" +
-                                std::string(text) + "\"");
+    detail::throw_exception(std::invalid_argument(
+        "SLUICE_THREADS must be a positive number, not \"" + std::string(text) + "\""));
   return n;
 }
 
@@ -145,13 +146,15 @@ void run_on(running_threads& threads, asio::io_context& context,
     go.wait(start::awaited);
     for (bool again = go == start::given; again;) {
       again = false;
-      try {
+      SLUICE_TRY {
         context.run();
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         again = true;
-        try {
+        SLUICE_TRY {
           report(std::current_exception());
-        } catch (...) {
+        }
+        SLUICE_CATCH_ALL {
           end_with(std::current_exception());
         }
       }
@@ -160,11 +163,12 @@ void run_on(running_threads& threads, asio::io_context& context,
   };
   {
     std::vector<std::thread> others;
-    try {
+    SLUICE_TRY {
       others.reserve(threads.count() - 1);
       while (others.size() < threads.count() - 1) others.emplace_back(run_one);
       go = start::given;
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       end_with(std::current_exception());
       go = start::refused;
     }
@@ -192,12 +196,13 @@ void runtime::run_to_end(const void* main, const bool& finished) {
   run_on(running, context_, escaped_ ? escaped_ : std::function<void(std::exception_ptr)>(rethrow));
   if (!finished) {
     if (was_stopped(context_))
-      throw system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime");
+      detail::throw_exception(
+          system_error(asio::error::operation_aborted, "sluice: run of a stopped runtime"));
     auto& scheduler = detail::scheduler::of(context_);
-    throw deadlock_error(
+    detail::throw_exception(deadlock_error(
         "all goroutines are asleep - deadlock! (A thread, or another context, that is to wake one "
         "holds a sluice::work_guard meanwhile.)" +
-        scheduler.describe_goroutines());
+        scheduler.describe_goroutines()));
   }
 }
 

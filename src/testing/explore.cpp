@@ -4,6 +4,8 @@
 
 #include <sluice/testing/explore.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -30,16 +32,19 @@ class exploration_run {
   exploration_run(const body& what, std::uint64_t seed, std::unique_ptr<strategy> by,
                   std::vector<std::uint32_t> decided) {
     simulation sim(seed, std::move(by), std::move(decided));
-    try {
+    SLUICE_TRY {
       what(sim);
-    } catch (const simulation_failure& x) {
+    }
+    SLUICE_CATCH(const simulation_failure& x) {
       why_ = x.why();
       text_ = x.what();
       if (const auto* const cause = dynamic_cast<const std::nested_exception*>(&x))
         exception_ = cause->nested_ptr();
-    } catch (const std::exception& x) {
+    }
+    SLUICE_CATCH(const std::exception& x) {
       note_exception(x.what());
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       note_exception("no std::exception");
     }
     decisions_ = sim.simulator_->decisions();
@@ -56,12 +61,8 @@ class exploration_run {
   [[noreturn]] void report(const std::string& how, const std::string& decisions) const {
     const simulation_failure failure(*why_, text_ + "\nWho ran when:" + steps_ + "\n" + how,
                                      decisions);
-    if (!exception_) throw failure;
-    try {
-      std::rethrow_exception(exception_);
-    } catch (...) {
-      std::throw_with_nested(failure);
-    }
+    if (!exception_) detail::throw_exception(failure);
+    detail::throw_nested(failure, exception_);
   }
 
  private:
@@ -111,9 +112,9 @@ template <class Number>
 const char* parse(const char* at, const char* end, Number& value) {
   const auto [parsed, failure] = std::from_chars(at, end, value);
   if (failure != std::errc())
-    throw std::invalid_argument(
+    detail::throw_exception(std::invalid_argument(
         "sluice::testing::replay: decisions are a seed, a slash, and numbers with dots between "
-        "them, as a failure shows them");
+        "them, as a failure shows them"));
   return parsed;
 }
 
@@ -170,8 +171,8 @@ std::optional<std::uint64_t> only_seed() {
   const char* const end = text + std::strlen(text);
   const auto [parsed, failure] = std::from_chars(text, end, seed);
   if (failure != std::errc() || parsed != end)
-    throw std::invalid_argument("SLUICE_SIMULATION_SEED must be a number, not \"" +
-                                std::string(text) + "\"");
+    detail::throw_exception(std::invalid_argument(
+        "SLUICE_SIMULATION_SEED must be a number, not \"" + std::string(text) + "\""));
   return seed;
 }
 

@@ -3,6 +3,7 @@
 
 #include <sluice/testing/network.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/environment.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
@@ -73,7 +74,8 @@ simulated_network::between& simulated_network::of(const std::string& a, const st
 
 std::shared_ptr<simulated_listener> simulated_network::listen(const std::string& host) {
   auto& known = listeners_[host];
-  if (is_open(known)) throw system_error(asio::error::address_in_use, "sluice: listen on " + host);
+  if (is_open(known))
+    detail::throw_exception(system_error(asio::error::address_in_use, "sluice: listen on " + host));
   auto made = std::make_shared<simulated_listener>(executor_);
   known = made;
   return made;

@@ -4,6 +4,7 @@
 
 #include <sluice/testing/simulation.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/task/awaited_at.hpp>
 #include <sluice/runtime.hpp>
@@ -62,9 +63,9 @@ void simulation::run_main_to_end(const bool& ended) {
 void simulation::check_left_over() const {
   const auto left = simulator_->describe_waits();
   if (left_over_is_allowed_ || left.empty()) return;
-  throw simulation_failure(
+  detail::throw_exception(simulation_failure(
       simulation_failure::reason::left_over,
-      "main has ended, time stands still, and nobody has stopped these:" + left);
+      "main has ended, time stands still, and nobody has stopped these:" + left));
 }
 
 task<> settle(std::source_location where) {

@@ -8,6 +8,7 @@
 #include "scheduler/native_executor.hpp"
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
@@ -102,9 +103,9 @@ class simulator::run {
  private:
   static simulator& not_running(simulator& s) {
     if (!s.worker_) return s;
-    throw std::logic_error(
-        "sluice::testing: a goroutine of a simulation cannot run it; it awaits "
-        "sluice::testing::settle() or sluice::testing::advance(duration)");
+    detail::throw_exception(
+        std::logic_error("sluice::testing: a goroutine of a simulation cannot run it; it awaits "
+                         "sluice::testing::settle() or sluice::testing::advance(duration)"));
   }
 
   simulator& simulator_;
@@ -123,7 +124,8 @@ simulator::~simulator() = default;
 simulator& simulator::of_running_goroutine(const char* caller) {
   const goroutine* const g = this_goroutine_or_null();
   if (g && g->home->simulated()) return static_cast<simulator&>(*g->home->simulated());
-  throw std::logic_error(std::string(caller) + ": no goroutine of a simulation is running");
+  detail::throw_exception(
+      std::logic_error(std::string(caller) + ": no goroutine of a simulation is running"));
 }
 
 void simulator::run_until(time_point until, const bool& ended) {
@@ -150,14 +152,15 @@ void simulator::fail_by_deadlock() {
   std::string text = "all goroutines are asleep - deadlock!" + describe_waits();
   if (text.find(detail::text_of(wait_reason::asio_operation)) != std::string::npos)
     text += std::string("\n") + what_to_use;
-  throw simulation_failure(reason::deadlock, text);
+  detail::throw_exception(simulation_failure(reason::deadlock, text));
 }
 
 void simulator::run_all_ready() {
   while (somebody_is_ready()) {
-    try {
+    SLUICE_TRY {
       run_one(choose_candidate());
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       if (!failure_) failure_ = std::current_exception();
     }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -169,12 +172,12 @@ void simulator::check() {
   check_invariants();
   check_progress();
   if (disturbed_)
-    throw simulation_failure(
+    detail::throw_exception(simulation_failure(
         reason::disturbed,
         std::string("a thread outside the simulation has made something ready in it, which "
                     "cannot be repeated: an Asio timer, a socket, offload, or a thread of the "
                     "program's. ") +
-            what_to_use);
+            what_to_use));
 }
 
 // What was made ready by another thread, before this one came by, is in the shared list.
@@ -327,7 +330,7 @@ void simulator::run_others_first() noexcept {
   }
   const strategy::id interrupted = running_.who;
   const aside set_aside(*this);
-  try {
+  SLUICE_TRY {
     for (bool first = true; !failure_ && somebody_is_ready(); first = false) {
       auto ids = candidate_ids(candidates_.size());
       const auto others = ids.size();
@@ -337,7 +340,8 @@ void simulator::run_others_first() noexcept {
       run_one(taken);
       if (!failure_) check();
     }
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     failure_ = std::current_exception();
   }
 }
@@ -386,11 +390,12 @@ void simulator::run_one(std::size_t which) {
   running_.who = c.who;
   ready_node& inner = strand_dispatcher::on_turn(*c.node);
   if (goroutine::is_one(inner)) note_running(static_cast<const goroutine&>(inner));
-  try {
+  SLUICE_TRY {
     c.node->run(*c.node, &w);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     end_step(step::end::threw);
-    throw;
+    detail::rethrow();
   }
   take_ready();
   const bool ready = std::ranges::any_of(
@@ -470,22 +475,24 @@ void simulator::check_invariants() {
                                     detail::text_of(kept->where) + ")");
     };
     bool holds = false;
-    try {
+    SLUICE_TRY {
       holds = kept->holds();
-    } catch (...) {
-      std::throw_with_nested(
-          fail("cannot be looked at, because that throws " + describe(std::current_exception())));
     }
-    if (!holds) throw fail("does not hold");
+    SLUICE_CATCH_ALL {
+      const auto thrown = std::current_exception();
+      detail::throw_nested(fail("cannot be looked at, because that throws " + describe(thrown)),
+                           thrown);
+    }
+    if (!holds) detail::throw_exception(fail("does not hold"));
   }
 }
 
 void simulator::check_progress() {
   if (++steps_since_time_passed_ <= most_steps_) return;
-  throw simulation_failure(reason::no_progress,
-                           std::to_string(most_steps_) +
+  detail::throw_exception(simulation_failure(
+      reason::no_progress, std::to_string(most_steps_) +
                                " steps without that everybody waits and time passes (more are "
-                               "allowed by limit_steps)");
+                               "allowed by limit_steps)"));
 }
 
 std::string simulator::text_of(const step& s) const {

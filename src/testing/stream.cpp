@@ -3,6 +3,8 @@
 
 #include <sluice/testing/stream.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <boost/asio/error.hpp>
 
 namespace sluice::testing {
@@ -35,7 +37,7 @@ void stream::shutdown(shutdown_type what, error_code& e) noexcept {
 void stream::shutdown(shutdown_type what) {
   error_code e;
   shutdown(what, e);
-  if (e) throw system_error(e, "sluice: shutdown");
+  if (e) detail::throw_exception(system_error(e, "sluice: shutdown"));
 }
 
 sluice::detail::peer stream::look_at_peer() const noexcept {

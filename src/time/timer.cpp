@@ -3,6 +3,8 @@
 
 #include <sluice/timer.hpp>
 
+#include <sluice/detail/base/exceptions.hpp>
+
 #include <stdexcept>
 
 namespace sluice {
@@ -17,7 +19,7 @@ receiver<clock::time_point> after(const dispatcher_ptr& where, clock::duration d
 
 clock::duration ticker::checked(clock::duration period) {
   if (period <= clock::duration::zero())
-    throw std::invalid_argument("sluice::ticker: the period must be positive");
+    detail::throw_exception(std::invalid_argument("sluice::ticker: the period must be positive"));
   return period;
 }
 

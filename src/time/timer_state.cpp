@@ -7,6 +7,7 @@
 #include "wait/waking.hpp"
 
 #include <sluice/detail/base/access.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <algorithm>
@@ -87,9 +88,10 @@ void timer_state::on_shot(std::uint64_t generation) {
     go_off(now, woken);
   }
   woken.wake_all();
-  try {
+  SLUICE_TRY {
     gone_off();
-  } catch (const std::bad_alloc&) {
+  }
+  SLUICE_CATCH(const std::bad_alloc& no_memory) {
     try_again(generation, std::move(was));
   }
 }

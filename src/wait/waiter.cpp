@@ -8,6 +8,7 @@
 #include "put_off.hpp"
 #include "waking.hpp"
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 
 #include <boost/asio/error.hpp>
@@ -38,7 +39,8 @@ error_code outcome_error(waiter::state outcome) noexcept {
 }
 
 void throw_wait_error(waiter::state outcome, wait_reason reason) {
-  throw system_error(outcome_error(outcome), std::string("sluice: ") + text_of(reason));
+  detail::throw_exception(
+      system_error(outcome_error(outcome), std::string("sluice: ") + text_of(reason)));
 }
 
 // Registered under the lock of its queue: whoever takes it from there finds it registered.

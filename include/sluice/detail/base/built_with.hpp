@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/version.hpp>
 
@@ -85,6 +86,15 @@ using asio_rtti = no_rtti;
 using asio_rtti = rtti;
 #endif
 
+// Asio keeps exceptions for each thread.
+struct exceptions;
+struct no_exceptions;
+#if defined(SLUICE_NO_EXCEPTIONS)
+using exceptions_used = no_exceptions;
+#else
+using exceptions_used = exceptions;
+#endif
+
 template <int Kept>
 struct recycled_blocks;
 #if defined(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING)
@@ -114,7 +124,8 @@ void library() noexcept;
 using these_settings =
     built_with<sluice_version<SLUICE_VERSION / 100'000, SLUICE_VERSION / 100 % 1000>, boost_used,
                asio_version<BOOST_ASIO_VERSION>, asio_backend, asio_threads, asio_handlers,
-               asio_rtti, asio_blocks, standard_containers, stop_tokens<has_stop_tokens>>;
+               asio_rtti, exceptions_used, asio_blocks, standard_containers,
+               stop_tokens<has_stop_tokens>>;
 
 }  // namespace detail SLUICE_DECL
 

@@ -3,6 +3,7 @@
 // them throws, so the handler is called in any case.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/error.hpp>
 
 #include <boost/asio/error.hpp>
@@ -55,9 +56,10 @@ class handler_arguments {
     if constexpr (in_place) {
       return kept(failure, std::forward<V>(values)...);
     } else {
-      try {
+      SLUICE_TRY {
         return std::make_unique<tuple>(failure, std::forward<V>(values)...);
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         return std::make_unique<tuple>(detail::failure_to_move<Failure>(), Values()...);
       }
     }

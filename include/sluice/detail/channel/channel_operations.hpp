@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/channel/channel_core.hpp>
 #include <sluice/detail/channel/element.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
@@ -131,7 +132,8 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   /// @throws std::logic_error if an element that went as a whole is to be sent again.
   void prepare() noexcept(!in_box) {
     if constexpr (in_box)
-      if (!value_) throw std::logic_error("sluice: send: its value has been sent");
+      if (!value_)
+        detail::throw_exception(std::logic_error("sluice: send: its value has been sent"));
     this->element_address = std::addressof(value_);
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
@@ -177,6 +179,9 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   bool start(goroutine& g) {
     prepare();
     return this->core ? this->core->receive_for(g, *this) : await_waiter(g, *this, functions);
+  }
+  [[nodiscard]] error_code failure_code() const noexcept {
+    return this->outcome == waiter::state::closed ? error_code() : outcome_error(this->outcome);
   }
   value_type take() {
     if (this->outcome != waiter::state::done && this->outcome != waiter::state::closed) {
@@ -228,11 +233,12 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
       return true;
     } else if constexpr (in_box) {
       boxed_ptr b = element_.take();
-      try {
+      SLUICE_TRY {
         return value_type(std::in_place, std::move(unboxed<element>(b)));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         give_back(std::move(b));
-        throw;
+        detail::rethrow();
       }
     } else {
       return value_type(std::in_place, element_.take());
@@ -243,9 +249,10 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     this->outcome = waiter::state::idle;
     if constexpr (in_box) {
       boxed_ptr b = element_.take();
-      try {
+      SLUICE_TRY {
         std::get<1>(all).emplace(std::move(unboxed<element>(b)));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         give_back(std::move(b));
         std::get<0>(all) = error::move_failed;
       }

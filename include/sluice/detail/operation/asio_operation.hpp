@@ -4,6 +4,8 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/error_code_of.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/goroutine/emission.hpp>
@@ -35,8 +37,15 @@ namespace sluice::detail {
 template <class T>
 concept failure = std::same_as<T, error_code> || std::same_as<T, std::exception_ptr>;
 
+inline error_code code_of(const error_code& e) noexcept {
+  return e;
+}
+inline error_code code_of(const std::exception_ptr& e) noexcept {
+  return e ? error_code_of(e) : error_code();
+}
+
 inline void throw_failure(const error_code& e) {
-  if (e) throw system_error(e);
+  if (e) detail::throw_exception(system_error(e));
 }
 inline void throw_failure(const std::exception_ptr& e) {
   if (e) std::rethrow_exception(e);
@@ -127,12 +136,10 @@ inline void explain_abort(error_code& failure, const error_code& why) noexcept {
 }
 inline void explain_abort(std::exception_ptr& failure, const error_code& why) {
   if (!failure) return;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const system_error& x) {
-    if (x.code() == asio::error::operation_aborted) set_failure(failure, why);
-  } catch (...) {
-  }
+  const bool aborted = detail::visit_exception<system_error>(
+      failure, [](const system_error& x) { return x.code() == asio::error::operation_aborted; },
+      [] { return false; });
+  if (aborted) set_failure(failure, why);
 }
 
 /// Replaces `operation_aborted` among completion arguments by `why`.
@@ -446,7 +453,7 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
       if constexpr (failure_argument<arguments>::can_be_made)
         detail::make_failure(result_, reason);
       else
-        throw system_error(reason, "sluice: co_await");
+        detail::throw_exception(system_error(reason, "sluice: co_await"));
     }
     if (wait_.timed_out()) detail::explain_abort(*result_, error::deadline_exceeded);
     return value::get(std::move(*result_));
@@ -476,9 +483,10 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   void complete(A&&... args)
     requires(!may_move)
   {
-    try {
+    SLUICE_TRY {
       result_.emplace(std::forward<A>(args)...);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       return wait_.failed();
     }
     wait_.completed();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/associated_goroutine.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
 
@@ -82,11 +83,12 @@ class erased_handler {
     [[nodiscard]] static held* make(H&& handler) {
       allocator from(asio::get_associated_allocator(handler));
       auto* const memory = traits::allocate(from, 1);
-      try {
+      SLUICE_TRY {
         return ::new (static_cast<void*>(memory)) held_as(std::forward<H>(handler));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         traits::deallocate(from, memory, 1);
-        throw;
+        detail::rethrow();
       }
     }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/asio_compatibility.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/outstanding_work.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
@@ -74,12 +75,13 @@ class handler_operation final : public waker, private parked_handler {
     typename rebound::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = rebound::allocate(allocator, 1);
     handler_operation* self = nullptr;
-    try {
+    SLUICE_TRY {
       self = ::new (static_cast<void*>(memory))
           handler_operation(std::move(op), std::move(handler), fallback);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       rebound::deallocate(allocator, memory, 1);
-      throw;
+      detail::rethrow();
     }
     self->begin(own);
   }
@@ -217,7 +219,7 @@ class handler_operation final : public waker, private parked_handler {
 
   void begin(pinned_dispatcher& own) {
     auto state = begun::refused;
-    try {
+    SLUICE_TRY {
       if (auto slot = asio::get_associated_cancellation_slot(handler_); slot.is_connected())
         slot.template emplace<canceller>(this);
       if constexpr (may_launch)
@@ -228,11 +230,12 @@ class handler_operation final : public waker, private parked_handler {
         });
       else
         state = operation_.begin_for_handler(*this, *this);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       clear_slot();
       own = {};
       free();
-      throw;
+      detail::rethrow();
     }
     if (state == begun::waits) return;
     if (state == begun::refused) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -125,6 +126,8 @@ class operation : public Waiter {
   void keep() noexcept {}
 
   void take() const { throw_unless_done(); }
+  /// What `take` throws where there are exceptions.
+  [[nodiscard]] error_code failure_code() const noexcept { return outcome_error(this->outcome); }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {outcome_error(this->outcome)};
   }
@@ -133,11 +136,12 @@ class operation : public Waiter {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
-    try {
+    SLUICE_TRY {
       return derived().start(g);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       end_wait(g);
-      throw;
+      detail::rethrow();
     }
   }
 

@@ -2,6 +2,7 @@
 // A worker pool whose handler is known: what its workers do with a job.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
 #include <sluice/detail/pool/submit_operation.hpp>
 #include <sluice/detail/task/startable.hpp>
@@ -47,7 +48,7 @@ class handler_pool final : public job_queue {
       const bool has_job = co_await next;
       if (!has_job) co_return;
       slot.drop_result();
-      try {
+      SLUICE_TRY {
         if constexpr (is_awaited) {
           auto started = call(handler, slot.job(), w->number);
           if constexpr (std::is_void_v<Result>) {
@@ -62,8 +63,9 @@ class handler_pool final : public job_queue {
         } else {
           slot.put(call(handler, slot.job(), w->number));
         }
-      } catch (...) {
-        slot.failure = std::current_exception();
+      }
+      SLUICE_CATCH_ALL {
+        slot.failure = detail::failure_to_move<job_failure>();
       }
       slot.drop_job();
     }

@@ -132,7 +132,7 @@ class job_queue {
                             ref<job_queue>& starter) noexcept;
   void take_out(submission& s) noexcept;
   [[nodiscard]] SLUICE_DECL bool withdraw(submission& s) noexcept;
-  SLUICE_DECL static void tell(submission& s, std::exception_ptr failure, wake_list& told) noexcept;
+  SLUICE_DECL static void tell(submission& s, job_failure failure, wake_list& told) noexcept;
 
   [[nodiscard]] pool_worker* job_of(const goroutine* g) const noexcept;
   [[nodiscard]] pool_worker* job_of(const job_awaiter& by) const noexcept;
@@ -148,13 +148,13 @@ class job_queue {
   void start_workers() noexcept;
   [[nodiscard]] bool give_place(pool_worker& w) noexcept;
   SLUICE_DECL void start(const ref<pool_worker>& w);
-  void fail_to_start(pool_worker* w, const std::exception_ptr& failure) noexcept;
+  void fail_to_start(pool_worker* w, const job_failure& failure) noexcept;
   [[nodiscard]] submission* next_for(const pool_worker& w) const noexcept;
   [[nodiscard]] submission* first_queued() const noexcept;
   SLUICE_DECL void begin(pool_worker& w, submission& s) noexcept;
   [[nodiscard]] static bool ends_with_its_job(const pool_worker& w) noexcept;
   [[nodiscard]] turn take_next(pool_worker& w, job_slot& slot, bool may_go_on) noexcept;
-  [[nodiscard]] bool end_job(pool_worker& w, job_slot* slot, std::exception_ptr& failure, bool late,
+  [[nodiscard]] bool end_job(pool_worker& w, job_slot* slot, job_failure& failure, bool late,
                              bool by_cancellation, wake_list& told) noexcept;
   SLUICE_DECL void leave(pool_worker& w) noexcept;
   [[nodiscard]] bool limit_job(pool_worker& w, job_slot& slot) noexcept;

@@ -44,7 +44,7 @@ class job_slot {
   virtual void drop_job() noexcept = 0;
 
   /// Why the job has no result.
-  std::exception_ptr failure;
+  job_failure failure;
 
  protected:
   ~job_slot() = default;

@@ -4,12 +4,15 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/wait/waiter.hpp>
+#include <sluice/error.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <type_traits>
 #include <utility>
 
 namespace sluice::detail {
@@ -22,6 +25,9 @@ struct job_awaiter {
   const goroutine* waiting = nullptr;
   dispatcher_ptr strand;
 };
+
+/// Why a job has no result. Without exceptions it has one, unless the pool itself has none to give.
+using job_failure = std::conditional_t<has_exceptions, std::exception_ptr, error_code>;
 
 /// A submitted job, and who is told of its end.
 /**
@@ -39,9 +45,8 @@ struct submission : waiter {
 
   explicit submission(std::chrono::steady_clock::duration most) noexcept : limit(most) {}
   /// One that has failed with `why`, or with nothing.
-  submission(std::chrono::steady_clock::duration most, std::exception_ptr why) noexcept
-      : limit(most) {
-    failure.swap(why);
+  submission(std::chrono::steady_clock::duration most, job_failure why) noexcept : limit(most) {
+    std::swap(failure, why);
   }
 
   stage at = stage::idle;
@@ -58,7 +63,7 @@ struct submission : waiter {
   /// Who does the job.
   pool_worker* worker = nullptr;
   /// Why there is no result.
-  std::exception_ptr failure;
+  job_failure failure;
 };
 
 /// The queued jobs that one job awaits, first come, first served.

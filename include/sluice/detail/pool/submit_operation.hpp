@@ -5,6 +5,8 @@
 
 #include <sluice/detail/base/associated_goroutine.hpp>
 #include <sluice/detail/base/boxed.hpp>
+#include <sluice/detail/base/exceptions.hpp>
+#include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/channel/element.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
@@ -49,15 +51,15 @@ template <class Handler>
 /// What a job's completion handler takes.
 template <class Result>
 struct job_arguments {
-  using signature = void(std::exception_ptr, Result);
-  using tuple = std::tuple<std::exception_ptr, Result>;
-  using value = completion_value<std::exception_ptr, Result>;
+  using signature = void(job_failure, Result);
+  using tuple = std::tuple<job_failure, Result>;
+  using value = completion_value<job_failure, Result>;
 };
 template <>
 struct job_arguments<void> {
-  using signature = void(std::exception_ptr);
-  using tuple = std::tuple<std::exception_ptr>;
-  using value = completion_value<std::exception_ptr>;
+  using signature = void(job_failure);
+  using tuple = std::tuple<job_failure>;
+  using value = completion_value<job_failure>;
 };
 
 /// What `worker_pool::submit` returns: an Asio operation that a goroutine awaits in a shorter way.
@@ -71,8 +73,8 @@ class submit_operation : private submission, private cancellable {
   using arguments = typename job_arguments<Result>::tuple;
   using value = typename job_arguments<Result>::value;
   using signature = typename job_arguments<Result>::signature;
-  static constexpr bool has_error_code = false;
-  static constexpr bool has_exception_ptr = true;
+  static constexpr bool has_error_code = !has_exceptions;
+  static constexpr bool has_exception_ptr = has_exceptions;
 
   submit_operation(ref<job_queue> q, clock::duration most, Job&& job)
       : submission(most), cancellable{&cancel}, queue_(std::move(q)) {
@@ -82,7 +84,7 @@ class submit_operation : private submission, private cancellable {
       job_.emplace(std::move(job));
   }
   /// One that fails, because the job could not be moved.
-  submit_operation(ref<job_queue> q, std::exception_ptr why) noexcept
+  submit_operation(ref<job_queue> q, job_failure why) noexcept
       : submission({}, std::move(why)), cancellable{&cancel}, queue_(std::move(q)) {}
   submit_operation(submit_operation&& other) noexcept
       : submission(other.limit, std::move(other.failure)),
@@ -155,11 +157,14 @@ class submit_operation : private submission, private cancellable {
     if constexpr (std::is_void_v<Result>) {
       return {std::move(failure)};
     } else {
-      if (!failure) try {
-          return arguments(nullptr, take());
-        } catch (...) {
-          failure = std::current_exception();
+      if (!failure) {
+        SLUICE_TRY {
+          return arguments(job_failure(), take());
         }
+        SLUICE_CATCH_ALL {
+          failure = detail::failure_to_move<job_failure>();
+        }
+      }
       return arguments(std::move(failure), Result());
     }
   }
@@ -215,7 +220,7 @@ class submit_operation : private submission, private cancellable {
   }
 
   Result take() {
-    if (failure) std::rethrow_exception(std::move(failure));
+    if (failure) detail::throw_failure(std::exchange(failure, {}));
     if constexpr (std::is_void_v<Result>)
       return;
     else if constexpr (travels_in_box<Result>)

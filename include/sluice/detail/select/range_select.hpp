@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/range_select_wait.hpp>
 #include <sluice/detail/select/select_token.hpp>
@@ -129,6 +130,21 @@ class range_select_cases {
 
   [[nodiscard]] std::size_t finish() { return wait_.finish(); }
 
+  [[nodiscard]] std::size_t finish_or_throw() {
+    const std::size_t winner = finish();
+    if constexpr (!has_exceptions)
+      if (const error_code e = wait_.failure_code()) throw_error(e, "sluice: select");
+    return winner;
+  }
+  /// What `finish` and `take_into` throw where there are exceptions.
+  [[nodiscard]] error_code failure_code(std::size_t winner) {
+    if (const error_code e = wait_.failure_code()) return e;
+    if constexpr (requires(Case& c) { c.failure_code(); })
+      return cases_[winner].failure_code();
+    else
+      return {};
+  }
+
   void tell_losers(std::size_t winner) {
     if constexpr (with_handlers)
       for (std::size_t i = 0; i < cases_.size(); ++i)
@@ -163,10 +179,11 @@ class range_select_cases {
   }
   // The value of a send may have gone, or `otherwise` stand where it cannot.
   [[nodiscard]] bool bind_or_fail() {
-    try {
+    SLUICE_TRY {
       bind_cases();
       return true;
-    } catch (const std::logic_error&) {
+    }
+    SLUICE_CATCH(const std::logic_error& misused) {
       wait_.fail(order_);
       return false;
     }
@@ -207,7 +224,7 @@ class range_select_operation : public range_select_cases<Case>,
   }
   value_type await_resume() {
     value_type v{};
-    take_into(v, this->finish());
+    take_into(v, this->finish_or_throw());
     return v;
   }
 

@@ -45,6 +45,8 @@ class range_select_wait {
   [[nodiscard]] SLUICE_DECL bool start(goroutine& g);
   /// With the index of `otherwise` where that happened.
   [[nodiscard]] SLUICE_DECL std::size_t finish();
+  /// Why none has happened, after `finish`.
+  [[nodiscard]] SLUICE_DECL error_code failure_code() const noexcept;
 
  private:
   struct state;

@@ -3,6 +3,7 @@
 // Asio, with its handler and with what becomes of a result that comes too late.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/refused.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
@@ -71,9 +72,10 @@ class lost_value<T> {
 
   template <class Case>
   void take_from(Case& c) noexcept {
-    try {
+    SLUICE_TRY {
       c.lose_to(value_);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure_ = std::current_exception();
     }
   }
@@ -189,6 +191,8 @@ class sluice_case {
   }
 
   [[nodiscard]] arguments take_arguments() { return operation_.take_arguments(); }
+  /// What `take` throws where there are exceptions.
+  [[nodiscard]] error_code failure_code() const noexcept { return operation_.failure_code(); }
 
   template <class Handler>
   decltype(auto) call(Handler& handler) {
@@ -283,6 +287,14 @@ class asio_case : public launched_case {
     }
   }
 
+  /// What `take` throws where there are exceptions.
+  [[nodiscard]] error_code failure_code() noexcept {
+    error_code e;
+    if (value::throws_failure(*result_))
+      failure_argument<arguments>::visit(*result_, [&](auto& f) { e = detail::code_of(f); });
+    return e;
+  }
+
   template <class Handler>
   decltype(auto) call(Handler& handler) {
     if (failure_) std::rethrow_exception(failure_);
@@ -295,6 +307,11 @@ class asio_case : public launched_case {
   value_type take_after_timeout() { return take_cancelled(asio::error::timed_out); }
   /// It was cancelled, which `why` explains, but may have completed all the same.
   value_type take_cancelled(const error_code& why) {
+    explain_cancelled(why);
+    return take();
+  }
+  /// Without the taking.
+  void explain_cancelled(const error_code& why) {
     rethrow_failure();
     if (!result_) {
       if constexpr (failure_argument<arguments>::can_be_made)
@@ -303,7 +320,6 @@ class asio_case : public launched_case {
         detail::throw_error(why, "sluice: timeout");
     }
     detail::explain_abort(*result_, why);
-    return take();
   }
 
   [[nodiscard]] std::optional<arguments>& lost() noexcept { return result_; }
@@ -346,10 +362,11 @@ class asio_case : public launched_case {
 
   template <class... Args>
   void complete(Args&&... args) {
-    try {
+    SLUICE_TRY {
       result_.emplace(std::forward<Args>(args)...);
       succeeded = !detail::says_failure(*result_);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure_ = std::current_exception();
       succeeded = false;
     }
@@ -476,6 +493,13 @@ class handled_case {
   }
 
   decltype(auto) call() { return case_.call(handler_); }
+  /// What `call` throws of the operation's where there are exceptions.
+  [[nodiscard]] error_code failure_code() {
+    if constexpr (takes_elements<std::remove_reference_t<Handler>, typename Case::arguments>)
+      return {};
+    else
+      return case_.failure_code();
+  }
   void lose() {
     if constexpr (Case::is_asio)
       if (auto& lost = case_.lost()) std::apply(on_lost_, *std::move(lost));
@@ -508,6 +532,7 @@ class otherwise_case {
   [[nodiscard]] static bool try_now() noexcept { return false; }
 
   decltype(auto) call() { return std::invoke(handler_); }
+  [[nodiscard]] static error_code failure_code() noexcept { return {}; }
   static void lose() noexcept {}
   [[nodiscard]] static bool move_failed() noexcept { return false; }
   [[nodiscard]] static pinned_dispatcher handler_dispatcher() noexcept { return {}; }

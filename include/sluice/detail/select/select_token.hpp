@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/error_code_of.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -41,7 +42,7 @@ class select_awaiter {
   bool await_suspend(std::coroutine_handle<Promise> h) {
     return select_.start(*h.promise().g);
   }
-  std::size_t await_resume() { return select_.finish(); }
+  std::size_t await_resume() { return select_.finish_or_throw(); }
 
  private:
   Select& select_;
@@ -62,7 +63,8 @@ task<std::size_t> run_select(Select select) {
 template <class Select>
 struct token_signature {
   using value = typename Select::value_type;
-  using failure = std::conditional_t<Select::gives_exceptions, std::exception_ptr, error_code>;
+  using failure = std::conditional_t<has_exceptions && Select::gives_exceptions, std::exception_ptr,
+                                     error_code>;
 
   template <class Value>
   struct signature {
@@ -122,9 +124,15 @@ class select_with_token {
   [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
     auto& self = static_cast<D&>(*this);
     typename token_signature<D>::arguments all{};
-    try {
-      self.take_into(std::get<1>(all), self.finish());
-    } catch (...) {
+    SLUICE_TRY {
+      const std::size_t winner = self.finish();
+      if constexpr (!has_exceptions) {
+        std::get<0>(all) = self.failure_code(winner);
+        if (std::get<0>(all)) return all;
+      }
+      self.take_into(std::get<1>(all), winner);
+    }
+    SLUICE_CATCH_ALL {
       note_failure(std::get<0>(all), self);
     }
     return all;
@@ -187,13 +195,14 @@ class select_with_token {
   template <class Handler>
   static task<> run(boxed_handler<Handler> handler, std::optional<Derived> op) {
     const first_to_go operation{op};
-    std::exception_ptr e;
+    typename token_signature<Derived>::failure e{};
     std::size_t index = 0;
-    try {
+    SLUICE_TRY {
       op->wait_for_handler();
       index = co_await detail::run_select<Derived&>(*op);
-    } catch (...) {
-      e = std::current_exception();
+    }
+    SLUICE_CATCH_ALL {
+      note_failure(e, *op);
     }
     op.reset();
     boxed_handler<Handler>::complete(std::move(handler), std::move(e), std::move(index));

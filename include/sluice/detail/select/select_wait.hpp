@@ -79,9 +79,18 @@ class select_wait : protected cancellable, public selection {
   /// Ends the wait: the losing waiters leave no trace.
   /**
    * @return The index of the case that happened; `none` for `otherwise`.
-   * @throws system_error if it was cancelled; what putting a case into its queue threw.
+   * @throws system_error if it was cancelled; what putting a case into its queue threw. Without
+   * exceptions `failure_code` says it.
    */
   std::uint32_t finish() { return end(none); }
+  /// Why none has happened, after `finish`.
+  [[nodiscard]] error_code failure_code() const noexcept {
+    return outcome_ != waiter::state::waiting && winner_ == none ? outcome_error(outcome_)
+                                                                 : error_code();
+  }
+  void throw_failure() const {
+    if (const error_code e = failure_code()) throw_error(e, "sluice: select");
+  }
 
   /// How a wait that was cancelled as a whole has ended; `waiting` if it was not.
   [[nodiscard]] waiter::state outcome() const noexcept { return outcome_; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_token.hpp>
@@ -124,6 +125,24 @@ class select_cases {
     return winner == select_wait::none ? index_of_otherwise() : winner;
   }
 
+  /// The same, and throws why there is none; that `finish` does not without exceptions.
+  [[nodiscard]] std::size_t finish_or_throw() {
+    const std::size_t winner = finish();
+    if constexpr (!has_exceptions)
+      if (taken_at_once_ == select_wait::none) wait_.throw_failure();
+    return winner;
+  }
+  /// What `finish` and `take_into` throw where there are exceptions.
+  [[nodiscard]] error_code failure_code(std::size_t winner) {
+    if (taken_at_once_ == select_wait::none)
+      if (const error_code e = wait_.failure_code()) return e;
+    error_code e;
+    for_each([&](auto& c, std::size_t i) {
+      if (i == winner) e = c.failure_code();
+    });
+    return e;
+  }
+
   /// Tells the losers, then the handler of the winner.
   void call_handlers(std::size_t winner) {
     tell_losers(winner);
@@ -222,10 +241,11 @@ class select_cases {
                cases_);
   }
   [[nodiscard]] bool bind_or_fail() noexcept {
-    try {
+    SLUICE_TRY {
       bind_cases();
       return true;
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       wait_.fail();
       return false;
     }
@@ -328,7 +348,7 @@ class select_operation : public select_cases<Cases...>,
     return this->start(*h.promise().g);
   }
   value_type await_resume() {
-    const std::size_t winner = this->finish();
+    const std::size_t winner = this->finish_or_throw();
     if constexpr (base::with_handlers) {
       this->call_handlers(winner);
       return winner;

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/serve/prepared_descriptors.hpp>
 #include <sluice/detail/serve/serve_state.hpp>
+#include <sluice/detail/sync/child.hpp>
 #include <sluice/error.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -57,13 +59,14 @@ decltype(auto) call_connection_handler(Handler& f, Socket socket, server_connect
 // the handler, until the exception has been reported.
 template <class Handler, class Socket>
 task<> run_connection(serve_member alive, server_connection c, Socket socket, Handler& f) {
-  try {
+  SLUICE_TRY {
     using given = decltype(detail::call_connection_handler(f, std::move(socket), c));
     if constexpr (is_task<given> || is_awaitable<given>)
       co_await detail::call_connection_handler(f, std::move(socket), c);
     else
       detail::call_connection_handler(f, std::move(socket), c);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     alive.state()->connection_failed();
   }
 }
@@ -76,10 +79,15 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
   constexpr bool refuses = !std::is_same_v<Refuse, no_refusal>;
   while (!s.stopping().err()) {
     error_code failed;
-    try {
+    SLUICE_TRY {
       semaphore::permit permit;
       if constexpr (!refuses)
-        if (s.permits) permit = co_await s.permits->acquire();
+        if (s.permits) {
+          auto acquiring = s.permits->acquire();
+          auto acquired = co_await detail::arguments_of_operation(acquiring);
+          if (std::get<0>(acquired)) continue;  // the server stops
+          permit = std::move(std::get<1>(acquired));
+        }
       auto [error, socket] = co_await acceptor.async_accept(as_result);
       if (error) {
         failed = error;
@@ -100,12 +108,14 @@ task<> accept_one_after_another(serve_state& s, const std::shared_ptr<serve_stat
           g.start();
         }
       }
-    } catch (const std::bad_alloc&) {
+    }
+    SLUICE_CATCH(const std::bad_alloc& no_memory) {
       failed = asio::error::no_memory;
-    } catch (const system_error&) {
-      // The wait for a permit ends so when the server stops.
+    }
+    SLUICE_CATCH(const system_error& failure) {
       if (!s.stopping().err()) s.connection_failed();
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       s.connection_failed();
     }
     if (!failed) continue;
@@ -121,9 +131,10 @@ template <class Acceptor, class Handler, class Refuse>
 task<> accept_connections(serve_member self, Acceptor& acceptor, Handler& f, Refuse& refuse,
                           std::source_location location) {
   serve_state& s = *self.state();
-  try {
+  SLUICE_TRY {
     co_await detail::accept_one_after_another(s, self.state(), acceptor, f, refuse, location);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     // Not even what has failed could be told.
     s.failure = asio::error::no_memory;
   }
@@ -147,9 +158,10 @@ task<> serve_until_stopped(std::shared_ptr<serve_state> s, Acceptor& acceptor, H
 
 template <class Completion>
 task<> run_server(std::shared_ptr<serve_state> s, task<> body, boxed_handler<Completion> handler) {
-  try {
+  SLUICE_TRY {
     co_await std::move(body);
-  } catch (const std::bad_alloc&) {
+  }
+  SLUICE_CATCH(const std::bad_alloc& no_memory) {
     s->failure = asio::error::no_memory;
   }
   const error_code failure = s->failure;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/access.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
@@ -119,7 +120,7 @@ class task_child final : public child<typename task_arguments<T>::type, T> {
   // Its goroutine is the task itself, whose promise has what it has ended with.
   void collect(promise_base& root) noexcept override {
     auto& p = static_cast<task_promise<T>&>(root);
-    try {
+    SLUICE_TRY {
       if (p.exception)
         std::get<0>(this->outcome.emplace()) = std::move(p.exception);
       else if constexpr (std::is_void_v<T>)
@@ -128,7 +129,8 @@ class task_child final : public child<typename task_arguments<T>::type, T> {
         this->outcome.emplace(nullptr, p.result);
       else
         this->outcome.emplace(nullptr, std::move(*p.result));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       this->outcome.reset();
       this->thrown = std::current_exception();
     }
@@ -169,6 +171,12 @@ class arguments_of {
   Wait& wait_;
 };
 
+/// The same for an operation as a caller has it, which stays his.
+template <class Operation>
+[[nodiscard]] auto arguments_of_operation(Operation& op) noexcept {
+  return arguments_of<wait_of_t<Operation>>(access::wait_of(op));
+}
+
 template <class Wait>
 using value_of_wait = decltype(std::declval<std::remove_reference_t<Wait>&>().await_resume());
 template <class Wait>
@@ -198,9 +206,10 @@ class operation_child final : public awaiting_child<arguments_of_wait<Wait>, val
 
  private:
   static task<> run(operation_child& self) {
-    try {
+    SLUICE_TRY {
       self.outcome.emplace(co_await arguments_of<wait_type>(self.wait_));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       self.thrown = std::current_exception();
     }
   }
@@ -233,10 +242,11 @@ class launched_child final
 
  private:
   static task<> run(launched_child& self) {
-    try {
+    SLUICE_TRY {
       auto launched = std::move(self.operation_)(asio::as_tuple(use_task));
       self.outcome.emplace(co_await std::move(launched));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       self.thrown = std::current_exception();
     }
   }

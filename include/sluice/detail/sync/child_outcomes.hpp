@@ -3,6 +3,7 @@
 // has failed.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/error.hpp>
 
 #include <cstddef>
@@ -51,7 +52,8 @@ template <class Exception, class Held>
 void throw_if_exactly(const std::exception& x, const Held& held) {
 #if defined(__cpp_rtti)
   if (typeid(x) == typeid(Exception))
-    throw exception_holding<Exception, Held>(static_cast<const Exception&>(x), held);
+    detail::throw_exception(
+        exception_holding<Exception, Held>(static_cast<const Exception&>(x), held));
 #else
   static_cast<void>(x);
   static_cast<void>(held);
@@ -60,29 +62,37 @@ void throw_if_exactly(const std::exception& x, const Held& held) {
 
 /// Throws a failure with what had completed, if its type is known.
 template <class Held>
-[[noreturn]] void rethrow_holding(const std::exception_ptr& e, const char*, const Held& held) {
-  try {
+[[noreturn]] void rethrow_holding(const std::exception_ptr& e, const char*,
+                                  [[maybe_unused]] const Held& held) {
+#if !defined(SLUICE_NO_EXCEPTIONS)
+  SLUICE_TRY {
     std::rethrow_exception(e);
-  } catch (const std::exception& x) {
+  }
+  SLUICE_CATCH(const std::exception& x) {
     detail::throw_if_exactly<system_error>(x, held);
     detail::throw_if_exactly<std::runtime_error>(x, held);
     detail::throw_if_exactly<std::logic_error>(x, held);
     detail::throw_if_exactly<std::invalid_argument>(x, held);
     detail::throw_if_exactly<std::out_of_range>(x, held);
-    throw;
+    detail::rethrow();
   }
+#else
+  std::rethrow_exception(e);
+#endif
 }
 template <class Held>
 [[noreturn]] void rethrow_holding(const error_code& e, const char* what, const Held& held) {
-  throw exception_holding<system_error, Held>(system_error(e, what), held);
+  detail::throw_exception(exception_holding<system_error, Held>(system_error(e, what), held));
 }
 
 /// A failure of an operation whose children have completed so.
 template <class Held>
 [[nodiscard]] std::exception_ptr failure_holding(const std::exception_ptr& e, const Held& held) {
-  try {
+  if constexpr (!has_exceptions) return e;
+  SLUICE_TRY {
     detail::rethrow_holding(e, "", held);
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     return std::current_exception();
   }
 }

@@ -2,6 +2,7 @@
 // An operation that waits for children: awaited by a task, or given a completion token.
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/operation/asio_operation.hpp>
@@ -29,9 +30,10 @@ namespace sluice::detail {
 /// Makes a child's goroutine; that it cannot be made is a failure of its own.
 template <class Child>
 [[nodiscard]] goroutine* make_child(children_wait& wait, Child& c) noexcept {
-  try {
+  SLUICE_TRY {
     return wait.make(c, c.body());
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     c.thrown = std::current_exception();
     wait.failed(c.thrown);
     return nullptr;
@@ -58,8 +60,8 @@ class children_operation {
   using result_type = typename Children::result_type;
   /// What the error holds that is thrown: what had completed by then.
   using error_type = typename Children::error_type;
-  using failure_type =
-      std::conditional_t<Children::gives_exceptions, std::exception_ptr, error_code>;
+  using failure_type = std::conditional_t<has_exceptions && Children::gives_exceptions,
+                                          std::exception_ptr, error_code>;
   /// What a completion handler takes.
   using signature = void(failure_type, result_type);
 
@@ -126,7 +128,7 @@ class children_operation {
   [[nodiscard]] std::tuple<failure_type, result_type> take_arguments() {
     std::tuple<failure_type, result_type> all;
     auto& [failure, result] = all;
-    try {
+    SLUICE_TRY {
       if (children_.succeeded()) {
         result.take_values(children_);
       } else {
@@ -135,8 +137,9 @@ class children_operation {
         failure = detail::failure_holding(failure, held);
         result.hold(held);
       }
-    } catch (...) {
-      if constexpr (Children::gives_exceptions)
+    }
+    SLUICE_CATCH_ALL {
+      if constexpr (has_exceptions && Children::gives_exceptions)
         failure = std::current_exception();
       else
         failure = error::move_failed;

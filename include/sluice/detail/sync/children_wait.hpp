@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/goroutine/owned_goroutines.hpp>
@@ -73,7 +74,9 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
    * std::invalid_argument for a task that was moved from */
   template <class T>
   [[nodiscard]] goroutine* make(owned_goroutine& child, task<T> body) {
-    if (!body) throw std::invalid_argument("sluice: co_await of a task that was moved from");
+    if (!body)
+      detail::throw_exception(
+          std::invalid_argument("sluice: co_await of a task that was moved from"));
     if (!at_.where->is_native())
       return make_elsewhere(child, new_goroutine(at_, std::move(body), false, where_));
     return owned_goroutines::make(child, at_.where, body.release().promise(), at_.counts_as_work,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/select/select_cases.hpp>
 #include <sluice/detail/sync/child.hpp>
 #include <sluice/detail/sync/children_operation.hpp>
@@ -78,14 +79,15 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
   ~for_each_children() = default;
 
   [[nodiscard]] children_wait::next_child make_next(children_wait& wait) noexcept {
-    try {
+    SLUICE_TRY {
       if (!next_) next_.emplace(std::ranges::begin(range_));
       if (*next_ == std::ranges::end(range_)) return {};
       auto call = call_for<function, kept_element<Range>, each_value<F, Range>>(function_, **next_);
       ++*next_;
       auto& c = this->children_.emplace_back(std::move(call));
       return {detail::make_child(wait, c), false};
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       broken_ = true;
       wait.failed(std::current_exception());
       return {};

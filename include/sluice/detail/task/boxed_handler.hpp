@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/base/outstanding_work.hpp>
 #include <sluice/detail/executor/pinned_wake.hpp>
@@ -32,11 +33,12 @@ class boxed_handler {
   boxed_handler(Handler&& handler, const executor& where) {
     typename traits::allocator_type allocator(asio::get_associated_allocator(handler));
     auto* const memory = traits::allocate(allocator, 1);
-    try {
+    SLUICE_TRY {
       box_ = ::new (static_cast<void*>(memory)) box(std::move(handler), where);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       traits::deallocate(allocator, memory, 1);
-      throw;
+      detail::rethrow();
     }
   }
   boxed_handler(boxed_handler&& other) noexcept : box_(std::exchange(other.box_, nullptr)) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/task/startable.hpp>
 #include <sluice/task.hpp>
 
@@ -44,12 +45,13 @@ task<> run_main(std::shared_ptr<end_of_main<Result>> end, Main main, Ended ended
     else
       return detail::make_task(std::move(main));
   };
-  try {
+  SLUICE_TRY {
     if constexpr (std::is_void_v<Result>)
       co_await start();
     else
       end->value.emplace(co_await start());
-  } catch (...) {
+  }
+  SLUICE_CATCH_ALL {
     end->failure = std::current_exception();
   }
   end->reached = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
@@ -59,7 +60,8 @@ class new_goroutine {
 
   template <class Promise>
   [[nodiscard]] static Promise& promise_of(std::coroutine_handle<Promise> frame) {
-    if (!frame) throw std::invalid_argument("sluice: go with a task that was moved from");
+    if (!frame)
+      detail::throw_exception(std::invalid_argument("sluice: go with a task that was moved from"));
     return frame.promise();
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/task/bound_call.hpp>
@@ -37,25 +38,28 @@ template <class T, class Handler>
 task<> run_for_handler(task<T> what, boxed_handler<Handler> handler) {
   std::exception_ptr failure;
   if constexpr (std::is_void_v<T>) {
-    try {
+    SLUICE_TRY {
       co_await std::move(what);
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure = std::current_exception();
     }
     boxed_handler<Handler>::complete(std::move(handler), failure);
   } else if constexpr (std::is_reference_v<T>) {
     std::remove_reference_t<T>* result = nullptr;
-    try {
+    SLUICE_TRY {
       result = std::addressof(co_await std::move(what));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure = std::current_exception();
     }
     boxed_handler<Handler>::complete(std::move(handler), failure, result);
   } else {
     std::optional<T> result;
-    try {
+    SLUICE_TRY {
       result.emplace(co_await std::move(what));
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       failure = std::current_exception();
     }
     if (result)

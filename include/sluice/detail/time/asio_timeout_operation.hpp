@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/limited_wait.hpp>
@@ -66,14 +67,16 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
   static void end_for_handler() noexcept {}
   template <class D = timeout_operation>
   [[nodiscard]] typename token_signature<D>::arguments take_arguments() {
-    try {
+    if constexpr (!has_exceptions) return take_quietly<token_signature<D>>();
+    SLUICE_TRY {
       if constexpr (std::is_void_v<value_type>) {
         static_cast<void>(take());
         return {};
       } else {
         return {typename token_signature<D>::failure(), take()};
       }
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       return take_failure<token_signature<D>>();
     }
   }
@@ -110,6 +113,8 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
     }
     [[nodiscard]] limited_wait::end finish() {
       if (wait.finish() == the_timer) return limited_wait::end::too_late;
+      if constexpr (!has_exceptions)
+        if (wait.failure_code()) return limited_wait::end::cancelled;
       if (wait.outcome() == waiter::state::timed_out) return limited_wait::end::context_deadline;
       return limited_wait::end::by_itself;
     }
@@ -136,6 +141,35 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
     return case_.take();
   }
 
+  // As `take`, where nothing is thrown.
+  template <class Told>
+  [[nodiscard]] typename Told::arguments take_quietly() {
+    typename Told::arguments all{};
+    error_code why;
+    switch (selecting_->finish()) {
+      case limited_wait::end::too_late:
+        why = asio::error::timed_out;
+        break;
+      case limited_wait::end::context_deadline:
+        why = error::deadline_exceeded;
+        break;
+      case limited_wait::end::cancelled:
+        why = asio::error::operation_aborted;
+        break;
+      case limited_wait::end::by_itself:
+        break;
+    }
+    if (why) case_.explain_cancelled(why);
+    std::get<0>(all) = case_.failure_code();
+    if constexpr (!std::is_void_v<value_type>) {
+      if (std::get<0>(all))
+        case_.take_beside_error(std::get<1>(all));
+      else
+        std::get<1>(all) = case_.take();
+    }
+    return all;
+  }
+
   // For the exception that is being handled. What came beside an error is told; that it cannot be
   // moved is the failure then.
   template <class Told>
@@ -143,9 +177,10 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
     typename Told::arguments all{};
     this->note_failure(std::get<0>(all), *this);
     if constexpr (!std::is_void_v<value_type>) {
-      try {
+      SLUICE_TRY {
         case_.take_beside_error(std::get<1>(all));
-      } catch (...) {
+      }
+      SLUICE_CATCH_ALL {
         std::get<0>(all) = detail::failure_to_move<typename Told::failure>();
       }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/handler_arguments.hpp>
 #include <sluice/detail/select/case_binding.hpp>
 #include <sluice/detail/select/select_cases.hpp>
@@ -62,9 +63,10 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   }
   [[nodiscard]] begun begin_for_handler(waker& p, parked_handler& h) noexcept {
     if (done_for_handler()) return begun::done;
-    try {
+    SLUICE_TRY {
       bind_cases();
-    } catch (...) {
+    }
+    SLUICE_CATCH_ALL {
       wait_.fail();
       return begun::done;
     }
@@ -76,9 +78,15 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   static void end_for_handler() noexcept {}
   [[nodiscard]] typename Case::arguments take_arguments() {
     error_code e;
-    try {
-      if (!taken_at_once_ && wait_.finish() == the_timer) e = asio::error::timed_out;
-    } catch (...) {
+    SLUICE_TRY {
+      if (!taken_at_once_) {
+        if (wait_.finish() == the_timer)
+          e = asio::error::timed_out;
+        else if constexpr (!has_exceptions)
+          e = wait_.failure_code();
+      }
+    }
+    SLUICE_CATCH_ALL {
       this->note_failure(e, *this);
     }
     auto all = case_.take_arguments();
@@ -97,6 +105,7 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   typename Case::value_type take() {
     if (taken_at_once_) return case_.take();
     if (wait_.finish() == the_timer) return case_.take_after_timeout();
+    if constexpr (!has_exceptions) wait_.throw_failure();
     return case_.take();
   }
 
