@@ -222,7 +222,9 @@ void scheduler::post_counted(bool needed, bool kept) {
 // may wait for that strand. It goes to the event loop when the worker ends.
 void scheduler::run_here(ready_node& node) {
   if (worker* const w = current_worker; w && &w->owner == this) {
+    const bool runs_fork = std::exchange(w->runs_fork, false);
     node.run(node, w);
+    w->runs_fork = runs_fork;
     w->report_deadlines();
     return;
   }

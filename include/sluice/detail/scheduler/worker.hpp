@@ -77,6 +77,14 @@ class worker {
       let_others_see(node);
   }
 
+  /// Takes the node of a fork back, if it would run next.
+  [[nodiscard]] bool take_fork(const ready_node& node) noexcept {
+    gate.lock_as_owner();
+    const bool taken = local.take_if_next(node);
+    gate.unlock_as_owner();
+    return taken;
+  }
+
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
     return static_cast<std::chrono::steady_clock::time_point>(started) !=
@@ -106,6 +114,10 @@ class worker {
   /// The strands whose turns it runs, one inside the other, the innermost first.
   const strand_held* strands = nullptr;
   step after = step::parked;
+  /// It runs a fork: what that leads to may go on in the same turn.
+  bool runs_fork = false;
+  /// The fork that does, when the current step has ended.
+  ready_node* goes_on = nullptr;
   /// Of the current step, or null.
   left_over* left = nullptr;
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
