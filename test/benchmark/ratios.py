@@ -25,7 +25,8 @@ PEERS = {
 GROUPS = [
     ("Channels, nanoseconds a value", r"ping_pong|unbuffered|buffered|uncontended|try_|seq_|spsc_|mpsc_|mpmc_"),
     ("Select, nanoseconds", r"select_"),
-    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|nqueens|sieve|ring|group_"),
+    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|sieve|ring|group_"),
+    ("Bursts of work", r"burst_|after_pause_|nqueens"),
     ("Timers", r"timeout|sleepers|fairness"),
     ("Completion handlers", r"callback_"),
     ("Locks and pools", r"mutex|semaphore|worker_pool"),
