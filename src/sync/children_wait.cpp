@@ -99,7 +99,10 @@ class children_wait::fork_turn {
     worker& w = worker_;
     ready_node* const node = std::exchange(w.goes_on, nullptr);
     if (!node) return nullptr;
-    if (--w.ticks > 0 && !w.deadline_set && !w.local.has_others() && !look_is_due()) return node;
+    if (--w.ticks > 0 && !w.deadline_set && !w.local.has_others() && !look_is_due()) {
+      w.count_step();
+      return node;
+    }
     w.push_fork(*node);
     return nullptr;
   }

@@ -62,7 +62,7 @@ class worker {
     const bool wanted = must_expose;
     gate.unlock_as_owner();
     ++pushed;
-    if (wanted || pushed >= most_pushed) [[unlikely]]
+    if (wanted || pushed >= seen_from) [[unlikely]]
       let_others_see(node);
   }
 
@@ -85,6 +85,11 @@ class worker {
     return taken;
   }
 
+  /// It begins a step.
+  void count_step() noexcept {
+    steps.store(steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
     return static_cast<std::chrono::steady_clock::time_point>(started) !=
@@ -97,6 +102,8 @@ class worker {
 
   /// From so many on what one step makes ready is shared with other threads at once.
   static constexpr int most_pushed = 256;
+  /// From so many on it is asked whether that repays already.
+  static constexpr int few_pushed = 3;
 
   /// The longest that the event loop waits for its turn, but for one step.
   static constexpr std::chrono::microseconds longest{250};
@@ -135,6 +142,8 @@ class worker {
   int owned = 0;
   /// How many nodes its current step has made ready.
   int pushed = 0;
+  /// From how many on other threads are to see them.
+  int seen_from = few_pushed;
   /// The worker stands on a thread that does not run the context: a user's executor has lent it.
   bool lent = false;
   /// The worker runs a function of an executor, and no goroutine runs beneath that: a goroutine may
@@ -170,6 +179,8 @@ class worker {
   /// How many steps the worker has begun: written here, read by the watch, which takes from a
   /// worker whose number it has seen before. One that is late costs one more look.
   std::atomic<std::uint64_t> steps{0};
+  /// How many they were when the clock was looked at last.
+  std::uint64_t steps_checked = 0;
   /// What the watch has seen there last, under the lock of `work_sharing`.
   std::uint64_t steps_seen = never_seen;
   worker* previous_listed = nullptr;
