@@ -129,7 +129,8 @@ void work_sharing::note_forks(clock::time_point now) noexcept {
 // A fork stands for a tree of which nobody knows how large it is; one that has grown for so long is
 // not small.
 bool work_sharing::has_grown_trees(const worker& w) const noexcept {
-  const clock::time_point since = forks_since_, seen = forks_seen_;
+  const clock::time_point since = forks_since_;
+  const clock::time_point seen = forks_seen_;
   return w.local.has_forks() && seen - since > worth_moving;
 }
 
