@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -28,6 +29,12 @@ constexpr auto worth_moving = 50us;
 constexpr auto worth_a_call = 100us;
 constexpr int most_in_vain = 6;
 constexpr std::int64_t longest_step = 1'000'000;
+// What is shorter does not repay that another thread comes to it, however much of it there is.
+constexpr std::uint32_t least_step = 500;
+
+constexpr std::uint64_t nanoseconds_of(std::chrono::nanoseconds time) noexcept {
+  return static_cast<std::uint64_t>(time.count());
+}
 constexpr std::size_t long_list = 16;
 constexpr int most_early_watches = 64;
 // The owner waits meanwhile, so no more than repays the move.
@@ -105,7 +112,6 @@ void work_sharing::end_idle_watch(worker& w) noexcept {
 bool work_sharing::worth_stealing(const worker& other, clock::time_point now) const noexcept {
   const auto steps = other.steps.load(std::memory_order_relaxed);
   const auto waiting = other.local.size();
-  if (waiting > 1 && std::chrono::nanoseconds(step_ns_) * waiting > worth_moving) return true;
   if (has_grown_trees(other)) return true;
   const clock::time_point started = other.started;
   if (started == clock::time_point()) return false;
@@ -134,9 +140,17 @@ bool work_sharing::has_grown_trees(const worker& w) const noexcept {
   return w.local.has_forks() && seen - since > worth_moving;
 }
 
+// By what steps take that others have made, too: the owner may not have made any yet.
+bool work_sharing::worth_a_call_for(const worker& other) const noexcept {
+  const auto waiting = other.local.size();
+  const std::uint32_t step = step_ns_;
+  return waiting > 1 && step >= least_step && step * waiting > nanoseconds_of(worth_moving);
+}
+
 std::size_t work_sharing::steps_worth_a_call() const noexcept {
-  constexpr std::chrono::nanoseconds all = worth_a_call;
-  return static_cast<std::size_t>(all.count()) / (std::uint32_t{step_ns_} + 1) + 1;
+  const std::uint32_t step = step_ns_;
+  if (step < least_step) return std::numeric_limits<std::size_t>::max();
+  return nanoseconds_of(worth_a_call) / step + 1;
 }
 
 bool work_sharing::repays_a_call(const worker& w) const noexcept {
@@ -207,7 +221,8 @@ void work_sharing::on_watch() {
     watching_.store(true, std::memory_order_relaxed);
     bool waits = false;
     took = take_from_others(w, called, waits);
-    if (waits || !try_end_watch(w)) arm(clock::now() + watch_period);
+    // To end the watch is expensive, and left to one that comes by the alarm.
+    if (called || waits || !try_end_watch(w)) arm(clock::now() + watch_period);
     // A third thread may at once take half of what this one took. Of a burst it is called by
     // itself.
     if (took && !called) w.steps_seen = 0;
@@ -235,7 +250,8 @@ bool work_sharing::take_from_others(worker& w, bool called, bool& waits) noexcep
     const auto steps = other->steps.load(std::memory_order_relaxed);
     const bool stands = !called && steps == std::exchange(other->steps_seen, steps);
     const bool is_long = waiting >= long_list;
-    const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now));
+    const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now) ||
+                                 (called && worth_a_call_for(*other)));
     if (!took && waiting > 0 && (stands || repays)) took = take_half(*other, w);
     saw_long_list_ |= !called && idle && is_long;
     waits |= waiting > 0;

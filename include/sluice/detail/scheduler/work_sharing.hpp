@@ -87,6 +87,7 @@ class work_sharing {
   [[nodiscard]] bool nothing_is_hidden(const worker& w) noexcept;
   [[nodiscard]] bool take_half(worker& from, worker& to) noexcept;
   [[nodiscard]] bool has_grown_trees(const worker& w) const noexcept;
+  [[nodiscard]] bool worth_a_call_for(const worker& other) const noexcept;
   [[nodiscard]] bool worth_stealing(const worker& other, clock::time_point now) const noexcept;
 
   scheduler& scheduler_;
