@@ -36,7 +36,7 @@ void owned_goroutines::end_in(const goroutine& g) noexcept {
 
 goroutine* owned_goroutines::make(owned_goroutine& o, const dispatcher_ptr& where,
                                   promise_base& root, bool counts_as_work,
-                                  std::source_location started_at) noexcept {
+                                  std::source_location started_at, std::size_t count) noexcept {
   goroutine& g = *::new (&o.block) goroutine(where, &root, counts_as_work, started_at);
   cancellation& c = *::new (&o.own_cancellation) cancellation(g);
   c.owned = &o;
@@ -52,7 +52,7 @@ goroutine* owned_goroutines::make(owned_goroutine& o, const dispatcher_ptr& wher
     return nullptr;
   }
   if (!g.is_registered_) count_owned(*g.home, 1);
-  if (add(o)) return &g;
+  if (add(o, count)) return &g;
   g.destroy_new_frames();
   g.leave();
   return nullptr;
@@ -66,16 +66,16 @@ bool owned_goroutines::adopt(owned_goroutine& o, goroutine& g) {
   g.retain();
   g.cancel->retain();
   has_own_blocks_ = true;
-  return add(o);
+  return add(o, one);
 }
 
 // One that is not started any more stays in the list: who cancels may look at it.
-bool owned_goroutines::add(owned_goroutine& o) noexcept {
+bool owned_goroutines::add(owned_goroutine& o, std::size_t count) noexcept {
   o.owner_ = this;
   o.elder_ = youngest_;
   youngest_ = &o;
-  if ((count_.fetch_add(one, std::memory_order_acq_rel) & stopped) == 0) return true;
-  const bool last = count_down();
+  if ((count_.fetch_add(count, std::memory_order_acq_rel) & stopped) == 0) return true;
+  const bool last = count_down(count);
   SLUICE_ASSERT(!last, "who starts what an operation owns is counted");
   static_cast<void>(last);
   return false;

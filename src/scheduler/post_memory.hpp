@@ -35,8 +35,8 @@ class post_memory {
     std::atomic<bool> used{false};
   };
 
-  // Drains, and a watch; waits for a wake-up timer are fewer.
-  block blocks_[2 * ready_lists::most + 1];
+  // Drains, a watch and one that is called for; waits for a wake-up timer are fewer.
+  block blocks_[2 * ready_lists::most + 2];
 };
 
 /// The allocator that gives a posted handler a `post_memory`.

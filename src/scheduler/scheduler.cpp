@@ -93,7 +93,7 @@ void worker::let_others_see(const ready_node& pushed_last) noexcept {
   const bool goes_on_next =
       current == &pushed_last && local.size() == 1 && where == extent::whole_handler;
   if (must_expose && !goes_on_next) owner.expose_local_work(*this);
-  if (pushed >= most_pushed) owner.move_local_to_shared(*this);
+  if (pushed >= seen_from) owner.share_burst(*this);
 }
 
 // ---------------------------------------------------------------- scheduler: making ready,
@@ -224,7 +224,9 @@ void scheduler::post_counted(bool needed, bool kept) {
 // may wait for that strand. It goes to the event loop when the worker ends.
 void scheduler::run_here(ready_node& node) {
   if (worker* const w = current_worker; w && &w->owner == this) {
+    const bool runs_fork = std::exchange(w->runs_fork, false);
     node.run(node, w);
+    w->runs_fork = runs_fork;
     w->report_deadlines();
     return;
   }
@@ -343,11 +345,14 @@ void scheduler::drain(worker& w) {
     }
     if (!timed && (resumed != 0 || w.local.size() != 0 || careful_looks_ > 0)) {
       timed = true;
-      if (!w.has_started()) w.started = w.checked = steady_clock::now();
+      if (!w.has_started()) {
+        w.started = w.checked = steady_clock::now();
+        w.steps_checked = w.steps.load(std::memory_order_relaxed);
+      }
     }
     if ((w.must_expose && w.local.size() != 0) || w.deadline_set) [[unlikely]]
       expose_local_work(w);
-    w.steps.store(w.steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    w.count_step();
     ++resumed;
     --w.ticks;
     w.pushed = 0;
@@ -359,8 +364,11 @@ void scheduler::drain(worker& w) {
     if (w.ticks <= 0) {
       w.ticks += std::exchange(w.more_ticks, 0);
       if (w.ticks <= 0) {
-        if (w.launched || time_is_up(w)) return;
-        continue;
+        if (w.launched) return;
+        if (!time_is_up(w)) continue;
+        // Nobody would look for work in the event loop's turn.
+        if (w.local.size() == 0) static_cast<void>(sharing_.steal(w));
+        return;
       }
     }
     if (resumed <= always_checked && w.local.size() != 0) {
@@ -403,6 +411,10 @@ bool scheduler::time_is_up(worker& w) {
   if (!w.has_started()) w.started = w.checked = now;
   const auto since_last = now - w.checked;
   w.checked = now;
+  const auto steps = w.steps.load(std::memory_order_relaxed);
+  sharing_.note_steps(steps - std::exchange(w.steps_checked, steps), since_last);
+  w.seen_from = worker::few_pushed;
+  if (w.local.has_forks()) sharing_.note_forks(now);
   w.nested = false;
   const bool used_up = w.ticks <= 0;
   if (since_last > worker::longest)
@@ -416,10 +428,13 @@ bool scheduler::time_is_up(worker& w) {
   else if (used_up)
     w.interval = std::min(w.interval * 2, longest_interval);
   if (used_up || w.ticks > w.interval) w.ticks = w.interval;
-  if (w.running_for(now) > w.allowed) return true;
-  fire_some_timers(now);
-  static_cast<void>(take_shared(w));
-  return false;
+  const bool is_up = w.running_for(now) > w.allowed;
+  if (!is_up) {
+    fire_some_timers(now);
+    static_cast<void>(take_shared(w));
+  }
+  if (sharing_.repays_a_call(w)) sharing_.call_idle_thread();
+  return is_up;
 }
 
 // Something waits behind the step that is about to run, or that runs.
@@ -430,6 +445,19 @@ void scheduler::expose_local_work(worker& w) noexcept {
     move_local_to_shared(w);
   else
     sharing_.watch_worker(w);
+}
+
+// One step makes several ready, as a loop of `go` does. An idle thread is called as soon as they
+// are so many that this repays it, by what steps have taken lately.
+void scheduler::share_burst(worker& w) noexcept {
+  if (w.pushed >= worker::most_pushed) return move_local_to_shared(w);
+  const std::size_t needed = sharing_.steps_worth_a_call();
+  if (static_cast<std::size_t>(w.pushed) < needed) {
+    w.seen_from = static_cast<int>(std::min<std::size_t>(needed, worker::most_pushed));
+  } else {
+    w.seen_from = worker::most_pushed;
+    sharing_.call_idle_thread();
+  }
 }
 
 // One step makes ever more ready, as a loop of `go` or the close of a channel does: they need not

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -23,7 +24,17 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto watch_period = 3ms;
-constexpr auto worth_moving = 200us;
+constexpr auto worth_moving = 50us;
+// An idle thread comes some 50 us after it has been called.
+constexpr auto worth_a_call = 100us;
+constexpr int most_in_vain = 6;
+constexpr std::int64_t longest_step = 1'000'000;
+// What is shorter does not repay that another thread comes to it, however much of it there is.
+constexpr std::uint32_t least_step = 500;
+
+constexpr std::uint64_t nanoseconds_of(std::chrono::nanoseconds time) noexcept {
+  return static_cast<std::uint64_t>(time.count());
+}
 constexpr std::size_t long_list = 16;
 constexpr int most_early_watches = 64;
 // The owner waits meanwhile, so no more than repays the move.
@@ -98,15 +109,62 @@ void work_sharing::end_idle_watch(worker& w) noexcept {
 }
 
 // Whether moving half of what waits in another thread's list repays the move.
-bool work_sharing::worth_stealing(const worker& other, clock::time_point now) noexcept {
+bool work_sharing::worth_stealing(const worker& other, clock::time_point now) const noexcept {
   const auto steps = other.steps.load(std::memory_order_relaxed);
   const auto waiting = other.local.size();
+  if (has_grown_trees(other)) return true;
   const clock::time_point started = other.started;
   if (started == clock::time_point()) return false;
-  // A fork stands for a tree of which nobody knows how large it is; one that has grown for so long
-  // is not small.
-  if (other.local.has_forks() && now - started > worth_moving / 4) return true;
   return steps > 0 && waiting > 1 && (now - started) / steps * waiting > worth_moving;
+}
+
+void work_sharing::note_steps(std::uint64_t steps, clock::duration took) noexcept {
+  if (steps == 0) return;
+  const std::chrono::nanoseconds ns = took / steps;
+  const auto one =
+      static_cast<std::uint64_t>(std::clamp<std::int64_t>(ns.count(), 0, longest_step));
+  step_ns_ = static_cast<std::uint32_t>((3 * std::uint64_t{step_ns_} + one) / 4);
+}
+
+void work_sharing::note_forks(clock::time_point now) noexcept {
+  const clock::time_point seen = forks_seen_;
+  if (now - seen > worth_a_call) forks_since_ = now;
+  forks_seen_ = now;
+}
+
+// A fork stands for a tree of which nobody knows how large it is; one that has grown for so long is
+// not small.
+bool work_sharing::has_grown_trees(const worker& w) const noexcept {
+  const clock::time_point since = forks_since_;
+  const clock::time_point seen = forks_seen_;
+  return w.local.has_forks() && seen - since > worth_moving;
+}
+
+// By what steps take that others have made, too: the owner may not have made any yet.
+bool work_sharing::worth_a_call_for(const worker& other) const noexcept {
+  const auto waiting = other.local.size();
+  const std::uint32_t step = step_ns_;
+  return waiting > 1 && step >= least_step && step * waiting > nanoseconds_of(worth_moving);
+}
+
+std::size_t work_sharing::steps_worth_a_call() const noexcept {
+  const std::uint32_t step = step_ns_;
+  if (step < least_step) return std::numeric_limits<std::size_t>::max();
+  return nanoseconds_of(worth_a_call) / step + 1;
+}
+
+bool work_sharing::repays_a_call(const worker& w) const noexcept {
+  if (!several_threads()) return false;
+  const auto waiting = w.local.size();
+  return has_grown_trees(w) || (waiting > 1 && waiting >= steps_worth_a_call());
+}
+
+void work_sharing::call_idle_thread() noexcept {
+  if (!several_threads() || called_.load(std::memory_order_relaxed)) return;
+  const clock::time_point next = next_call_;
+  if (clock::now() < next) return;
+  if (!called_.exchange(true, std::memory_order_relaxed))
+    scheduler_.native().post_watch(scheduler_);
 }
 
 bool work_sharing::steal(worker& w) noexcept {
@@ -155,35 +213,47 @@ void work_sharing::begin_watch() noexcept {
 void work_sharing::on_watch() {
   detect_second_thread();
   worker w(scheduler_, worker::extent::whole_handler);
+  const bool called = called_.load(std::memory_order_relaxed);
+  const bool idle = scheduler_.left_over_.size() == 0 && scheduler_.shared_.size() == 0;
   bool took = false;
   {
     const std::lock_guard guard(lock_);
     watching_.store(true, std::memory_order_relaxed);
     bool waits = false;
-    took = take_from_others(w, waits);
-    if (waits || !try_end_watch(w)) arm(clock::now() + watch_period);
-    // A third thread may at once take half of what this one took.
-    if (took) w.steps_seen = 0;
+    took = take_from_others(w, called, waits);
+    // To end the watch is expensive, and left to one that comes by the alarm.
+    if (called || waits || !try_end_watch(w)) arm(clock::now() + watch_period);
+    // A third thread may at once take half of what this one took. Of a burst it is called by
+    // itself.
+    if (took && !called) w.steps_seen = 0;
   }
-  if (took && w.local.size() > 1) scheduler_.native().post_watch(scheduler_);
+  if (called) {
+    // One that has work of its own has not come in vain: the others are busy, too.
+    in_vain_ = took || !idle ? 0 : std::min(in_vain_ + 1, most_in_vain);
+    next_call_ = took ? clock::time_point() : clock::now() + worth_moving * (1 << in_vain_);
+    called_.store(false, std::memory_order_relaxed);
+  }
+  if (took && !called && w.local.size() > 1) scheduler_.native().post_watch(scheduler_);
   scheduler_.timers_changed();
   scheduler_.drain(w);
 }
 
-bool work_sharing::take_from_others(worker& w, bool& waits) noexcept {
+// Whether an owner makes no steps can be said by looks alone that are far from each other.
+bool work_sharing::take_from_others(worker& w, bool called, bool& waits) noexcept {
   const auto now = clock::now();
   const bool idle = scheduler_.left_over_.size() == 0 && scheduler_.shared_.size() == 0;
-  const bool was_long = std::exchange(saw_long_list_, false);
+  const bool was_long = !called && std::exchange(saw_long_list_, false);
   bool took = false;
   for (worker* other = listed_; other; other = other->next_listed) {
     if (other->thread == w.thread) continue;
     const auto waiting = other->local.size();
     const auto steps = other->steps.load(std::memory_order_relaxed);
-    const bool stands = steps == std::exchange(other->steps_seen, steps);
+    const bool stands = !called && steps == std::exchange(other->steps_seen, steps);
     const bool is_long = waiting >= long_list;
-    const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now));
+    const bool repays = idle && ((is_long && was_long) || worth_stealing(*other, now) ||
+                                 (called && worth_a_call_for(*other)));
     if (!took && waiting > 0 && (stands || repays)) took = take_half(*other, w);
-    saw_long_list_ |= idle && is_long;
+    saw_long_list_ |= !called && idle && is_long;
     waits |= waiting > 0;
   }
   return took;

@@ -25,8 +25,9 @@ PEERS = {
 GROUPS = [
     ("Channels, nanoseconds a value", r"ping_pong|unbuffered|buffered|uncontended|try_|seq_|spsc_|mpsc_|mpmc_"),
     ("Select, nanoseconds", r"select_"),
-    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|nqueens|sieve|ring|group_"
+    ("Goroutines: starting, waking, memory", r"spawn|parked|memory_|skynet|fib|sieve|ring|group_"
      r"|fan_out|pipeline|from_thread"),
+    ("Bursts of work", r"burst_|after_pause_|nqueens"),
     ("Timers and contexts", r"timeout|sleepers|fairness|with_timeout|cancel_tree"),
     ("Completion handlers", r"callback_"),
     ("Locks and pools", r"mutex|semaphore|worker_pool|shared_mutex|condition|once|singleflight"),

@@ -4,6 +4,7 @@
 //! select_2_parking, select_8_parking), there is room for one value here. And its channels have one
 //! receiver each, so that workloads with several are left out.
 
+mod bursts;
 mod channels;
 mod echo;
 mod locks;
@@ -18,6 +19,7 @@ use std::process::exit;
 
 fn workloads() -> BTreeMap<&'static str, Workload> {
     [
+        bursts::WORKLOADS,
         channels::WORKLOADS,
         echo::WORKLOADS,
         locks::WORKLOADS,

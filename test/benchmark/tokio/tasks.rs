@@ -9,26 +9,26 @@ use std::time::Instant;
 use tokio::sync::{oneshot, Notify, Semaphore};
 
 /// Waits for what many tasks count down. It costs less than their join handles, or a JoinSet.
-struct Countdown {
+pub struct Countdown {
     left: AtomicUsize,
     over: Notify,
 }
 
 impl Countdown {
-    fn new(n: usize) -> Self {
+    pub fn new(n: usize) -> Self {
         Self {
             left: AtomicUsize::new(n),
             over: Notify::new(),
         }
     }
 
-    fn done(&self) {
+    pub fn done(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.over.notify_one();
         }
     }
 
-    async fn wait(&self) {
+    pub async fn wait(&self) {
         self.over.notified().await;
     }
 }

@@ -163,7 +163,9 @@ class goroutine final : public scheduled_goroutine {
   }
 
   /// Where a goroutine that this one starts runs: the same executor, but not on its strand.
-  [[nodiscard]] dispatcher_ptr start_dispatcher() const { return where->without_strand(); }
+  [[nodiscard]] dispatcher_ptr start_dispatcher() const {
+    return where->is_native() ? where : where->without_strand();
+  }
   [[nodiscard]] bool counts_as_work() const noexcept { return work != counted::nowhere; }
   [[nodiscard]] SLUICE_DECL bool home_shutting_down() const noexcept;
 

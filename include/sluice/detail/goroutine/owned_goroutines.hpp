@@ -89,11 +89,17 @@ class owned_goroutines {
 
   /// Starts to count: who starts them is counted.
   void begin_counting() noexcept { count_.store(one, std::memory_order_relaxed); }
+  /// What counts one of them.
+  static constexpr std::size_t one = 2;
+
   /// Makes the goroutine of `o` with `root`, in its place; null if they have been stopped, or their
   /// context is ending. Takes over the frame.
+  /** @param count What is added to the count if it is not null: `one`, or less if somebody who is
+   * counted need not be any more. */
   [[nodiscard]] SLUICE_DECL goroutine* make(owned_goroutine& o, const dispatcher_ptr& where,
                                             promise_base& root, bool counts_as_work,
-                                            std::source_location started_at) noexcept;
+                                            std::source_location started_at,
+                                            std::size_t count) noexcept;
   /// Makes `g`, which has a block of its own and has not begun, the goroutine of `o`.
   /** @return Whether it is to be started. */
   [[nodiscard]] bool adopt(owned_goroutine& o, goroutine& g);
@@ -108,9 +114,10 @@ class owned_goroutines {
   /// Cancels those that have been started, for good. Once they have been stopped.
   void cancel_all(waiter::state reason) noexcept;
 
-  /// One that has been counted, or who has, is not there any more. @return Whether nobody is left.
-  [[nodiscard]] bool count_down() noexcept {
-    return (count_.fetch_sub(one, std::memory_order_acq_rel) & ~stopped) == one;
+  /// One that has been counted, or who has, is not there any more; or several, each of whom counts
+  /// as `one`. @return Whether nobody is left.
+  [[nodiscard]] bool count_down(std::size_t count = one) noexcept {
+    return (count_.fetch_sub(count, std::memory_order_acq_rel) & ~stopped) == count;
   }
   /// Counts this thread, unless nobody is left.
   [[nodiscard]] bool count_up_unless_over() noexcept;
@@ -122,9 +129,9 @@ class owned_goroutines {
   friend goroutine;
   friend owned_goroutine;
 
-  static constexpr std::size_t stopped = 1, one = 2;
+  static constexpr std::size_t stopped = 1;
 
-  [[nodiscard]] bool add(owned_goroutine& o) noexcept;
+  [[nodiscard]] bool add(owned_goroutine& o, std::size_t count) noexcept;
   void destroy_all() noexcept;
   [[nodiscard]] static const goroutine* first_alive(const owned_goroutine* o) noexcept;
 

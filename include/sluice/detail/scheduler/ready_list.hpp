@@ -34,6 +34,7 @@ class ready_list {
 
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+  [[nodiscard]] const ready_node* front() const noexcept { return head_; }
 
   void push_back(ready_node& node) noexcept {
     node.next = nullptr;

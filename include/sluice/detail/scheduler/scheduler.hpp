@@ -190,6 +190,7 @@ class scheduler final : public asio::execution_context::service, public dispatch
   [[nodiscard]] bool time_is_up(worker& w);
   void end_drain(worker& w) noexcept;
   void expose_local_work(worker& w) noexcept;
+  void share_burst(worker& w) noexcept;
   void move_local_to_shared(worker& w) noexcept;
   [[nodiscard]] bool work_goes_on() const noexcept;
 

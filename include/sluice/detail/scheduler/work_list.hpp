@@ -19,9 +19,17 @@ class work_list {
   [[nodiscard]] bool empty() const noexcept { return forks_.empty() && others_.empty(); }
   [[nodiscard]] std::size_t size() const noexcept { return forks_.size() + others_.size(); }
   [[nodiscard]] bool has_forks() const noexcept { return forks_.size() != 0; }
+  [[nodiscard]] bool has_others() const noexcept { return others_.size() != 0; }
 
   void push_back(ready_node& node) noexcept { others_.push_back(node); }
   void push_fork(ready_node& node) noexcept { forks_.push_front(node); }
+
+  /// Takes `fork` out if that is the next node.
+  [[nodiscard]] bool take_if_next(const ready_node& fork) noexcept {
+    if (forks_.front() != &fork || !others_.empty()) return false;
+    forks_.pop_front();
+    return true;
+  }
 
   /// The next node, or null.
   ready_node* pop_front() noexcept {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace sluice::detail {
@@ -56,6 +57,17 @@ class work_sharing {
   /// A thread that is about to go idle takes half of a list that is long enough.
   [[nodiscard]] bool steal(worker& w) noexcept;
 
+  /// So many steps have taken so long.
+  void note_steps(std::uint64_t steps, std::chrono::steady_clock::duration took) noexcept;
+  /// A worker has forks in its list.
+  void note_forks(std::chrono::steady_clock::time_point now) noexcept;
+  /// From how many steps on, by what they take, it repays to call an idle thread for them.
+  [[nodiscard]] std::size_t steps_worth_a_call() const noexcept;
+  /// Whether it does for what waits in the list of `w`.
+  [[nodiscard]] bool repays_a_call(const worker& w) const noexcept;
+  /// Has an idle thread look for work at once, if there is one.
+  void call_idle_thread() noexcept;
+
   /// The watch, on a thread that has nothing else to do, unless the event loop gave it this turn
   /// between two drains.
   void on_watch();
@@ -70,11 +82,13 @@ class work_sharing {
   void end_idle_watch(worker& w) noexcept;
   void arm(clock::time_point at) noexcept;
   void add_worker(worker& w) noexcept;
-  [[nodiscard]] bool take_from_others(worker& w, bool& waits) noexcept;
+  [[nodiscard]] bool take_from_others(worker& w, bool called, bool& waits) noexcept;
   [[nodiscard]] bool try_end_watch(const worker& w) noexcept;
   [[nodiscard]] bool nothing_is_hidden(const worker& w) noexcept;
   [[nodiscard]] bool take_half(worker& from, worker& to) noexcept;
-  [[nodiscard]] static bool worth_stealing(const worker& other, clock::time_point now) noexcept;
+  [[nodiscard]] bool has_grown_trees(const worker& w) const noexcept;
+  [[nodiscard]] bool worth_a_call_for(const worker& other) const noexcept;
+  [[nodiscard]] bool worth_stealing(const worker& other, clock::time_point now) const noexcept;
 
   scheduler& scheduler_;
   const std::unique_ptr<wakeup_timer> wakeup_timer_;
@@ -88,6 +102,13 @@ class work_sharing {
   /// says so here before it looks at that list, under the same lock: so one of the two finds the
   /// other.
   std::atomic<bool> watching_{false};
+  /// What a step has taken lately, in nanoseconds. An estimate, without a lock.
+  relaxed<std::uint32_t> step_ns_ = 0;
+  /// A thread has been called that has not come yet.
+  std::atomic<bool> called_{false};
+  /// How often in a row one has come in vain, and until when no other is called for that.
+  relaxed<int> in_vain_ = 0;
+  relaxed<clock::time_point> next_call_ = clock::time_point();
   /// The last watch has seen a list so long that moving half of it would repay.
   bool saw_long_list_ = false;
   /// How many watches have been posted at once because no second thread was known.
@@ -101,6 +122,9 @@ class work_sharing {
   std::atomic<bool> several_threads_{false};
   /// The thread that was seen first, 0 before that.
   std::atomic<std::size_t> first_thread_{0};
+  /// Since when workers have had forks at every look at the clock, and when one had some last.
+  relaxed<clock::time_point> forks_since_ = clock::time_point();
+  relaxed<clock::time_point> forks_seen_ = clock::time_point();
 };
 
 }  // namespace sluice::detail

@@ -62,7 +62,7 @@ class worker {
     const bool wanted = must_expose;
     gate.unlock_as_owner();
     ++pushed;
-    if (wanted || pushed >= most_pushed) [[unlikely]]
+    if (wanted || pushed >= seen_from) [[unlikely]]
       let_others_see(node);
   }
 
@@ -77,6 +77,19 @@ class worker {
       let_others_see(node);
   }
 
+  /// Takes the node of a fork back, if it would run next.
+  [[nodiscard]] bool take_fork(const ready_node& node) noexcept {
+    gate.lock_as_owner();
+    const bool taken = local.take_if_next(node);
+    gate.unlock_as_owner();
+    return taken;
+  }
+
+  /// It begins a step.
+  void count_step() noexcept {
+    steps.store(steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
   /// Whether `started` has been set.
   [[nodiscard]] bool has_started() const noexcept {
     return static_cast<std::chrono::steady_clock::time_point>(started) !=
@@ -89,6 +102,8 @@ class worker {
 
   /// From so many on what one step makes ready is shared with other threads at once.
   static constexpr int most_pushed = 256;
+  /// From so many on it is asked whether that repays already.
+  static constexpr int few_pushed = 3;
 
   /// The longest that the event loop waits for its turn, but for one step.
   static constexpr std::chrono::microseconds longest{250};
@@ -106,6 +121,10 @@ class worker {
   /// The strands whose turns it runs, one inside the other, the innermost first.
   const strand_held* strands = nullptr;
   step after = step::parked;
+  /// It runs a fork: what that leads to may go on in the same turn.
+  bool runs_fork = false;
+  /// The fork that does, when the current step has ended.
+  ready_node* goes_on = nullptr;
   /// Of the current step, or null.
   left_over* left = nullptr;
   /// Whether the scheduler is to be told when something waits in the list. Set by the watch too,
@@ -123,6 +142,8 @@ class worker {
   int owned = 0;
   /// How many nodes its current step has made ready.
   int pushed = 0;
+  /// From how many on other threads are to see them.
+  int seen_from = few_pushed;
   /// The worker stands on a thread that does not run the context: a user's executor has lent it.
   bool lent = false;
   /// The worker runs a function of an executor, and no goroutine runs beneath that: a goroutine may
@@ -158,6 +179,8 @@ class worker {
   /// How many steps the worker has begun: written here, read by the watch, which takes from a
   /// worker whose number it has seen before. One that is late costs one more look.
   std::atomic<std::uint64_t> steps{0};
+  /// How many they were when the clock was looked at last.
+  std::uint64_t steps_checked = 0;
   /// What the watch has seen there last, under the lock of `work_sharing`.
   std::uint64_t steps_seen = never_seen;
   worker* previous_listed = nullptr;

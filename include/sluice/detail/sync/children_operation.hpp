@@ -29,9 +29,9 @@ namespace sluice::detail {
 
 /// Makes a child's goroutine; that it cannot be made is a failure of its own.
 template <class Child>
-[[nodiscard]] goroutine* make_child(children_wait& wait, Child& c) noexcept {
+[[nodiscard]] goroutine* make_child(children_wait& wait, Child& c, bool is_last) noexcept {
   SLUICE_TRY {
-    return wait.make(c, c.body());
+    return wait.make(c, c.body(), is_last);
   }
   SLUICE_CATCH_ALL {
     c.thrown = std::current_exception();
@@ -95,7 +95,8 @@ class children_operation {
   bool await_suspend(std::coroutine_handle<Promise> h) {
     goroutine& g = *h.promise().g;
     if (!wait_.begin(g)) return g.must_yield();
-    launch({g.start_dispatcher(), g.counts_as_work()}, g.location);
+    launch({g.start_dispatcher(), g.counts_as_work()}, g.location,
+           children_wait::launched_by::suspending);
     return true;
   }
   value_type await_resume() {
@@ -117,7 +118,7 @@ class children_operation {
     const goroutine* const around = this_goroutine_or_null();
     if (around && around->home == p.home) at.where = around->start_dispatcher();
     if (!p.home->try_add(h)) return begun::refused;
-    launch(std::move(at), std::source_location());
+    launch(std::move(at), std::source_location(), children_wait::launched_by::another);
     return begun::waits;
   }
   [[nodiscard]] static bool abandoned() noexcept { return false; }
@@ -152,12 +153,12 @@ class children_operation {
   void keep() noexcept { children_.keep(); }
 
  private:
-  void launch(start_point at, std::source_location where) noexcept {
+  void launch(start_point at, std::source_location where, children_wait::launched_by by) noexcept {
     wait_.launch(
         [](void* children, children_wait& wait) noexcept {
           return static_cast<Children*>(children)->make_next(wait);
         },
-        &children_, std::move(at), where, children_.most_at_a_time());
+        &children_, std::move(at), where, children_.most_at_a_time(), by);
   }
 
   Children children_;

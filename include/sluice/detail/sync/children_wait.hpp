@@ -55,10 +55,12 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
   /// A child that is to be run.
   struct next_child {
     goroutine* child = nullptr;  ///< none: there is no more, or there is to be no more
-    bool is_last = false;
+    bool is_last = false;        ///< as `make` was told
   };
   /// Makes the next child, by `make`, of what is at `children`.
   using next_function = next_child (*)(void* children, children_wait& wait) noexcept;
+  /// Whether who launches children suspends with that.
+  enum class launched_by : bool { suspending, another };
 
   static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max() / 2;
 
@@ -66,21 +68,23 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
   /// launched as a thread comes to it, the first before what else is ready on this one.
   /** The waker may have been called when this returns. */
   SLUICE_DECL void launch(next_function make_next, void* children, start_point at,
-                          std::source_location where, std::size_t most_at_a_time) noexcept;
+                          std::source_location where, std::size_t most_at_a_time,
+                          launched_by by) noexcept;
 
   /// Makes the goroutine of a child. For a `next_function`.
-  /** On somebody else's executor it has been started, and may have ended.
+  /** Of the last, if that is known, who launches them is counted no more.
+   * On somebody else's executor it has been started, and may have ended.
    * @return None if it is not to begin any more. @throws std::bad_alloc; what that executor throws;
    * std::invalid_argument for a task that was moved from */
   template <class T>
-  [[nodiscard]] goroutine* make(owned_goroutine& child, task<T> body) {
+  [[nodiscard]] goroutine* make(owned_goroutine& child, task<T> body, bool is_last) {
     if (!body)
       detail::throw_exception(
           std::invalid_argument("sluice: co_await of a task that was moved from"));
     if (!at_.where->is_native())
       return make_elsewhere(child, new_goroutine(at_, std::move(body), false, where_));
     return owned_goroutines::make(child, at_.where, body.release().promise(), at_.counts_as_work,
-                                  where_);
+                                  where_, is_last ? std::size_t{0} - ended_ : one);
   }
 
   /// A child has failed.
@@ -105,6 +109,7 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
     explicit fork(children_wait& w) noexcept : ready_node(&run_fork), owner(w) {}
     children_wait& owner;
   };
+  class fork_turn;
 
   [[nodiscard]] SLUICE_DECL goroutine* make_elsewhere(owned_goroutine& child, new_goroutine made);
   SLUICE_DECL void one_has_ended() noexcept override;
@@ -112,12 +117,13 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
   [[nodiscard]] bool use_last_turn() noexcept {
     return limited_ && turns_.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
-  void go_on_launching() noexcept;
+  void go_on_launching(launched_by by) noexcept;
   void launch_elsewhere() noexcept;
+  void run_here(worker& w);
   void launch_one(worker& w);
   SLUICE_DECL static void run_fork(ready_node& node, worker* w);
   void cancel_children() noexcept;
-  void count_down_and_wake() noexcept;
+  void count_down_and_wake(std::size_t count = one) noexcept;
   SLUICE_DECL static bool cancel_later(cancellable& wait, asio::cancellation_type,
                                        waiter::state outcome, ready_list& steps) noexcept;
   SLUICE_DECL static void cancel_now(ready_node& node, worker*);
@@ -131,6 +137,9 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
   /// How many more may be under way. Who finds none, and makes one, goes on launching; nobody else
   /// does meanwhile.
   std::atomic<std::size_t> turns_{0};
+  /// What those count for that have ended, and behind whom the same thread has launched the next
+  /// child: who launches them counts for them, too.
+  std::size_t ended_ = 0;
   const wait_reason reason_;
   bool limited_ = false;
   bool over_ = false;                               ///< the waiting goroutine is to go on

@@ -85,7 +85,7 @@ class for_each_children : public row_of_children<task_child<each_value<F, Range>
       auto call = call_for<function, kept_element<Range>, each_value<F, Range>>(function_, **next_);
       ++*next_;
       auto& c = this->children_.emplace_back(std::move(call));
-      return {detail::make_child(wait, c), false};
+      return {detail::make_child(wait, c, false), false};
     }
     SLUICE_CATCH_ALL {
       broken_ = true;

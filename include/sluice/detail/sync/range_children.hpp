@@ -101,7 +101,8 @@ class range_children : public row_of_children<Child> {
   [[nodiscard]] children_wait::next_child make_next(children_wait& wait) noexcept {
     if (next_ == this->children_.size()) return {};
     auto& c = this->children_[next_++];
-    return {detail::make_child(wait, c), next_ == this->children_.size()};
+    const bool is_last = next_ == this->children_.size();
+    return {detail::make_child(wait, c, is_last), is_last};
   }
   [[nodiscard]] static std::size_t most_at_a_time() noexcept { return children_wait::no_limit; }
 

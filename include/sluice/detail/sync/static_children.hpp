@@ -84,7 +84,7 @@ class static_children {
  private:
   template <std::size_t I>
   static goroutine* make(static_children& self, children_wait& wait) noexcept {
-    return detail::make_child(wait, std::get<I>(self.children_));
+    return detail::make_child(wait, std::get<I>(self.children_), I + 1 == sizeof...(Children));
   }
 
   template <class Child>
