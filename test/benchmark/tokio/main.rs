@@ -7,6 +7,7 @@
 mod bursts;
 mod channels;
 mod echo;
+mod groups;
 mod locks;
 mod measure;
 mod select;
@@ -22,6 +23,7 @@ fn workloads() -> BTreeMap<&'static str, Workload> {
         bursts::WORKLOADS,
         channels::WORKLOADS,
         echo::WORKLOADS,
+        groups::WORKLOADS,
         locks::WORKLOADS,
         select::WORKLOADS,
         tasks::WORKLOADS,

@@ -99,8 +99,13 @@ pub fn resident_bytes() -> f64 {
     pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as f64
 }
 
-/// The number that 99 % of the samples are not above.
-pub fn percentile_99(mut samples: Vec<f64>) -> f64 {
-    let at = samples.len() * 99 / 100;
+/// The number that so many of a thousand samples are not above.
+pub fn per_mille(mut samples: Vec<f64>, share: usize) -> f64 {
+    let at = samples.len() * share / 1000;
     *samples.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
+/// The number that 99 % of the samples are not above.
+pub fn percentile_99(samples: Vec<f64>) -> f64 {
+    per_mille(samples, 990)
 }
