@@ -209,6 +209,9 @@ class native_executor_of<sluice_test::walked_loop> final : public native_executo
   void post_drain_after_handler(scheduler& s, bool kept) override {
     loop_.post_after_handler([&s, kept] { s.run_posted_drain(kept); });
   }
+  void post_drain_after_turn(scheduler& s, std::chrono::steady_clock::time_point) override {
+    loop_.post_after_handler([this, &s] { post_drain_after_handler(s, false); });
+  }
   void post_watch(scheduler& s) override {
     loop_.post([&s] { s.sharing_.on_watch(); });
   }
