@@ -3,9 +3,11 @@
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/runtime.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/use_task.hpp>
 #include <sluice/when_all.hpp>
+#include <sluice/worker_pool.hpp>
 
 #include "sync_helpers.hpp"
 #include "virtual_time.hpp"
@@ -72,6 +74,30 @@ BOOST_AUTO_TEST_CASE(may_go_before_its_calls_are_awaited_or_started) {
   run(io);
   BOOST_TEST(calls == 1);
   BOOST_TEST(ended == 2);
+}
+
+BOOST_AUTO_TEST_CASE(is_called_by_functions_that_return_its_call) {
+  asio::io_context io;
+  int calls = 0;
+  const auto count = [&]() -> task<> {
+    co_await sluice::this_goroutine::yield();
+    ++calls;
+  };
+  once started, awaited, joined, nested, pooled;
+  sluice::go(io, [&] { return started.call(count); });
+  const auto joins = [&] { return joined.call(count); };
+  const auto calls_nested = [&] { return nested.call(count); };
+  sluice::worker_pool<int, void> pool(io, {.workers = 1}, [&](int) { return pooled.call(count); });
+  sluice::go(io, [&]() -> task<> {
+    const auto calls_it = [&] { return awaited.call(count); };
+    co_await sluice::go(co_await asio::this_coro::executor, calls_it, sluice::use_task);
+    co_await sluice::when_all(joins, joins);
+    once outer;
+    co_await outer.call(calls_nested);
+    co_await pool.submit(1);
+  });
+  io.run();
+  BOOST_TEST(calls == 5);
 }
 
 BOOST_AUTO_TEST_CASE(that_is_done_throws_to_who_was_cancelled_and_asked_for_that) {

@@ -15,7 +15,8 @@ simulated_pipe::simulated_pipe(const executor& ex, std::shared_ptr<const pipe_ch
     : chances_(std::move(chances)),
       link_(std::move(link)),
       readable_(make_channel<bool>(ex, 1)),
-      writable_(make_channel<bool>(ex, 1)) {}
+      writable_(make_channel<bool>(ex, 1)),
+      when_broken_(make_channel<bool>(ex, 1)) {}
 
 simulated_pipe::outlook simulated_pipe::can_read() const noexcept {
   if (broken_ || reader_ended_) return {true};
@@ -91,11 +92,13 @@ void simulated_pipe::break_off() noexcept {
   broken_ = true;
   tell(readable_);
   tell(writable_);
+  tell(when_broken_);
 }
 
 void simulated_pipe::cancel_read() noexcept {
   ++reads_cancelled_;
   tell(readable_);
+  tell(when_broken_);
 }
 
 void simulated_pipe::cancel_write() noexcept {

@@ -372,6 +372,29 @@ BOOST_AUTO_TEST_CASE(is_waited_for_beside_a_read_and_a_write) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(is_watched_for_its_end_while_what_has_arrived_is_left_unread) {
+  explore({.seeds = rounds(200)}, [](simulation& sim) -> task<> {
+    network net(sim);
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = co_await listening.accept();
+    std::optional<sluice::error_code> watched;
+    here.async_wait(stream::wait_error, [&](sluice::error_code e) { watched = e; });
+    co_await sluice::testing::settle();
+    char byte = 0;
+    std::size_t read = 0;
+    here.async_read_some(boost::asio::buffer(&byte, 1),
+                         [&](sluice::error_code, std::size_t n) { read = n; });
+    co_await boost::asio::async_write(there, boost::asio::buffer("ab", 2), sluice::use_task);
+    co_await sluice::testing::advance(1s);
+    if (read != 1) throw std::logic_error("the one that reads was not told");
+    if (watched) throw std::logic_error("the connection is not broken");
+    there.reset();
+    co_await sluice::testing::settle();
+    if (!watched || *watched) throw std::logic_error("the broken connection was not seen");
+  });
+}
+
 BOOST_AUTO_TEST_CASE(that_receives_no_more_reads_its_end_and_refuses_what_is_written) {
   simulation sim;
   sim.run([&]() -> task<> {
@@ -481,6 +504,20 @@ BOOST_AUTO_TEST_CASE(lets_a_server_come_back_at_once) {
     listening.reset();
     listening.emplace(net.listen("server"));
     co_await sluice::testing::advance(1s);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(accepts_none_where_its_acceptor_was_moved_from) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim);
+    auto was_here = net.listen("server");
+    auto listening = std::move(was_here);
+    const auto [e, none] = co_await was_here.async_accept(as_result);
+    BOOST_TEST((e == boost::asio::error::operation_aborted));
+    BOOST_TEST(!none.is_open());
+    static_cast<void>(co_await net.connect("client", "server"));
+    static_cast<void>(co_await listening.accept());
   });
 }
 

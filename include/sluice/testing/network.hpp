@@ -29,7 +29,7 @@ class acceptor {
   using protocol_type = protocol;
 
   /// What it is moved from accepts none.
-  acceptor(acceptor&&) noexcept = default;
+  acceptor(acceptor&& other) noexcept : acceptor(other.executor_, std::move(other.listener_)) {}
   acceptor& operator=(acceptor&&) = delete;
   SLUICE_DECL ~acceptor();
 

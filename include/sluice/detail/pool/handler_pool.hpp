@@ -36,7 +36,7 @@ class handler_pool final : public job_queue {
   /// What is called gives a task or an awaitable, which is to be awaited.
   using called = std::remove_cvref_t<decltype(call(std::declval<Handler&>(), std::declval<Job>(),
                                                    std::size_t()))>;
-  static constexpr bool is_awaited = is_task<called> || is_awaitable<called>;
+  static constexpr bool gives_what_is_awaited = is_awaited<called>;
 
   [[nodiscard]] task<> work(working w) override { return do_jobs(std::move(w), handler_); }
 
@@ -49,7 +49,7 @@ class handler_pool final : public job_queue {
       if (!has_job) co_return;
       slot.drop_result();
       SLUICE_TRY {
-        if constexpr (is_awaited) {
+        if constexpr (gives_what_is_awaited) {
           auto started = call(handler, slot.job(), w->number);
           if constexpr (std::is_void_v<Result>) {
             co_await std::move(started);

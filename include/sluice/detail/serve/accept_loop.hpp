@@ -61,7 +61,7 @@ template <class Handler, class Socket>
 task<> run_connection(serve_member alive, server_connection c, Socket socket, Handler& f) {
   SLUICE_TRY {
     using given = decltype(detail::call_connection_handler(f, std::move(socket), c));
-    if constexpr (is_task<given> || is_awaitable<given>)
+    if constexpr (is_awaited<given>)
       co_await detail::call_connection_handler(f, std::move(socket), c);
     else
       detail::call_connection_handler(f, std::move(socket), c);

@@ -35,6 +35,10 @@ inline constexpr bool is_awaitable = false;
 template <class T, class Executor>
 inline constexpr bool is_awaitable<asio::awaitable<T, Executor>> = true;
 
+/// What a call returns that is to be awaited.
+template <class T>
+inline constexpr bool is_awaited = is_task<T> || is_awaitable<T> || becomes_task_or_nothing<T>;
+
 /// What starting a `T`, or what calling it returned, gives: the task's, awaitable's or plain
 /// result.
 template <class T>
@@ -55,12 +59,22 @@ template <class T>
 concept startable = is_task<std::remove_cvref_t<T>> || is_awaitable<std::remove_cvref_t<T>> ||
                     std::invocable<std::decay_t<T>&>;
 
+/// What a call has given that returned an `R`: of what becomes a task when it is awaited the task.
+template <class R>
+struct given_by_call {
+  using type = R;
+};
+template <becomes_task_or_nothing R>
+struct given_by_call<R> {
+  using type = decltype(std::declval<R>().into_task());
+};
+
 template <class What>
 struct start_traits {};
 template <class What>
   requires(std::invocable<What&> && !is_task<What> && !is_awaitable<What>)
 struct start_traits<What> {
-  using type = std::invoke_result_t<What&>;
+  using type = typename given_by_call<std::invoke_result_t<What&>>::type;
 };
 template <class What>
   requires(is_task<What> || is_awaitable<What>)

@@ -76,12 +76,15 @@ class simulated_pipe {
   /// Two may wait at an end: who has been told and leaves something to be done tells the other.
   void tell_next_reader() noexcept { tell(readable_); }
   void tell_next_writer() noexcept { tell(writable_); }
+  void tell_next_watcher() noexcept { tell(when_broken_); }
   /// How often that has been done.
   [[nodiscard]] std::size_t reads_cancelled() const noexcept { return reads_cancelled_; }
   [[nodiscard]] std::size_t writes_cancelled() const noexcept { return writes_cancelled_; }
 
   [[nodiscard]] const channel<bool>& readable() const noexcept { return readable_; }
   [[nodiscard]] const channel<bool>& writable() const noexcept { return writable_; }
+  /// For who reads nothing, and waits for the connection to break.
+  [[nodiscard]] const channel<bool>& when_broken() const noexcept { return when_broken_; }
 
  private:
   struct segment {
@@ -96,7 +99,7 @@ class simulated_pipe {
 
   const std::shared_ptr<const pipe_chances> chances_;
   const std::shared_ptr<const simulated_link> link_;
-  const channel<bool> readable_, writable_;
+  const channel<bool> readable_, writable_, when_broken_;
   std::deque<segment> segments_;
   std::size_t on_the_way_ = 0;
   bool writer_ended_ = false;

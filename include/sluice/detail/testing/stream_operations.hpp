@@ -179,10 +179,14 @@ class wait_operation : public stream_operation<wait_operation> {
   }
   template <class Self>
   void wait(const simulated_pipe& pipe, Self& self) const {
-    if (what_ == asio::socket_base::wait_write)
-      wait_to_write(pipe, self);
-    else
-      wait_to_read(pipe, self);
+    switch (what_) {
+      case asio::socket_base::wait_read:
+        return wait_to_read(pipe, self);
+      case asio::socket_base::wait_write:
+        return wait_to_write(pipe, self);
+      default:
+        return pipe.when_broken().receive()(std::move(self));
+    }
   }
   template <class Self>
   static void finish(Self& self, error_code e) {
@@ -193,10 +197,14 @@ class wait_operation : public stream_operation<wait_operation> {
                                                   : pipe.reads_cancelled();
   }
   void tell_next(simulated_pipe& pipe) const noexcept {
-    if (what_ == asio::socket_base::wait_write)
-      pipe.tell_next_writer();
-    else
-      pipe.tell_next_reader();
+    switch (what_) {
+      case asio::socket_base::wait_read:
+        return pipe.tell_next_reader();
+      case asio::socket_base::wait_write:
+        return pipe.tell_next_writer();
+      default:
+        return pipe.tell_next_watcher();
+    }
   }
 
  private:
