@@ -221,8 +221,8 @@ void work_sharing::on_watch() {
     watching_.store(true, std::memory_order_relaxed);
     bool waits = false;
     took = take_from_others(w, called, waits);
-    // To end the watch is expensive, and left to one that comes by the alarm.
-    if (called || waits || !try_end_watch(w)) arm(clock::now() + watch_period);
+    // To end the watch is expensive, and left to one that comes by the alarm while others drain.
+    if ((called && listed_) || waits || !try_end_watch(w)) arm(clock::now() + watch_period);
     // A third thread may at once take half of what this one took. Of a burst it is called by
     // itself.
     if (took && !called) w.steps_seen = 0;

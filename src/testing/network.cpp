@@ -106,6 +106,7 @@ std::optional<testing::stream> simulated_network::open(const std::string& from,
   };
   const auto there = make_pipe();
   const auto back = make_pipe();
+  simulated_pipe::connect(*there, *back);
   error_code full;
   if (!listener->waiting.try_send(testing::stream(executor_, there, back), full))
     return std::nullopt;

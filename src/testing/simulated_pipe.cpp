@@ -88,8 +88,14 @@ void simulated_pipe::end_reading() noexcept {
   tell(writable_);
 }
 
+void simulated_pipe::connect(simulated_pipe& there, simulated_pipe& back) noexcept {
+  there.opposite_ = back.weak_from_this();
+  back.opposite_ = there.weak_from_this();
+}
+
 void simulated_pipe::break_off() noexcept {
-  broken_ = true;
+  if (std::exchange(broken_, true)) return;
+  if (const auto opposite = opposite_.lock()) opposite->break_off();
   tell(readable_);
   tell(writable_);
   tell(when_broken_);

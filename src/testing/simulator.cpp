@@ -537,7 +537,8 @@ std::string simulator::describe_steps() {
 std::string simulator::describe_waits() {
   std::string text = scheduler_.describe_goroutines();
   if (text.empty() && work_held_)
-    text = "\n  a handler, or an awaitable of asio::co_spawn, that has outstanding work";
+    text =
+        "\n  a handler, an awaitable of asio::co_spawn, or a work guard, that has outstanding work";
   return text;
 }
 

@@ -56,7 +56,6 @@ void stream::close() noexcept {
 void stream::reset() noexcept {
   if (!is_open()) return;
   in_->break_off();
-  out_->break_off();
 }
 
 void stream::cancel() noexcept {

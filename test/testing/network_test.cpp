@@ -20,6 +20,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -427,6 +428,33 @@ BOOST_AUTO_TEST_CASE(is_waited_for_at_the_line_that_does) {
   const std::string steps = sim.describe_steps();
   BOOST_TEST(steps.find("src/testing") == std::string::npos, steps);
   BOOST_TEST(steps.find("detail/testing") == std::string::npos, steps);
+}
+
+BOOST_AUTO_TEST_CASE(breaks_as_a_whole_when_a_write_breaks_it) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim, {.resets_one_of = 1});
+    auto listening = net.listen("server");
+    auto here = co_await net.connect("client", "server");
+    auto there = co_await listening.accept();
+    int resets = 0;
+    char bytes[2] = {};
+    for (int i = 0; stream * end : {&here, &there})
+      end->async_read_some(boost::asio::buffer(&bytes[i++], 1),
+                           [&](sluice::error_code e, std::size_t) {
+                             if (e == boost::asio::error::connection_reset) ++resets;
+                           });
+    sluice::error_code e;
+    for (int tries = 0; !e && tries != 100; ++tries)
+      co_await here.async_write_some(boost::asio::buffer("x", 1),
+                                     boost::asio::redirect_error(sluice::use_task, e));
+    co_await sluice::testing::settle();
+    BOOST_TEST((e == boost::asio::error::connection_reset));
+    BOOST_TEST(resets >= 1);  // the other end may have read a byte before
+    const auto [broken, n] =
+        co_await here.async_read_some(boost::asio::buffer(bytes, 1), as_result);
+    BOOST_TEST((broken == boost::asio::error::connection_reset));
+  });
 }
 
 BOOST_AUTO_TEST_CASE(that_was_moved_is_closed_where_it_was) {

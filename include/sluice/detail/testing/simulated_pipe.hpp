@@ -38,7 +38,7 @@ struct pipe_chances {
 };
 
 /// One direction of a connection in memory. Used on the simulation's thread only.
-class simulated_pipe {
+class simulated_pipe : public std::enable_shared_from_this<simulated_pipe> {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
@@ -66,6 +66,8 @@ class simulated_pipe {
 
   void end_writing() noexcept;
   void end_reading() noexcept;
+  /// Makes the two directions of a connection one: what breaks, breaks whole.
+  static void connect(simulated_pipe& there, simulated_pipe& back) noexcept;
   void break_off() noexcept;
   /// Whoever waits looks again.
   void link_has_changed() noexcept;
@@ -100,6 +102,7 @@ class simulated_pipe {
   const std::shared_ptr<const pipe_chances> chances_;
   const std::shared_ptr<const simulated_link> link_;
   const channel<bool> readable_, writable_, when_broken_;
+  std::weak_ptr<simulated_pipe> opposite_;
   std::deque<segment> segments_;
   std::size_t on_the_way_ = 0;
   bool writer_ended_ = false;
