@@ -114,7 +114,7 @@ class simulation : public asio::execution_context {
   /// The seed that it was made with.
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
 
-  /// Goroutines that are left when main has ended are no failure.
+  /// Goroutines, or others with outstanding work, that are left when main has ended are no failure.
   void allow_left_over() noexcept { left_over_is_allowed_ = true; }
   /// How many steps may follow each other while no time passes; a million if this is not called.
   SLUICE_DECL void limit_steps(std::size_t n) noexcept;
