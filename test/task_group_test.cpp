@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(reports_all_errors_if_it_is_asked_to_and_cancels_nobody) {
   bool third_ended = false;
   std::vector<std::string> texts;
   std::string what;
-  run_in_virtual_time([&]() -> task<> {
+  run_task([&]() -> task<> {
     const auto body = [&](task_group& g) -> task<> {
       g.go(fail_with("one"));
       g.go([]() -> task<> {

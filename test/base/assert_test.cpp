@@ -221,14 +221,14 @@ constexpr breach breaches[] = {
      }},
 
     // Reference counts.
-    {"a channel has as many handles as are given up",
+    {"as many references are given up as there were",
      [] {
        numbers n;
        n.core.retain_state();
        n.core.release();
        n.core.release();
      }},
-    {"a handle of a channel is made from a handle",
+    {"a reference is given by somebody who has one",
      [] {
        numbers n;
        n.core.retain_state();

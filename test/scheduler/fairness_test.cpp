@@ -417,15 +417,16 @@ BOOST_AUTO_TEST_CASE(what_the_event_loop_finds_ready_runs_before_goroutines_that
   sluice::go(io, [&]() -> sluice::task<> {
     for (int round = 0; round < 50; ++round) {
       bool was_read = false;
-      for (const long seen = turns_of_loop; turns_of_loop == seen;)
-        co_await sluice::this_goroutine::yield();
+      const auto loop_has_turned = [&, seen = turns_of_loop] { return turns_of_loop != seen; };
+      while (!loop_has_turned()) co_await sluice::this_goroutine::yield();
       written_in = ++turns_of_goroutines;
       in.async_read_some(asio::buffer(&byte, 1), [&](sluice::error_code, std::size_t) {
         fewest_between = std::min(fewest_between, turns_of_goroutines - written_in);
         was_read = true;
       });
       out.write_some(asio::buffer("x", 1));
-      for (long seen = turns_of_loop; !was_read; co_await sluice::this_goroutine::yield())
+      const auto read_has_ended = [&] { return was_read; };
+      for (long seen = turns_of_loop; !read_has_ended(); co_await sluice::this_goroutine::yield())
         if (std::exchange(seen, turns_of_loop) != turns_of_loop) ++turns_of_goroutines;
     }
     over = true;
