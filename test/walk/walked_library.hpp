@@ -8,6 +8,7 @@
 // (walked_loop.hpp). Memory of channels and goroutines is seen to be used after its end.
 
 #include "walk/walked_std.hpp"
+#include "walk/walked_syscall.hpp"
 
 #include <boost/asio.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -59,32 +60,12 @@
 #include <version>
 
 #if defined(__linux__)
-#include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <malloc.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 #endif
 
 #include "walk/walked_loop.hpp"
 
 #include <boost/test/unit_test.hpp>
-
-namespace {
-
-/// The barrier of all threads, and a futex, which may always wake for no reason.
-template <class... Arguments>
-long walked_syscall(long number, Arguments...) {
-  if (!sluice_test::walk::is_running()) return 0;  // before main
-  if (number == SYS_membarrier)
-    sluice_test::walk::fence_in_all_threads();
-  else
-    sluice_test::walk::wait_for_a_write();
-  return 0;
-}
-
-}  // namespace
 
 #define std walked_std
 #define sluice walked_sluice
