@@ -2,9 +2,13 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/access.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/exceptions.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
+#include <sluice/detail/goroutine/await.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
+#include <sluice/detail/task/new_goroutine.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
@@ -68,6 +72,8 @@ class group_state {
   /// @throws std::logic_error if there is no limit.
   [[nodiscard]] SLUICE_DECL semaphore& permits();
   [[nodiscard]] bool limited() const noexcept { return permits_.has_value(); }
+  /// Throws if the goroutines have been cancelled.
+  SLUICE_DECL void throw_if_cancelled() const;
 
   [[nodiscard]] const start_point& at() const noexcept { return at_; }
   [[nodiscard]] const context& ctx() const noexcept { return tree_.ctx; }
@@ -104,10 +110,18 @@ class group_member {
   std::shared_ptr<group_state> state_;
 };
 
+/// The place of a goroutine in the line for a group's limit: it has it before its first step.
+using place_in_line = std::unique_ptr<semaphore::acquire_operation>;
+
+/// @param turn None if there is no limit, or the permit is one that has been waited for.
 template <class T>
-task<> run_in_group(task<T> what, group_member group, semaphore::permit permit) {
+task<> run_in_group(task<T> what, group_member group, place_in_line turn,
+                    semaphore::permit permit) {
   SLUICE_TRY {
-    if (group->limited() && !permit) permit = co_await group->permits().acquire();
+    if (turn) {
+      permit = access::wait_of(*turn).await_resume();
+      group->throw_if_cancelled();
+    }
     static_cast<void>(co_await std::move(what));
   }
   SLUICE_CATCH_ALL {
@@ -143,13 +157,15 @@ class task_group {
    * It is a strand of its own, beside the body and the others, unless the group was given a strand
    * for all of them: `with_task_group(where, ctx, body)`.
    *
-   * With a limit it begins to run when its turn comes, first come, first served; this call does not
-   * wait. To wait for the turn before there is one more goroutine:
+   * With a limit it begins to run when its turn comes, in the order of these calls, and of the
+   * `slot()`s that are awaited between them; this call does not wait. To wait for the turn before
+   * there is one more goroutine:
    * @code
    * auto permit = co_await g.slot();
    * g.go(std::move(permit), work);
    * @endcode
-   * One whose turn comes when the group has been cancelled does not run.
+   * With a limit one that has not begun when the group is cancelled does not run, unless it was
+   * given its permit.
    *
    * @throws std::bad_alloc; std::invalid_argument for a task that was moved from
    */
@@ -205,12 +221,20 @@ class task_group {
     if (!work)
       detail::throw_exception(
           std::invalid_argument("sluice: task_group::go with a task that was moved from"));
-    auto body =
-        detail::run_in_group(std::move(work), detail::group_member(state_), std::move(permit));
+    detail::place_in_line turn;
+    if (state_->limited() && !permit)
+      turn = std::make_unique<semaphore::acquire_operation>(state_->permits().acquire());
+    auto* const waits = turn.get();
+    auto body = detail::run_in_group(std::move(work), detail::group_member(state_), std::move(turn),
+                                     std::move(permit));
     detail::new_goroutine g(state_->at(), std::move(body), detail::starts_serial<What>, location);
     if (!g) return;
     detail::bind_to_context(*g, detail::access::state_of(ctx()));
-    g.start();
+    if (waits &&
+        detail::wait_before_start(*g, detail::access::wait_of(*waits), detail::semaphore_functions))
+      static_cast<void>(g.take());
+    else
+      g.start();
   }
 
   const std::shared_ptr<detail::group_state> state_;

@@ -67,6 +67,10 @@ void group_state::rethrow() const {
   detail::throw_exception(task_group_error(errors_));
 }
 
+void group_state::throw_if_cancelled() const {
+  if (const error_code e = ctx().err()) throw_error(e, "sluice: task_group");
+}
+
 void group_state::set_limit(std::size_t n) {
   if (n == 0) detail::throw_exception(std::invalid_argument("sluice::task_group: a limit of 0"));
   if (children.count() != 0)
