@@ -18,7 +18,6 @@ class goroutine;
 /// wait has ended.
 /** For whoever has made it. @return True if it waits; it may run, and have ended, by then.
  * Otherwise the waiter has its outcome, and the goroutine is to be started. */
-[[nodiscard]] SLUICE_DECL bool wait_before_start(goroutine& g, waiter& w,
-                                                 const waiter_functions& f);
+[[nodiscard]] bool wait_before_start(goroutine& g, waiter& w, const waiter_functions& f);
 
 }  // namespace sluice::detail
