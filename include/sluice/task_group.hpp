@@ -2,16 +2,24 @@
 #pragma once
 
 #include <sluice/context.hpp>
+#include <sluice/detail/base/access.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/exceptions.hpp>
+#include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/safe_in_co_await.hpp>
+#include <sluice/detail/context/context_registration.hpp>
+#include <sluice/detail/goroutine/goroutine.hpp>
+#include <sluice/detail/sync/grant_queue.hpp>
+#include <sluice/detail/task/startable.hpp>
 #include <sluice/detail/task/uncancelled.hpp>
+#include <sluice/detail/wait/waiter.hpp>
 #include <sluice/go.hpp>
 #include <sluice/semaphore.hpp>
 #include <sluice/task.hpp>
 #include <sluice/wait_group.hpp>
 
 #include <concepts>
+#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -49,18 +57,35 @@ enum class group_errors {
 
 namespace detail {
 
-/// What a group, its goroutines and the coroutine that waits for them share.
-class group_state {
- public:
-  SLUICE_DECL group_state(start_point where, const context& parent, group_errors policy);
+class group_member;
 
-  /// Makes room for what one more goroutine may fail with. @throws std::bad_alloc
-  SLUICE_DECL void expect_one_more();
-  /// Notes the exception that is being handled.
-  SLUICE_DECL void fail() noexcept;
-  /// The same, and cancels the goroutines whatever the policy is.
+/// What a group, its goroutines and the coroutine that waits for them share.
+/** The count of a wait group, and under its lock a list of those who are to be cancelled. */
+class group_state : public wait_group_state, public std::enable_shared_from_this<group_state> {
+ public:
+  /// @throws std::bad_alloc
+  [[nodiscard]] SLUICE_DECL static std::shared_ptr<group_state> make(start_point where,
+                                                                     const context& parent,
+                                                                     group_errors policy);
+  group_state(start_point where, const context& parent, group_errors policy);
+
+  /// Starts a goroutine.
+  /** @param turn What it waits for before its first step; null for nothing.
+   * @throws std::bad_alloc; what its executor throws */
+  template <class T>
+  void start(task<T> what, bool serial, std::source_location where_started,
+             grant_waiter* turn = nullptr) {
+    const auto frame = what.release();
+    start(frame, frame.promise(), serial, where_started, turn);
+  }
+
+  /// Notes a failure, which cancels the others if it is the first that is to be reported.
+  void fail(const std::exception_ptr& failure) noexcept;
+  /// Notes the exception that is being handled, and cancels the goroutines whatever the policy is.
   SLUICE_DECL void interrupt() noexcept;
   void cancel() noexcept { tree_.cancel(); }
+  /// Throws if the goroutines have been cancelled.
+  SLUICE_DECL void throw_if_cancelled() const;
   /// Throws what has been noted, if anything.
   SLUICE_DECL void rethrow() const;
 
@@ -69,51 +94,52 @@ class group_state {
   [[nodiscard]] SLUICE_DECL semaphore& permits();
   [[nodiscard]] bool limited() const noexcept { return permits_.has_value(); }
 
-  [[nodiscard]] const start_point& at() const noexcept { return at_; }
   [[nodiscard]] const context& ctx() const noexcept { return tree_.ctx; }
 
-  wait_group children;
-
  private:
+  friend class group_member;
+
+  SLUICE_DECL void start(std::coroutine_handle<> frame, promise_base& root, bool serial,
+                         std::source_location where_started, grant_waiter* turn);
+  void expect_one_more();
+  void add(group_member& m) noexcept;
+  void one_has_ended(group_member& m, const std::exception_ptr& failure) noexcept;
+  void cancel_members() noexcept;
+
   const start_point at_;
   cancellable_context tree_;
   const group_errors policy_;
   std::optional<semaphore> permits_;
-  std::mutex mutex_;
+
+  // Under the lock.
+  intrusive_list<group_member> members_;
+  /// What the waits of those end with who come now; `waiting` while they are not cancelled.
+  waiter::state cancelled_ = waiter::state::waiting;
+  /// As long as there are members.
+  std::shared_ptr<group_state> self_;
+
+  std::mutex errors_mutex_;
   /// How many there may be: the goroutines', the body's, and what the wait ended with.
   std::size_t possible_ = 2;
   std::vector<std::exception_ptr> errors_;
+  std::optional<context_registration> told_by_context_;
 };
 
-/// Counts a goroutine of a group until its frame is destroyed.
-class group_member {
- public:
-  explicit group_member(std::shared_ptr<group_state> s) : state_(std::move(s)) {
-    state_->expect_one_more();
-    state_->children.add();
-  }
-  group_member(group_member&&) noexcept = default;
-  group_member& operator=(group_member&&) = delete;
-  ~group_member() {
-    if (state_) state_->children.done();
-  }
+/// The place of a goroutine in the line for a group's limit: it has it before its first step.
+using place_in_line = std::unique_ptr<semaphore::acquire_operation>;
 
-  [[nodiscard]] group_state* operator->() const noexcept { return state_.get(); }
-
- private:
-  std::shared_ptr<group_state> state_;
-};
-
+/// Runs a goroutine of a group with a limit.
+/** @param turn None if its permit has been waited for. */
 template <class T>
-task<> run_in_group(task<T> what, group_member group, semaphore::permit permit) {
-  SLUICE_TRY {
-    if (group->limited() && !permit) permit = co_await group->permits().acquire();
-    static_cast<void>(co_await std::move(what));
+task<> run_in_turn(task<T> what, const group_state& group, place_in_line turn,
+                   semaphore::permit permit) {
+  if (turn) {
+    permit = access::wait_of(*turn).await_resume();
+    group.throw_if_cancelled();
   }
-  SLUICE_CATCH_ALL {
-    group->fail();
-  }
+  static_cast<void>(co_await std::move(what));
 }
+
 }  // namespace detail
 
 /// Goroutines that work on one thing and are waited for together. Go's
@@ -143,13 +169,15 @@ class task_group {
    * It is a strand of its own, beside the body and the others, unless the group was given a strand
    * for all of them: `with_task_group(where, ctx, body)`.
    *
-   * With a limit it begins to run when its turn comes, first come, first served; this call does not
-   * wait. To wait for the turn before there is one more goroutine:
+   * With a limit it begins to run when its turn comes, in the order of these calls, and of the
+   * `slot()`s that are awaited between them; this call does not wait. To wait for the turn before
+   * there is one more goroutine:
    * @code
    * auto permit = co_await g.slot();
    * g.go(std::move(permit), work);
    * @endcode
-   * One whose turn comes when the group has been cancelled does not run.
+   * With a limit one that has not begun when the group is cancelled does not run, unless it was
+   * given its permit.
    *
    * @throws std::bad_alloc; std::invalid_argument for a task that was moved from
    */
@@ -191,7 +219,7 @@ class task_group {
 
   /// Waits until none of them is left: an operation, for use in the group's body.
   [[nodiscard("co_await it, or give it a completion token")]] wait_group_operation wait() noexcept {
-    return state_->children.wait();
+    return wait_group_operation(state_);
   }
 
  private:
@@ -205,12 +233,13 @@ class task_group {
     if (!work)
       detail::throw_exception(
           std::invalid_argument("sluice: task_group::go with a task that was moved from"));
-    auto body =
-        detail::run_in_group(std::move(work), detail::group_member(state_), std::move(permit));
-    detail::new_goroutine g(state_->at(), std::move(body), detail::starts_serial<What>, location);
-    if (!g) return;
-    detail::bind_to_context(*g, detail::access::state_of(ctx()));
-    g.start();
+    if (!state_->limited() && !permit)
+      return state_->start(std::move(work), detail::starts_serial<What>, location);
+    detail::place_in_line turn;
+    if (!permit) turn = std::make_unique<semaphore::acquire_operation>(state_->permits().acquire());
+    detail::grant_waiter* const wait = turn ? &detail::access::wait_of(*turn) : nullptr;
+    state_->start(detail::run_in_turn(std::move(work), *state_, std::move(turn), std::move(permit)),
+                  detail::starts_serial<What>, location, wait);
   }
 
   const std::shared_ptr<detail::group_state> state_;
@@ -223,7 +252,7 @@ template <class T, class Body>
 task<T> run_group(start_point at, context parent, Body body, group_errors policy,
                   std::source_location here) {
   if (!at.where) at = current_start_point("sluice::with_task_group");
-  const auto state = std::make_shared<group_state>(std::move(at), parent, policy);
+  const auto state = group_state::make(std::move(at), parent, policy);
   auto group = access::make<task_group>(state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
   SLUICE_TRY {
@@ -236,13 +265,13 @@ task<T> run_group(start_point at, context parent, Body body, group_errors policy
     state->interrupt();
   }
   SLUICE_TRY {
-    auto end = state->children.wait();
+    wait_group_operation end(state);
     co_await awaited_at(end, here);
   }
   SLUICE_CATCH_ALL {
     state->interrupt();
   }
-  uncancelled end(state->children.wait());
+  uncancelled end(wait_group_operation{state});
   co_await awaited_at(end, here);
   state->rethrow();
   if constexpr (!std::is_void_v<T>) co_return *std::move(result);

@@ -36,6 +36,10 @@ class wait_group_state {
   void enlist(waiter& w) noexcept { waiters_.push_back(w); }
   [[nodiscard]] SLUICE_DECL bool withdraw(waiter& w) noexcept;
 
+ protected:
+  /// Under the lock. Who waits for zero is claimed, and woken by `woken`.
+  void change(std::ptrdiff_t delta, wake_list& woken) noexcept;
+
  private:
   mutable byte_lock lock_;
   relaxed<std::ptrdiff_t> count_ = 0;

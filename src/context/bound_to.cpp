@@ -11,12 +11,15 @@
 
 namespace sluice::detail {
 
+waiter::state outcome_of_waits(context_state& done) noexcept {
+  return done.err() == error::deadline_exceeded ? waiter::state::timed_out : waiter::state::aborted;
+}
+
 void bind_to_context(goroutine& g, const context_ref& ctx) {
   if (!ctx) return;
   const auto cancel = g.become_cancellable();
   const auto request = [cancel, state = ctx] {
-    cancel->context_done(state->err() == error::deadline_exceeded ? waiter::state::timed_out
-                                                                  : waiter::state::aborted);
+    cancel->context_done(outcome_of_waits(*state.get()));
   };
   const auto registration = std::make_shared<context_registration>(ctx, request);
   if (registration->start())

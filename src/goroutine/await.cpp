@@ -60,4 +60,17 @@ bool await_waiter_to_its_end(goroutine& g, waiter& w, const waiter_functions& f)
   return g.must_yield();
 }
 
+bool wait_before_start(goroutine& g, waiter& w, const waiter_functions& f) {
+  w.begin(g);
+  g.waiting_on = f.reason;
+  {
+    wake_list woken;
+    if (enlisted_or_ended(g, w, f, woken)) return true;
+  }
+  g.waiting_on = wait_reason::start;
+  g.cancel->end();
+  w.who = nullptr;
+  return false;
+}
+
 }  // namespace sluice::detail

@@ -14,6 +14,7 @@
 #include <sluice/detail/base/recycling.hpp>
 #include <sluice/detail/executor/make_dispatcher.hpp>
 #include <sluice/detail/executor/strand_dispatcher.hpp>
+#include <sluice/detail/goroutine/joined.hpp>
 #include <sluice/detail/goroutine/owned_goroutines.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/error.hpp>
@@ -186,7 +187,32 @@ bool is_error_of(waiter::state outcome, const std::exception_ptr& e) noexcept {
 
 }  // namespace
 
+void goroutine::join(joined& by) noexcept {
+  SLUICE_ASSERT(!cancel, "a goroutine has one cancellation");
+  cancel = cancellation_ref::adopt(by);
+  is_joined_ = true;
+}
+
+void goroutine::tell_joined(const std::exception_ptr& failure) noexcept {
+  if (is_joined_) static_cast<joined&>(*cancel.get()).ended(failure);
+}
+
+void goroutine::give_up() noexcept {
+  destroy_new_frames();
+  tell_joined(nullptr);
+  release();
+}
+
+void goroutine::finish_joined() noexcept {
+  const std::exception_ptr failure = std::move(at->exception);
+  destroy_frames();
+  leave();
+  tell_joined(failure);
+  release();
+}
+
 void goroutine::finish() {
+  if (is_joined_) return finish_joined();
   std::exception_ptr escaped = std::move(at->exception);
   if (escaped && cancel && is_error_of(cancel->context_outcome(), escaped)) escaped = nullptr;
   if (escaped) escaped = with_origin(escaped, *this);
@@ -281,6 +307,7 @@ void goroutine::destroy_frames() noexcept {
 void goroutine::end_registered(scheduled_goroutine& r) noexcept {
   auto& g = static_cast<goroutine&>(r);
   g.destroy_frames();
+  g.tell_joined(nullptr);
   if (!g.in_place_) g.release();
 }
 

@@ -51,15 +51,19 @@ void wait_group_state::add(std::ptrdiff_t delta) {
     const std::lock_guard guard(lock_);
     if (count_ + delta < 0)
       detail::throw_exception(std::logic_error("sluice: negative wait_group counter"));
-    count_ = count_ + delta;
-    test_point("a wait group has counted");
-    if (count_ == 0)
-      while (waiter* const w = pop_claimed(waiters_)) {
-        w->outcome = waiter::state::done;
-        woken.add(*w);
-      }
+    change(delta, woken);
   }
   woken.wake_all();
+}
+
+void wait_group_state::change(std::ptrdiff_t delta, wake_list& woken) noexcept {
+  count_ = count_ + delta;
+  test_point("a wait group has counted");
+  if (count_ != 0) return;
+  while (waiter* const w = pop_claimed(waiters_)) {
+    w->outcome = waiter::state::done;
+    woken.add(*w);
+  }
 }
 
 }  // namespace sluice::detail

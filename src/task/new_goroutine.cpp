@@ -56,9 +56,7 @@ void new_goroutine::start() {
 void new_goroutine::give_up() noexcept {
   g_->leave();
   pinned_ = pinned_scheduler();
-  if (const auto cancel = std::exchange(g_->cancel, {})) cancel->detach();
-  g_->destroy_frames();
-  g_->release();
+  g_->give_up();
 }
 
 }  // namespace sluice::detail

@@ -3,6 +3,7 @@
 #include <sluice/channel.hpp>
 #include <sluice/context.hpp>
 #include <sluice/select.hpp>
+#include <sluice/testing/explore.hpp>
 #include <sluice/this_goroutine.hpp>
 #include <sluice/timer.hpp>
 
@@ -74,6 +75,61 @@ BOOST_AUTO_TEST_CASE(lets_them_run_in_the_order_in_which_they_were_started) {
     co_await with_task_group(background, body);
   });
   BOOST_TEST(order == expected, per_element());
+}
+
+BOOST_AUTO_TEST_CASE(gives_turns_in_the_order_of_the_calls_however_goroutines_are_scheduled) {
+  sluice::testing::explore([]() -> task<> {
+    std::vector<int> order;
+    const auto member = [&](int number) -> task<> {
+      order.push_back(number);
+      co_await sluice::this_goroutine::yield();
+    };
+    const auto body = [&](task_group& g) -> task<> {
+      g.set_limit(1);
+      g.go(member(0));
+      g.go(member(1));
+      auto turn = co_await g.slot();
+      g.go(member(3));
+      g.go(std::move(turn), member(2));
+      g.go(member(4));
+    };
+    co_await with_task_group(background, body);
+    if (order != std::vector<int>{0, 1, 2, 3, 4}) throw std::logic_error("a turn was taken");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(is_used_by_those_that_were_started_before_they_have_begun) {
+  run_task([]() -> task<> {
+    int ran = 0;
+    const auto body = [&](task_group& g) -> task<> {
+      g.set_limit(2);
+      g.go([&] { ++ran; });
+      BOOST_TEST(g.try_go([&] { ++ran; }));
+      BOOST_TEST(!g.try_go([&] { ++ran; }));
+      g.go([&] { ++ran; });
+      BOOST_TEST(!g.try_go([&] { ++ran; }));
+      co_return;
+    };
+    co_await with_task_group(background, body);
+    BOOST_TEST(ran == 3);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(keeps_those_from_running_that_have_not_begun_when_the_group_is_cancelled) {
+  run_task([]() -> task<> {
+    int ran = 0;
+    int ran_with_permit = 0;
+    const auto body = [&](task_group& g) -> task<> {
+      g.set_limit(2);
+      auto permit = co_await g.slot();
+      g.go(std::move(permit), [&] { ++ran_with_permit; });
+      for (int i = 0; i < 3; ++i) g.go([&] { ++ran; });
+      throw std::runtime_error("the body");
+    };
+    BOOST_CHECK_THROW(co_await with_task_group(background, body), std::runtime_error);
+    BOOST_TEST(ran == 0);
+    BOOST_TEST(ran_with_permit == 1);
+  });
 }
 
 // Source: TestTryGo
@@ -226,6 +282,44 @@ BOOST_AUTO_TEST_CASE(holds_up_nobody_once_the_parent_is_cancelled) {
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(on_several_threads)
+
+// An idle thread takes half of what was started, and so may come to the last of them first.
+BOOST_AUTO_TEST_CASE(those_that_were_started_first_have_the_first_turns) {
+  const watchdog dog;
+  constexpr int limit = 20;
+  std::atomic<int> early{0};
+  const auto compute = [](std::chrono::microseconds time) {
+    const auto end = steady::now() + time;
+    while (steady::now() < end) {
+    }
+  };
+  for (std::size_t round = 0; round < rounds(200, 100); ++round) {
+    asio::io_context io;
+    std::atomic<int> begun{0};
+    std::atomic<bool> over{false};
+    sluice::go(io, [&]() -> task<> {
+      const auto open = make_channel<void>();
+      const auto member = [&](int number) -> task<> {
+        if (number >= limit && !over) ++early;
+        if (++begun == limit) {
+          over = true;
+          open.close();
+        }
+        compute(5us);
+        static_cast<void>(co_await open.receive());
+      };
+      const auto body = [&](task_group& g) -> task<> {
+        g.set_limit(limit);
+        for (int i = 0; i < 50; ++i) g.go(member(i));
+        compute(20us * (round % 20));
+        co_return;
+      };
+      co_await with_task_group(background, body);
+    });
+    run(io, 3);
+  }
+  BOOST_TEST(early == 0);
+}
 
 BOOST_AUTO_TEST_CASE(a_group_keeps_its_limit_and_has_one_first_error) {
   const watchdog dog;

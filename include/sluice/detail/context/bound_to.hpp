@@ -10,6 +10,9 @@ namespace sluice::detail {
 
 class goroutine;
 
+/// What the waits of those end with who are bound to a context that is done.
+[[nodiscard]] waiter::state outcome_of_waits(context_state& done) noexcept;
+
 /// Makes every wait of a goroutine end when `ctx` is done.
 SLUICE_DECL void bind_to_context(goroutine& g, const context_ref& ctx);
 

@@ -142,9 +142,10 @@ class cancellation {
   /// Those that such a goroutine waits for now.
   owned_goroutines* owns = nullptr;
 
- private:
-  ~cancellation() = default;
+ protected:
+  virtual ~cancellation() = default;
 
+ private:
   struct single_wait : cancellable {
     waiter* w = nullptr;
     const waiter_functions* functions = nullptr;
@@ -161,10 +162,10 @@ class cancellation {
   waiter::state outcome_ = waiter::state::waiting;
   waiter::state context_outcome_ = waiter::state::waiting;
   bool throws_ = false;
+  reference_count<> references_{1};
   std::shared_ptr<void> source_;
   /// Requests go through it to the slot, once there is one.
   std::shared_ptr<emission> told_;
-  reference_count<> references_{1};
 };
 
 using cancellation_ref = ref<cancellation>;

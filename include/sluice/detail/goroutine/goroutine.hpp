@@ -23,6 +23,7 @@
 namespace sluice::detail {
 
 class goroutine;
+class joined;
 class owned_goroutine;
 class owned_goroutines;
 class scheduler;
@@ -67,6 +68,8 @@ class goroutine final : public scheduled_goroutine {
   bool is_main_ : 1 = false;
   /// An operation owns it.
   bool is_owned_ : 1 = false;
+  /// Its cancellation is told how it ends.
+  bool is_joined_ : 1 = false;
   /// This block is a part of that operation, and has no references.
   bool in_place_ : 1 = false;
   bool is_registered_ : 1 = true;
@@ -101,6 +104,12 @@ class goroutine final : public scheduled_goroutine {
   [[nodiscard]] static bool is_one(const ready_node& n) noexcept { return n.run == &run_node; }
   /// Whether a waker is a goroutine.
   [[nodiscard]] static bool is_one(const waker& p) noexcept { return p.wake == &wake_goroutine; }
+
+  /// Takes over a new cancellation, which is told how it ends, and the reference to that. Before it
+  /// begins.
+  SLUICE_DECL void join(joined& by) noexcept;
+  /// Ends one that has not begun, and has left the registry.
+  void give_up() noexcept;
 
   /// Makes it run for the first time, on an executor that may fail.
   /** @throws What that throws. @return through `begun` whether it was begun or dropped, so that it
@@ -233,6 +242,8 @@ class goroutine final : public scheduled_goroutine {
   SLUICE_DECL static void wake_goroutine(waker& p) noexcept;
 
   SLUICE_DECL void finish();
+  void finish_joined() noexcept;
+  void tell_joined(const std::exception_ptr& failure) noexcept;
   void finish_owned() noexcept;
   void end_owned() noexcept;
   /// Destroys the frames of one that has not begun.
