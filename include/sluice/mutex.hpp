@@ -61,7 +61,7 @@ class mutex {
    * A cancelled wait has left the queue and holds nothing.
    */
   [[nodiscard("co_await it, or give it a completion token")]] lock_operation lock() noexcept {
-    return {*queue_, 1};
+    return lock_operation(*queue_);
   }
 
   /// Locks if nobody holds the lock; otherwise the guard owns none.

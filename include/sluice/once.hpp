@@ -23,9 +23,11 @@ namespace detail {
 
 /// What a `once` and the calls of it share: one may still be in the function when the object goes.
 struct once_state {
+  enum class progress : unsigned char { not_called, called, failed };
+
   mutex turn;
-  std::atomic<bool> done{false};
-  std::exception_ptr failure;
+  std::atomic<progress> reached{progress::not_called};
+  std::exception_ptr failure;  ///< of a function that has failed
 };
 
 }  // namespace detail
@@ -57,27 +59,31 @@ class [[nodiscard("co_await it, or start it: go(o.call(f))")]] once_call {
 
  private:
   friend once;
+  using progress = detail::once_state::progress;
 
   once_call(const std::shared_ptr<detail::once_state>& state, F f, std::source_location where)
       : function_(std::move(f)), where_(where) {
-    if (!state->done.load(std::memory_order_acquire) || state->failure) state_ = state;
+    if (state->reached.load(std::memory_order_acquire) != progress::called) [[unlikely]]
+      state_ = state;
   }
 
   static task<> call_first(std::shared_ptr<detail::once_state> state, F f,
                            std::source_location here) {
     if (!state) co_return;
-    if (!state->done.load(std::memory_order_acquire)) {
+    if (state->reached.load(std::memory_order_acquire) == progress::not_called) {
       auto lock = state->turn.lock();
       const auto turn = co_await detail::awaited_at(lock, here);
-      if (!state->done.load(std::memory_order_relaxed)) {
+      if (state->reached.load(std::memory_order_relaxed) == progress::not_called) {
+        auto reached = progress::called;
         SLUICE_TRY {
           static_cast<void>(co_await detail::make_task(std::move(f)));
         }
         SLUICE_CATCH_ALL {
           if (detail::handling_own_cancellation()) detail::rethrow();
           state->failure = std::current_exception();
+          reached = progress::failed;
         }
-        state->done.store(true, std::memory_order_release);
+        state->reached.store(reached, std::memory_order_release);
       }
     }
     if (state->failure) std::rethrow_exception(state->failure);

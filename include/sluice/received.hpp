@@ -16,6 +16,17 @@ namespace detail {
 /// @throws system_error `error::closed`
 [[noreturn]] SLUICE_DECL void throw_nothing_received();
 
+/// What derives from it is returned in memory, where it is made.
+/** In registers an optional number takes longer: g++ puts it together from narrow stores and reads
+ * it again as a whole, which the processor cannot forward. */
+class returned_in_memory {
+ protected:
+  constexpr returned_in_memory() noexcept = default;
+  constexpr returned_in_memory(const returned_in_memory&) noexcept {}
+  constexpr returned_in_memory& operator=(const returned_in_memory&) noexcept { return *this; }
+  ~returned_in_memory() = default;
+};
+
 }  // namespace detail
 
 /// What a receive gives: a value, or nothing because the channel is closed and drained.
@@ -33,7 +44,7 @@ namespace detail {
  * `*`, `->` and `value()` throw `system_error` with `error::closed` if there is no value.
  */
 template <class T>
-class received : public std::optional<T> {
+class received : public std::optional<T>, private detail::returned_in_memory {
   using base = std::optional<T>;
 
  public:

@@ -181,8 +181,8 @@ template <detail::select_operand Operation, class Handler, class OnLost = detail
       "destroys it twice: capture by reference, or name the closure first and pass the name");
   return detail::handled_case<case_type, detail::kept_handler<Handler>,
                               detail::kept_handler<OnLost>>(
-      detail::make_case(std::forward<Operation>(op)), std::forward<Handler>(handler),
-      std::forward<OnLost>(on_lost));
+      std::in_place, detail::case_source(std::forward<Operation>(op)),
+      std::forward<Handler>(handler), std::forward<OnLost>(on_lost));
 }
 
 /// Refuses what is no operation; the compiler shows the line.

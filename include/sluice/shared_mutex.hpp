@@ -89,7 +89,7 @@ class shared_mutex {
   /** Awaited: a `shared_guard`. With a token: `void(error_code, shared_guard)`. As `lock`. */
   [[nodiscard("co_await it, or give it a completion token")]] lock_shared_operation
   lock_shared() noexcept {
-    return {*queue_, 1};
+    return lock_shared_operation(*queue_);
   }
 
   /// Locks if nobody holds the lock; otherwise the guard owns none.

@@ -120,23 +120,32 @@ class ready_awaiter<void> : public std::suspend_never {};
 template <class Operation>
 class operation_awaiter {
  public:
-  operation_awaiter(Operation& op, goroutine& g) noexcept : operation_(op), g_(g) {}
+  // Done here and not in `await_ready`, which would need the goroutine in the frame.
+  [[gnu::always_inline]] operation_awaiter(Operation& op, goroutine& g) noexcept
+      : operation_(op), done_(try_now(op, g)) {}
 
-  [[nodiscard]] bool await_ready() const noexcept {
-    if constexpr (requires { operation_.try_now(g_); })
-      return operation_.try_now(g_);
-    else
-      return false;
-  }
+  [[nodiscard]] bool await_ready() const noexcept { return done_; }
   template <class Promise>
   decltype(auto) await_suspend(std::coroutine_handle<Promise> h) {
     return operation_.await_suspend(h);
   }
-  decltype(auto) await_resume() { return operation_.await_resume(); }
+  decltype(auto) await_resume() {
+    if constexpr (requires { operation_.take_now(); })
+      if (done_) [[likely]]
+        return operation_.take_now();
+    return operation_.await_resume();
+  }
 
  private:
+  [[nodiscard]] static bool try_now(Operation& op, goroutine& g) noexcept {
+    if constexpr (requires { op.try_now(g); })
+      return op.try_now(g);
+    else
+      return false;
+  }
+
   Operation& operation_;
-  goroutine& g_;
+  const bool done_;
 };
 
 /// The cancellation types that a filter of Asio's lets through.
@@ -209,7 +218,7 @@ struct task_promise_base : promise_base {
 
   template <class Operation>
     requires awaitable_as_it_is<Operation>
-  operation_awaiter<wait_of_t<Operation>> await_transform(
+  [[gnu::always_inline]] operation_awaiter<wait_of_t<Operation>> await_transform(
       Operation&& op, std::source_location where = std::source_location::current()) noexcept {
     g->location = where;
     return operation_awaiter<wait_of_t<Operation>>(access::wait_of(op), *g);

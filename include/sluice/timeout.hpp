@@ -47,7 +47,7 @@ template <detail::case_operand Operation, class Rep, class Period>
 [[nodiscard("co_await it, or give it a completion token")]] auto timeout(
     Operation&& op, std::chrono::duration<Rep, Period> d) {
   return detail::timeout_operation<typename detail::case_for<Operation>::type>(
-      detail::make_case(std::forward<Operation>(op)), detail::saturate(d));
+      std::in_place, detail::case_source(std::forward<Operation>(op)), detail::saturate(d));
 }
 
 /// Refuses what is no operation and a duration; the compiler shows the line.

@@ -31,7 +31,9 @@ class select_wait::locks {
  public:
   // Inlined wherever it is used: every select that parks comes here.
   [[gnu::always_inline]] explicit locks(const select_wait& s) noexcept : entries_(s.entries_) {
-    std::ranges::sort(entries_, std::less<>(), &select_entry::lock);
+    // As a rule they are: channels that are made one after the other, and waited for in that order.
+    if (!std::ranges::is_sorted(entries_, std::less<>(), &select_entry::lock))
+      std::ranges::sort(entries_, std::less<>(), &select_entry::lock);
     for_each([](byte_lock& l) { l.lock(); });
   }
   [[gnu::always_inline]] ~locks() {
@@ -90,17 +92,16 @@ bool select_wait::withdraw_losers() noexcept {
 }
 
 // A case that looks ready, each with the same probability, or the first as written.
-std::uint32_t select_wait::ready_case() const noexcept {
-  std::uint32_t found = none;
+std::uint32_t select_wait::ready_case() noexcept {
   std::uint32_t ready = 0;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     const auto& e = entries_[i];
     if (!e.lock || !e.functions->ready(*e.w)) continue;
-    ++ready;
-    if (ready == 1 || scheduler::choose(ready) == 0) found = i;
-    if (order_ == order::written) break;
+    if (order_ == order::written) return i;
+    candidates_[ready++] = i;
   }
-  return found;
+  if (ready == 0) return none;
+  return candidates_[ready == 1 ? 0 : scheduler::choose(ready)];
 }
 
 // Tries the case that looks ready under its own lock only. A case that is ready then may be chosen
@@ -214,9 +215,9 @@ bool select_wait::become_cancellable() noexcept {
 }
 
 bool select_wait::start(goroutine& g, std::span<select_entry> entries,
-                        std::span<std::uint32_t> candidates) {
+                        std::span<std::uint32_t> candidates, bool none_looked_ready) {
   g.before_wait();
-  if (!begin(g, entries, candidates) || try_hinted()) return g.must_yield();
+  if (!begin(g, entries, candidates) || (!none_looked_ready && try_hinted())) return g.must_yield();
   bool done = false;
   {
     wake_list woken;

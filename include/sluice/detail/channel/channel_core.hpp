@@ -40,9 +40,9 @@ class channel_core;
 
 /// A wait to send to or receive from a channel.
 struct channel_waiter : waiter {
-  channel_core* core = nullptr;
   /// It keeps the channel's state itself.
   bool owns_state = false;
+  channel_core* core = nullptr;
 };
 
 /// A wait to receive an element in a box; a `try_send` that has chosen it may fail to make one.
@@ -130,10 +130,10 @@ class channel_core {
   [[nodiscard]] SLUICE_DECL bool send_for(goroutine& g, channel_waiter& w);
   [[nodiscard]] SLUICE_DECL bool receive_for(goroutine& g, channel_waiter& w);
 
-  /// Whether a value can go into or come out of the buffer without anybody being woken; a hint
-  /// without the lock.
+  /// Whether a value can go into an open channel's buffer, or come out, without anybody being
+  /// woken; a hint without the lock.
   [[nodiscard]] bool has_plain_room() const noexcept {
-    return count_ < capacity_ && receivers_.empty() && !closed_.load(std::memory_order_relaxed);
+    return count_ < capacity_ && receivers_.empty();
   }
   [[nodiscard]] bool has_plain_value() const noexcept { return count_ != 0 && senders_.empty(); }
 
@@ -143,29 +143,39 @@ class channel_core {
   template <class E>
   [[nodiscard]] bool put_into_buffer(const E& value) noexcept {
     const checked_lock guard(*this);
-    if (!has_plain_room()) return false;
-    std::memcpy(ring(alignof(E)) + tail(count_) * sizeof(E), &value, sizeof(E));
-    count_ = count_ + 1;
+    const std::size_t count = count_;
+    if (count >= capacity_ || !receivers_.empty() || closed_.load(std::memory_order_relaxed))
+      return false;
+    std::memcpy(ring(alignof(E)) + tail(count) * sizeof(E), &value, sizeof(E));
+    count_ = count + 1;
     return true;
   }
   template <class E>
   [[nodiscard]] bool take_from_buffer(void* to) noexcept {
     const checked_lock guard(*this);
-    if (!has_plain_value()) return false;
-    std::memcpy(to, ring(alignof(E)) + head_ * sizeof(E), sizeof(E));
-    drop_first();
+    const std::size_t count = count_;
+    if (count == 0 || !senders_.empty()) return false;
+    const std::size_t first = head_;
+    std::memcpy(to, ring(alignof(E)) + first * sizeof(E), sizeof(E));
+    head_ = after(first);
+    count_ = count - 1;
     return true;
   }
 
   /// Whether there is such a way, for elements that are bytes; or none because it would have to
   /// wait.
   [[nodiscard]] readiness look_to_send(bool copies_bytes) const noexcept {
-    if (copies_bytes && has_plain_room()) return readiness::at_once;
-    return may_send() ? readiness::unknown : readiness::not_ready;
+    if (!receivers_.empty()) return readiness::unknown;
+    const bool has_room = count_ < capacity_;
+    if (closed_.load(std::memory_order_acquire)) return readiness::unknown;
+    if (!has_room) return readiness::not_ready;
+    return copies_bytes ? readiness::at_once : readiness::unknown;
   }
   [[nodiscard]] readiness look_to_receive(bool copies_bytes) const noexcept {
-    if (copies_bytes && has_plain_value()) return readiness::at_once;
-    return may_receive() ? readiness::unknown : readiness::not_ready;
+    if (count_ != 0)
+      return copies_bytes && senders_.empty() ? readiness::at_once : readiness::unknown;
+    return senders_.empty() && !closed_.load(std::memory_order_acquire) ? readiness::not_ready
+                                                                        : readiness::unknown;
   }
 
   /// @return False if it was closed already.
@@ -264,7 +274,11 @@ class channel_core {
   [[nodiscard]] std::byte* cell(std::size_t index) noexcept {
     return ring(element_.alignment) + index * element_.size;
   }
-  void advance_head() noexcept { head_ = head_ + 1 == capacity_ ? 0 : head_ + 1; }
+  /// The cell behind that one.
+  [[nodiscard]] std::size_t after(std::size_t index) const noexcept {
+    return index + 1 == capacity_ ? 0 : index + 1;
+  }
+  void advance_head() noexcept { head_ = after(head_); }
   void drop_first() noexcept {
     advance_head();
     count_ = count_ - 1;

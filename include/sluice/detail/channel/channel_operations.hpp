@@ -33,6 +33,7 @@ class channel_operation : public operation<Derived, Waiter> {
  public:
   /// With a handler it is tried before there is an object for its wait.
   static constexpr bool often_ready = true;
+  static constexpr bool forgets_first = true;
 
   channel_operation(channel_core* c, bool owns) noexcept {
     this->core = c;
@@ -41,9 +42,6 @@ class channel_operation : public operation<Derived, Waiter> {
   channel_operation(channel_operation&& other) noexcept {
     this->core = other.core;
     this->owns_state = std::exchange(other.owns_state, false);
-  }
-  ~channel_operation() {
-    if (this->owns_state && this->core) this->core->release_state();
   }
 
   /// The executor of the channel, for handlers without one of their own.
@@ -54,8 +52,8 @@ class channel_operation : public operation<Derived, Waiter> {
   /// A token is given to it: whoever made it may let go of the handle from now on.
   void keep() noexcept { own_state(); }
 
-  /// Does it for a goroutine if that needs no wait.
-  [[nodiscard]] bool try_now(goroutine& g) noexcept {
+  /// Does it for a goroutine if that needs no wait. `take_now` gives its result then.
+  [[nodiscard, gnu::always_inline]] bool try_now(goroutine& g) noexcept {
     if constexpr (is_copied_as_bytes<typename Derived::element>)
       return this->core && derived().can_now() && try_now_for(g);
     else
@@ -63,6 +61,15 @@ class channel_operation : public operation<Derived, Waiter> {
   }
 
  protected:
+  // In line where it is destroyed, which a call would outweigh: few are destroyed while they wait.
+  [[gnu::always_inline]] ~channel_operation() = default;
+  /// Called first by the destructor of what derives from it: a partner may be about to take or to
+  /// bring its value.
+  [[gnu::always_inline]] void end() noexcept {
+    if (this->who || this->owns_state) [[unlikely]]
+      end_now();
+  }
+
   void own_state() noexcept {
     if (this->core && !std::exchange(this->owns_state, true)) this->core->retain_state();
   }
@@ -79,6 +86,10 @@ class channel_operation : public operation<Derived, Waiter> {
   [[nodiscard, gnu::noinline]] bool try_now_for(goroutine& g) noexcept {
     return !g.cancel && g.try_now([this] { return derived().try_now(); });
   }
+  [[gnu::noinline]] void end_now() noexcept {
+    this->forget();
+    if (this->owns_state && this->core) this->core->release_state();
+  }
 };
 
 /// Sending one value.
@@ -90,6 +101,7 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   using element = element_of<T>;
   using signature = void(error_code);
   static constexpr const waiter_functions& functions = send_functions;
+  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
 
   template <class... Args>
   send_wait(channel_core* c, bool owns, std::in_place_t, Args&&... args)
@@ -97,8 +109,7 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
 
   send_wait(send_wait&& other) noexcept : base(std::move(other)), value_(std::move(other.value_)) {}
 
-  // Before the value goes: a receiver may be about to take it.
-  ~send_wait() { this->forget(); }
+  [[gnu::always_inline]] ~send_wait() { this->end(); }
 
   /// What is to be sent; after an error, what was not.
   /** Not to be asked for after a success if moving an element may throw: it has gone as a whole. */
@@ -113,6 +124,10 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
     prepare();
     return this->core ? this->core->send_for(g, *this) : await_waiter(g, *this, functions);
   }
+
+  static void take_now() noexcept
+    requires copies_bytes
+  {}
 
   // For select.
   [[nodiscard]] readiness look() const noexcept {
@@ -141,7 +156,6 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   }
 
  private:
-  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
   static constexpr bool in_box = travels_in_box<element>;
 
   template <class... Args>
@@ -168,12 +182,14 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   using argument_type = std::conditional_t<std::is_void_v<T>, bool, std::optional<element>>;
   using signature = void(error_code, argument_type);
   static constexpr const waiter_functions& functions = receive_functions;
+  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
 
   receive_wait(channel_core* c, bool owns) noexcept : base(c, owns) {}
   receive_wait(receive_wait&& other) noexcept : base(std::move(other)) {}
-  ~receive_wait() {
-    this->forget();
-    if (this->outcome == waiter::state::done) element_.destroy();
+  [[gnu::always_inline]] ~receive_wait() {
+    this->end();
+    if constexpr (!std::is_trivially_destructible_v<carried<element>>)
+      if (this->outcome == waiter::state::done) element_.destroy();
   }
 
   bool start(goroutine& g) {
@@ -184,11 +200,15 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     return this->outcome == waiter::state::closed ? error_code() : outcome_error(this->outcome);
   }
   value_type take() {
-    if (this->outcome != waiter::state::done && this->outcome != waiter::state::closed) {
-      this->rethrow_failure();
-      this->throw_unless_done();
-    }
-    return take_value();
+    if (this->outcome != waiter::state::done) [[unlikely]]
+      return take_nothing();
+    return take_element();
+  }
+
+  [[nodiscard]] value_type take_now() noexcept
+    requires copies_bytes
+  {
+    return value_type(std::in_place, element_.take());
   }
 
   // For select.
@@ -223,12 +243,18 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
   }
 
  private:
-  static constexpr bool copies_bytes = is_copied_as_bytes<element>;
   static constexpr bool in_box = travels_in_box<element>;
 
-  value_type take_value() {
-    if (this->outcome != waiter::state::done) return value_type();
-    this->outcome = waiter::state::idle;
+  [[gnu::noinline]] value_type take_nothing() {
+    if (this->outcome != waiter::state::closed) {
+      this->rethrow_failure();
+      this->throw_unless_done();
+    }
+    return value_type();
+  }
+
+  value_type take_element() {
+    forget_element();
     if constexpr (std::is_void_v<T>) {
       return true;
     } else if constexpr (in_box) {
@@ -245,8 +271,14 @@ class receive_wait : public channel_operation<receive_wait<T>, receiving_waiter<
     }
   }
 
+  /// What is received is taken now.
+  void forget_element() noexcept {
+    if constexpr (!std::is_trivially_destructible_v<carried<element>>)
+      this->outcome = waiter::state::idle;
+  }
+
   void take_into(std::tuple<error_code, argument_type>& all) noexcept {
-    this->outcome = waiter::state::idle;
+    forget_element();
     if constexpr (in_box) {
       boxed_ptr b = element_.take();
       SLUICE_TRY {

@@ -146,9 +146,10 @@ class goroutine final : public scheduled_goroutine {
   /** @return Whether it was done, and counted. */
   template <class Attempt>
   [[nodiscard]] bool try_now(Attempt attempt) noexcept {
-    if (on->ticks <= 1 && !on->may_do_now()) return false;
+    worker& w = *on;
+    if (w.ticks <= 1 && !w.may_do_now()) return false;
     if (!attempt()) return false;
-    --on->ticks;
+    --w.ticks;
     return true;
   }
 

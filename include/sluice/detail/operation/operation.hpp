@@ -114,11 +114,15 @@ class operation : public Waiter {
  public:
   using sluice_operation = void;
   using signature = void(error_code);
+  /// Whether its own destructor has called `forget`.
+  static constexpr bool forgets_first = false;
 
   operation() noexcept = default;
   operation(operation&&) noexcept {}
   operation& operator=(operation&&) = delete;
-  ~operation() { forget(); }
+  [[gnu::always_inline]] ~operation() {
+    if constexpr (!Derived::forgets_first) forget();
+  }
 
   /// Called before every wait, when the operation is where it stays.
   void prepare() noexcept {}
@@ -184,10 +188,9 @@ class operation : public Waiter {
 
   /// Ends a wait that was not resumed. Called first by a destructor whose operation has members
   /// that the wait uses.
-  void forget() noexcept {
-    if (!this->who) return;
-    forget_waiter(*this, Derived::functions);
-    this->who = nullptr;
+  [[gnu::always_inline]] void forget() noexcept {
+    if (this->who) [[unlikely]]
+      forget_now();
   }
 
   decltype(auto) await_resume() {
@@ -209,6 +212,11 @@ class operation : public Waiter {
   bool start(goroutine& g) { return await_waiter(g, *this, Derived::functions); }
 
  private:
+  [[gnu::noinline]] void forget_now() noexcept {
+    forget_waiter(*this, Derived::functions);
+    this->who = nullptr;
+  }
+
   void end_wait(goroutine& g) noexcept {
     if (g.cancel) [[unlikely]]
       g.cancel->end();

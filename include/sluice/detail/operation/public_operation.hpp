@@ -39,6 +39,8 @@ class public_operation : private Wait {
 
   /// Used by the library.
   using Wait::Wait;
+  public_operation(public_operation&&) = default;
+  [[gnu::always_inline]] ~public_operation() = default;
 };
 
 }  // namespace sluice::detail

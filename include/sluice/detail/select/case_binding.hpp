@@ -23,15 +23,13 @@ using select_argument =
     std::conditional_t<case_with_handler<Argument>,
                        std::type_identity<std::remove_cvref_t<Argument>>, case_for<Argument>>;
 
-/// Cases with handlers are moved, also out of a range.
+/// What a case is made of where it stays. Cases with handlers are moved, also out of a range.
 template <class Argument>
 [[nodiscard]] decltype(auto) select_case_of(Argument&& argument) {
   if constexpr (case_with_handler<Argument>)
     return std::move(argument);
-  else if constexpr (sluice_operation<Argument>)
-    return detail::forward_wait<Argument>(argument);  // the case is made of it where it stays
   else
-    return detail::make_case(std::forward<Argument>(argument));
+    return detail::case_source(std::forward<Argument>(argument));
 }
 
 /// Whether what kind of case it is, it knows only when it runs.

@@ -423,11 +423,6 @@ template <class Argument>
     return detail::forward_wait<Argument>(argument);
 }
 
-template <class Argument>
-[[nodiscard]] typename case_for<Argument>::type make_case(Argument&& argument) {
-  return typename case_for<Argument>::type(detail::case_source(std::forward<Argument>(argument)));
-}
-
 template <class F>
 using kept_handler = std::conditional_t<std::is_lvalue_reference_v<F>, F, std::decay_t<F>>;
 
@@ -471,9 +466,10 @@ class handled_case {
   using handler_result =
       decltype(std::declval<Case&>().call(std::declval<std::remove_reference_t<Handler>&>()));
 
-  template <class H, class L>
-  handled_case(Case&& c, H&& handler, L&& on_lost)
-      : case_(std::move(c)),
+  /// @param source What the case is constructed from.
+  template <class Source, class H, class L>
+  handled_case(std::in_place_t, Source&& source, H&& handler, L&& on_lost)
+      : case_(std::forward<Source>(source)),
         handler_(std::forward<H>(handler)),
         on_lost_(std::forward<L>(on_lost)) {}
 

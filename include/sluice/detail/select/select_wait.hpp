@@ -56,9 +56,11 @@ class select_wait : protected cancellable, public selection {
 
   /// Begins to wait. `entries`, whose order changes, and `candidates` (as long as entries) live as
   /// long as the wait.
-  /** @return True if the goroutine stays suspended. */
+  /** @param none_looked_ready A look without locks has just found none ready.
+   * @return True if the goroutine stays suspended. */
   [[nodiscard]] SLUICE_DECL bool start(goroutine& g, std::span<select_entry> entries,
-                                       std::span<std::uint32_t> candidates);
+                                       std::span<std::uint32_t> candidates,
+                                       bool none_looked_ready = false);
   /// The same for a handler, enlisted with its context as `h`.
   [[nodiscard]] SLUICE_DECL begun start_for_handler(waker& p, parked_handler& h,
                                                     std::span<select_entry> entries,
@@ -115,7 +117,7 @@ class select_wait : protected cancellable, public selection {
   /** @return False if the goroutine is cancelled already. */
   [[nodiscard]] SLUICE_DECL bool become_cancellable() noexcept;
   /// A case that looks ready.
-  [[nodiscard]] std::uint32_t ready_case() const noexcept;
+  [[nodiscard]] std::uint32_t ready_case() noexcept;
   [[nodiscard]] bool try_hinted() noexcept;
   /// `asio_cases` is how many others there are, which may still happen.
   [[nodiscard]] begun attempt_or_enlist(wake_list& woken, parked_handler* h,

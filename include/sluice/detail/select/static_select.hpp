@@ -49,12 +49,9 @@ class select_cases {
 
   template <class... Arguments>
   select_cases(select_wait::order order, std::in_place_t, Arguments&&... arguments)
-      : order_(order), cases_(std::forward<Arguments>(arguments)...), wait_(order, purpose) {}
+      : order_(order), cases_(std::forward<Arguments>(arguments)...) {}
   select_cases(select_cases&& other)
-      : order_(other.order_),
-        turn_(other.turn_),
-        cases_(std::move(other.cases_)),
-        wait_(order_, purpose) {}
+      : order_(other.order_), turn_(other.turn_), cases_(std::move(other.cases_)) {}
 
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr ((Cases::can_be_looked_at && ...))
@@ -65,11 +62,11 @@ class select_cases {
   }
 
   [[nodiscard]] bool start(goroutine& g) {
-    bind_cases();
+    room& r = bind_cases();
     if constexpr (asio_count != 0)
-      return wait_.start(g, entries_, candidates_, asio_cases_);
+      return r.wait.start(g, r.entries, r.candidates, r.asio_cases);
     else
-      return wait_.start(g, entries_, candidates_);
+      return r.wait.start(g, r.entries, r.candidates, none_looked_ready_);
   }
 
   /// Whether with a token it needs a goroutine behind it.
@@ -96,7 +93,7 @@ class select_cases {
     requires(asio_count == 0)
   {
     if (done_for_handler() || !bind_or_fail()) return begun::done;
-    return wait_.start_for_handler(p, h, entries_, candidates_);
+    return room_->wait.start_for_handler(p, h, room_->entries, room_->candidates);
   }
   /// @throws As `select_group::start_launching`.
   template <class Where>
@@ -104,24 +101,29 @@ class select_cases {
     requires(asio_count != 0)
   {
     if (done_for_handler() || !bind_or_fail() ||
-        wait_.done_before_launch(p, entries_, candidates_, asio_cases_, turn_))
+        room_->wait.done_before_launch(p, room_->entries, room_->candidates, room_->asio_cases,
+                                       turn_))
       return begun::done;
-    return wait_.start_launching(h, where());
+    return room_->wait.start_launching(h, where());
   }
   [[nodiscard]] bool abandoned() const noexcept
     requires(asio_count != 0)
   {
-    return wait_.abandoned();
+    return room_ && room_->wait.abandoned();
   }
-  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
-  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
-  void forget() noexcept { wait_.forget(); }
+  [[nodiscard]] bool cancel_for_handler() noexcept {
+    return room_ && room_->wait.cancel_for_handler();
+  }
+  void woken_for_handler(bool leaves) noexcept { room_->wait.woken_for_handler(leaves); }
+  void forget() noexcept {
+    if (room_) room_->wait.forget();
+  }
   static void end_for_handler() noexcept {}
 
   /// The index of the case that happened.
   [[nodiscard]] std::size_t finish() {
     if (taken_at_once_ != select_wait::none) return taken_at_once_;
-    const auto winner = wait_.finish();
+    const auto winner = room_->wait.finish();
     return winner == select_wait::none ? index_of_otherwise() : winner;
   }
 
@@ -129,13 +131,13 @@ class select_cases {
   [[nodiscard]] std::size_t finish_or_throw() {
     const std::size_t winner = finish();
     if constexpr (!has_exceptions)
-      if (taken_at_once_ == select_wait::none) wait_.throw_failure();
+      if (taken_at_once_ == select_wait::none) room_->wait.throw_failure();
     return winner;
   }
   /// What `finish` and `take_into` throw where there are exceptions.
   [[nodiscard]] error_code failure_code(std::size_t winner) {
     if (taken_at_once_ == select_wait::none)
-      if (const error_code e = wait_.failure_code()) return e;
+      if (const error_code e = room_->wait.failure_code()) return e;
     error_code e;
     for_each([&](auto& c, std::size_t i) {
       if (i == winner) e = c.failure_code();
@@ -208,10 +210,12 @@ class select_cases {
   }
 
   static constexpr bool gives_exceptions = (Cases::gives_exceptions || ...);
+  /// A handler is to wait for it, which its slot may cancel before it begins.
   void keep() noexcept {
     std::apply([](auto&... c) { (c.keep(), ...); }, cases_);
+    make_room();
   }
-  void wait_for_handler() noexcept { wait_.wait_for_handler(); }
+  void wait_for_handler() noexcept { make_room().wait.wait_for_handler(); }
 
   /// Whether the value of a case could not be moved.
   [[nodiscard]] bool move_failed() const noexcept {
@@ -233,12 +237,28 @@ class select_cases {
     }
   }
 
-  void bind_cases() {
-    select_entry* entry = entries_.data();
-    launched_case** asio_cases = asio_cases_.data();
+  /// What it needs to wait.
+  struct room {
+    explicit room(select_wait::order o) noexcept : wait(o, purpose) {}
+
+    std::array<select_entry, sluice_count> entries;
+    std::array<std::uint32_t, sluice_count> candidates;
+    std::array<launched_case*, asio_count> asio_cases;
+    std::conditional_t<asio_count != 0, select_group, select_wait> wait;
+  };
+
+  room& make_room() noexcept {
+    if (!room_) room_.emplace(order_);
+    return *room_;
+  }
+  room& bind_cases() {
+    room& r = make_room();
+    select_entry* entry = r.entries.data();
+    launched_case** asio_cases = r.asio_cases.data();
     std::uint32_t index = 0;
     std::apply([&](auto&... c) { (detail::bind_case(c, index++, entry, asio_cases), ...); },
                cases_);
+    return r;
   }
   [[nodiscard]] bool bind_or_fail() noexcept {
     SLUICE_TRY {
@@ -246,7 +266,7 @@ class select_cases {
       return true;
     }
     SLUICE_CATCH_ALL {
-      wait_.fail();
+      room_->wait.fail();
       return false;
     }
   }
@@ -255,7 +275,7 @@ class select_cases {
   /// written, if a look without locks says which can.
   // Not in every coroutine that selects: their bodies run faster so.
   [[nodiscard, gnu::noinline]] bool try_now() noexcept {
-    std::size_t found = select_wait::none;
+    std::array<bool, count> at_once{};
     std::uint32_t ready = 0;
     std::uint32_t own = 0;
     bool sure = true;
@@ -265,21 +285,26 @@ class select_cases {
       const readiness seen = c.look();
       sure &= seen != readiness::unknown;
       if (seen != readiness::at_once) return;
-      ++ready;
+      at_once[i] = true;
       // That none written before the first is ready takes the locks to say.
-      if (order_ == select_wait::order::written && ready == 1) sure &= own == 1;
-      if (ready == 1 || (order_ == select_wait::order::random && scheduler::choose(ready) == 0))
-        found = i;
+      if (++ready == 1 && order_ == select_wait::order::written) sure &= own == 1;
     });
     if (!sure) return false;
-    bool done = ready == 0 && none_is_ready();
-    if (done) found = index_of_otherwise();
+    none_looked_ready_ = ready == 0;
+    if (ready == 0) {
+      if (!none_is_ready()) return false;
+      taken_at_once_ = index_of_otherwise();
+      return true;
+    }
+    const bool by_chance = order_ == select_wait::order::random && ready != 1;
+    std::uint32_t others_before = by_chance ? scheduler::choose(ready) : 0;
+    bool done = false;
     for_each([&](auto& c, std::size_t i) {
-      if (!done && i == found) done = c.try_now();
+      if (!at_once[i] || others_before-- != 0) return;
+      done = c.try_now();
+      if (done) taken_at_once_ = static_cast<std::uint32_t>(i);
     });
-    if (!done) return false;
-    taken_at_once_ = static_cast<std::uint32_t>(found);
-    return true;
+    return done;
   }
 
   static bool count_pass([[maybe_unused]] goroutine& g) noexcept {
@@ -305,8 +330,8 @@ class select_cases {
     std::apply([&](auto&... c) { (f(c, i++), ...); }, cases_);
   }
 
-  static constexpr std::size_t index_of_otherwise() noexcept {
-    std::size_t i = 0;
+  static constexpr std::uint32_t index_of_otherwise() noexcept {
+    std::uint32_t i = 0;
     static_cast<void>(((case_of_otherwise<Cases> ? true : (++i, false)) || ...));
     return i;
   }
@@ -317,12 +342,10 @@ class select_cases {
   const select_wait::order order_;
   select_group::turn_of turn_ =
       select_group::turn_of::nobody;  ///< for a handler, once it is chosen
+  bool none_looked_ready_ = false;
   std::uint32_t taken_at_once_ = select_wait::none;
   std::tuple<Cases...> cases_;
-  std::array<select_entry, sluice_count> entries_;
-  std::array<std::uint32_t, sluice_count> candidates_;
-  std::array<launched_case*, asio_count> asio_cases_;
-  std::conditional_t<asio_count != 0, select_group, select_wait> wait_;
+  std::optional<room> room_;  ///< once it waits: many find a case that is ready
 };
 
 /// A select without handlers, or whose handlers are plain functions.

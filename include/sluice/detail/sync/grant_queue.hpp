@@ -44,11 +44,11 @@ struct grant_waiter : waiter {
 
   void leave() noexcept;
 
-  grant_queue* queue = nullptr;
-  std::size_t weight = 0;
   relaxed<role> joined_as = role::none;
   /// It had the lock and gave it up to wait for a condition; it has been bound to the queue since.
   bool comes_back = false;
+  grant_queue* queue = nullptr;
+  std::size_t weight = 0;
 };
 
 SLUICE_DECL extern const waiter_functions mutex_functions;
@@ -127,7 +127,8 @@ class grant_queue {
     if (!w.comes_back) ++members_;
   }
   [[nodiscard]] bool fits(std::size_t weight) const noexcept {
-    return held_ <= capacity_ && weight <= capacity_ - held_;
+    const std::size_t held = held_;
+    return held <= capacity_ && weight <= capacity_ - held;
   }
   [[nodiscard]] grant_waiter* first_candidate() noexcept;
   [[nodiscard]] grant_waiter* first_undecided() noexcept;
@@ -198,16 +199,22 @@ class grant_wait : public operation<grant_wait<Grant, Functions>, grant_waiter> 
 
   grant_wait(grant_queue& q, std::size_t n) noexcept
       : grant_wait(n <= q.capacity() ? &q : nullptr, n) {}
+  /// One unit of a queue that has some.
+  explicit grant_wait(grant_queue& q) noexcept : grant_wait(&q, 1) {}
   grant_wait(grant_wait&& other) noexcept : grant_wait(other.queue, other.weight) {}
 
   /// Takes what is there without suspending, for a goroutine that cannot be cancelled.
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     return this->queue && !g.cancel && g.try_now([this] { return this->queue->try_give(*this); });
   }
+  [[nodiscard]] Grant take_now() noexcept {
+    this->joined_as = grant_waiter::role::none;
+    return Grant(*this->queue, this->weight);
+  }
 
   Grant take() {
     this->throw_unless_done();
-    return take_grant();
+    return take_now();
   }
   [[nodiscard]] std::tuple<error_code, Grant> take_arguments() {
     return {outcome_error(this->outcome), take_grant()};

@@ -34,7 +34,10 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
   using value_type = std::conditional_t<std::is_same_v<typename Case::value_type, std::monostate>,
                                         void, typename Case::value_type>;
 
-  timeout_operation(Case&& c, clock::duration d) : case_(std::move(c)), longest_(d) {}
+  /// @param operation What the case is constructed from.
+  template <class Source>
+  timeout_operation(std::in_place_t, Source&& operation, clock::duration d)
+      : case_(std::forward<Source>(operation)), longest_(d) {}
   timeout_operation(timeout_operation&& other)
       : case_(std::move(other.case_)), longest_(other.longest_) {}
 

@@ -14,6 +14,7 @@
 #include <array>
 #include <coroutine>
 #include <cstdint>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 
@@ -27,14 +28,12 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
   using value_type = std::conditional_t<std::is_same_v<typename Case::value_type, std::monostate>,
                                         void, typename Case::value_type>;
 
-  timeout_operation(Case&& c, clock::duration d)
-      : case_(std::move(c)),
-        sleep_(sleep_wait(d)),
-        wait_(select_wait::order::written, select_wait::purpose::timeout) {}
+  /// @param operation What the case is constructed from.
+  template <class Source>
+  timeout_operation(std::in_place_t, Source&& operation, clock::duration d)
+      : case_(std::forward<Source>(operation)), longest_(d) {}
   timeout_operation(timeout_operation&& other)
-      : case_(std::move(other.case_)),
-        sleep_(std::move(other.sleep_)),
-        wait_(select_wait::order::written, select_wait::purpose::timeout) {}
+      : case_(std::move(other.case_)), longest_(other.longest_) {}
 
   [[nodiscard]] bool try_now(goroutine& g) noexcept {
     if constexpr (Case::can_be_looked_at)
@@ -45,8 +44,8 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    bind_cases();
-    return wait_.start(*h.promise().g, entries_, candidates_);
+    room& r = bind_cases();
+    return r.wait.start(*h.promise().g, r.entries, r.candidates);
   }
   value_type await_resume() { return static_cast<value_type>(take()); }
 
@@ -67,23 +66,27 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
       bind_cases();
     }
     SLUICE_CATCH_ALL {
-      wait_.fail();
+      room_->wait.fail();
       return begun::done;
     }
-    return wait_.start_for_handler(p, h, entries_, candidates_);
+    return room_->wait.start_for_handler(p, h, room_->entries, room_->candidates);
   }
-  [[nodiscard]] bool cancel_for_handler() noexcept { return wait_.cancel_for_handler(); }
-  void woken_for_handler(bool leaves) noexcept { wait_.woken_for_handler(leaves); }
-  void forget() noexcept { wait_.forget(); }
+  [[nodiscard]] bool cancel_for_handler() noexcept {
+    return room_ && room_->wait.cancel_for_handler();
+  }
+  void woken_for_handler(bool leaves) noexcept { room_->wait.woken_for_handler(leaves); }
+  void forget() noexcept {
+    if (room_) room_->wait.forget();
+  }
   static void end_for_handler() noexcept {}
   [[nodiscard]] typename Case::arguments take_arguments() {
     error_code e;
     SLUICE_TRY {
       if (!taken_at_once_) {
-        if (wait_.finish() == the_timer)
+        if (room_->wait.finish() == the_timer)
           e = asio::error::timed_out;
         else if constexpr (!has_exceptions)
-          e = wait_.failure_code();
+          e = room_->wait.failure_code();
       }
     }
     SLUICE_CATCH_ALL {
@@ -99,31 +102,50 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
 
   static constexpr bool gives_exceptions = Case::gives_exceptions;
   [[nodiscard]] pinned_dispatcher handler_dispatcher() const { return case_.handler_dispatcher(); }
-  void keep() noexcept { case_.keep(); }
+  /// A handler is to wait for it, which its slot may cancel before it begins.
+  void keep() noexcept {
+    case_.keep();
+    make_room();
+  }
 
  private:
+  static constexpr std::uint32_t the_operation = 0, the_timer = 1;
+
+  /// What it needs to wait.
+  struct room {
+    explicit room(clock::duration d) noexcept
+        : sleep(sleep_wait(d)), wait(select_wait::order::written, select_wait::purpose::timeout) {}
+
+    sluice_case<sleep_wait> sleep;
+    std::array<select_entry, 2> entries;
+    std::array<std::uint32_t, 2> candidates;
+    select_wait wait;
+  };
+
   typename Case::value_type take() {
     if (taken_at_once_) return case_.take();
-    if (wait_.finish() == the_timer) return case_.take_after_timeout();
-    if constexpr (!has_exceptions) wait_.throw_failure();
+    if (room_->wait.finish() == the_timer) return case_.take_after_timeout();
+    if constexpr (!has_exceptions) room_->wait.throw_failure();
     return case_.take();
   }
 
-  void bind_cases() {
-    select_entry* entry = entries_.data();
+  room& make_room() noexcept {
+    if (!room_) room_.emplace(longest_);
+    return *room_;
+  }
+  room& bind_cases() {
+    room& r = make_room();
+    select_entry* entry = r.entries.data();
     launched_case** none = nullptr;
     detail::bind_case(case_, the_operation, entry, none);
-    detail::bind_case(sleep_, the_timer, entry, none);
+    detail::bind_case(r.sleep, the_timer, entry, none);
+    return r;
   }
-
-  static constexpr std::uint32_t the_operation = 0, the_timer = 1;
 
   bool taken_at_once_ = false;
   Case case_;
-  sluice_case<sleep_wait> sleep_;
-  std::array<select_entry, 2> entries_;
-  std::array<std::uint32_t, 2> candidates_;
-  select_wait wait_;
+  clock::duration longest_;
+  std::optional<room> room_;  ///< once it waits: many are ready
 };
 
 }  // namespace sluice::detail

@@ -117,8 +117,9 @@ struct waiter : waiter_link {
   selection* shared_claim;
   void* element_address;  ///< of a channel: what is sent, or where it is received
   std::uint32_t index;
-  state outcome = state::idle;
   pin_count::epoch pinned;  ///< of whoever has claimed it, if he needs a pin
+  // Last: what is derived from it has its flags behind this one, and sets them with it.
+  state outcome = state::idle;
 };
 
 /// The error of a wait that has ended; none if it is done.
