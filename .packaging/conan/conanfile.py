@@ -79,5 +79,9 @@ class SluiceRecipe(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "sluice")
         self.cpp_info.set_property("cmake_target_name", "sluice::sluice")
         self.cpp_info.set_property("pkg_config_name", "sluice")
+        if self.options.shared:
+            self.cpp_info.defines = ["SLUICE_SHARED"]
         if self.settings.os in ("Linux", "FreeBSD"):
             self.cpp_info.system_libs = ["pthread"]
+        if self.settings.os == "Windows":
+            self.cpp_info.system_libs = ["ws2_32", "mswsock"]

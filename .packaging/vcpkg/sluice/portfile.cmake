@@ -3,9 +3,6 @@
 #   vcpkg install sluice --overlay-ports=.packaging/vcpkg
 get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 
-# Nothing is marked as exported.
-vcpkg_check_linkage(ONLY_STATIC_LIBRARY)
-
 vcpkg_cmake_configure(
   SOURCE_PATH "${SOURCE_PATH}"
   OPTIONS
