@@ -100,6 +100,59 @@ BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_receive) {
 
 namespace {
 
+/// The same, but the end has begun before: it destroys a younger goroutine, whose locals have
+/// another thread cancel the older one.
+void cancel_while_destroying(std::function<sluice::task<>()> wait) {
+  auto io = std::make_unique<asio::io_context>();
+  auto cancellable = sluice::with_cancel(sluice::context::background());
+  sluice::go(cancellable.ctx, *io, std::move(wait));
+  hold in_cancel("a cancelled wait has ended");
+  std::future<void> cancel;
+  sluice::go(*io, [&]() -> sluice::task<> {
+    struct at_end {
+      std::function<void()> f;
+      ~at_end() { f(); }
+    };
+    const std::function<void()> have_it_cancelled = [&] {
+      cancel = std::async(std::launch::async, [&] { cancellable.cancel(); });
+      in_cancel.wait_until_held();
+    };
+    const at_end local{have_it_cancelled};
+    const sluice::channel<int> nil;
+    co_await nil.receive();
+  });
+  io->poll();
+  auto end = std::async(std::launch::async, [&] { io.reset(); });
+  in_cancel.wait_until_held();
+  BOOST_TEST(!ends(end, 50ms));
+  in_cancel.release();
+  end.get();
+  cancel.get();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_select_of_it) {
+  auto a = sluice::make_channel<int>();
+  auto b = sluice::make_channel<int>();
+  cancel_while_destroying(
+      [=]() -> sluice::task<> { co_await sluice::select(a.receive(), b.receive()); });
+}
+
+BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_wait_on_a_nil_channel) {
+  cancel_while_destroying([]() -> sluice::task<> {
+    const sluice::channel<int> nil;
+    co_await nil.receive();
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_receive) {
+  auto a = sluice::make_channel<int>();
+  cancel_while_destroying([=]() -> sluice::task<> { co_await a.receive(); });
+}
+
+namespace {
+
 /// A goroutine that waits to receive, and a thread that is held while it cancels that.
 struct held_withdrawal {
   sluice::channel<int> values = sluice::make_channel<int>();

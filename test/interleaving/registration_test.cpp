@@ -14,6 +14,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -21,7 +23,8 @@ namespace {
 
 using namespace sluice_test;
 
-/// Calls `begin`, which a thread is held in before it registers, while the context's end begins.
+/// Calls `begin`, which a thread is held in before it registers, while the context's end begins. An
+/// end that does not wait for it is over then.
 template <class F>
 void begin_while_it_ends(F begin) {
   const watchdog dog;
@@ -30,11 +33,12 @@ void begin_while_it_ends(F begin) {
   hold before_registering("register");
   std::thread starter([&] { begin(*io); });
   before_registering.wait_until_held();
-  std::thread ender([&] { io.reset(); });
+  auto end = std::async(std::launch::async, [&] { io.reset(); });
   while (sluice::detail::pinned_scheduler(*link)) std::this_thread::yield();
+  static_cast<void>(end.wait_for(std::chrono::milliseconds(50)));
   before_registering.release();
   starter.join();
-  ender.join();
+  end.get();
 }
 
 }  // namespace

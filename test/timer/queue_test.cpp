@@ -50,14 +50,18 @@ const node::kind node::counted{
     [](timer_node& n) noexcept { ++static_cast<node&>(n).fired; },
 };
 
-/// Fires all that is due at `now`, batch by batch.
-void fire_due(sluice::detail::timer_queue& queue, clock::time_point now) {
+/// Fires all that is due at `now`, batch by batch. @return How many there are in the largest.
+std::size_t fire_due(sluice::detail::timer_queue& queue, clock::time_point now) {
+  std::size_t most = 0;
   do {
-    for (auto* due = queue.claim_some(now); due;) {
+    std::size_t fired = 0;
+    for (auto* due = queue.claim_some(now); due; ++fired) {
       auto& n = *std::exchange(due, due->next_due);
       n.functions->fire(n);
     }
+    most = std::max(most, fired);
   } while (queue.next() <= now);
+  return most;
 }
 
 }  // namespace
@@ -86,6 +90,25 @@ BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
   }
   BOOST_TEST(queue.empty());
   BOOST_TEST((queue.next() == clock::time_point::max()));
+}
+
+// Whoever sets a timer waits for the lock under which they are claimed.
+BOOST_AUTO_TEST_CASE(claims_few_at_a_time_of_many_that_are_due) {
+  asio::io_context io;
+  sluice::detail::timer_queue queue(io, [] {}, [] { return true; }, [] {});
+  std::multimap<clock::time_point, node*> reference;
+  clock::time_point last{};
+  const clock::time_point start(100h);
+  std::deque<node> nodes(1000);
+  for (node& n : nodes) {
+    n.deadline = start;
+    n.reference = &reference;
+    n.last = &last;
+    n.place = reference.emplace(n.deadline, &n);
+    queue.insert(n);
+  }
+  BOOST_TEST(fire_due(queue, start) <= 100u);
+  BOOST_TEST(std::ranges::all_of(nodes, [](const node& n) { return n.fired == 1; }));
 }
 
 BOOST_AUTO_TEST_CASE(agrees_with_a_sorted_map_under_random_insertions_and_removals) {

@@ -175,6 +175,42 @@ struct behind_a_function : jobs_of_loop<4> {
   }
 };
 
+/// A step sets a deadline and goes on, until another thread has seen to that.
+struct deadline_behind_a_step : jobs_of_loop<2> {
+  deadline_behind_a_step() {
+    if (!home.timers.make_wakeup_timer()) std::abort();
+    jobs[0].then = [this] {
+      {
+        const walked_std::lock_guard guard(home.timers.lock);
+        home.timers.insert(due);
+      }
+      home.timers_changed();
+      while (left.load() != 2 - 1) walk::wait_for_a_write();
+    };
+    home.schedule(jobs[0]);
+  }
+  ~deadline_behind_a_step() { loop.shut_down(); }
+
+ private:
+  struct timer : walked::timer_node {
+    explicit timer(deadline_behind_a_step& d) : timer_node(fires), of(d) {
+      deadline = walked_clock::now() + std::chrono::milliseconds(1);
+    }
+
+    static const kind fires;
+    deadline_behind_a_step& of;
+  };
+
+  timer due{*this};
+};
+
+const walked::timer_node::kind deadline_behind_a_step::timer::fires{
+    [](timer_node&) noexcept { return true; },
+    [](timer_node& n) noexcept {
+      auto& s = static_cast<timer&>(n).of;
+      s.home.schedule(s.jobs[1]);
+    }};
+
 /// A worker puts nodes into its list and takes them again; another thread takes half of what is
 /// there, as `work_sharing::take_half` does.
 class owner_and_thief {
@@ -280,6 +316,12 @@ BOOST_AUTO_TEST_CASE(what_waits_behind_a_step_is_stolen) {
 
 BOOST_AUTO_TEST_CASE(what_waits_behind_a_function_is_found_by_a_watch) {
   BOOST_TEST(wrong_of(as_it_is, two_threads<behind_a_function>, of_long) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_behind_a_step_is_seen_to_by_another_thread) {
+  BOOST_TEST(wrong_of(as_it_is, two_threads<deadline_behind_a_step>) == "nothing");
+  BOOST_TEST(wrong_of(with(walk::mistake::writes_nothing, "publish_next"),
+                      two_threads<deadline_behind_a_step>) == "a thread waits for ever");
 }
 
 BOOST_AUTO_TEST_CASE(two_lists_runs_all_once) {

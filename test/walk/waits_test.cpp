@@ -180,6 +180,9 @@ class withdrawal_and_end : public place, private walked::parked_handler, private
     if (!cancelled && received != 7) walk::fail("a value is lost");
   }
 
+ protected:
+  bool cancelled = false;
+
  private:
   void end_by(bool cancels) {
     cancelled = cancels;
@@ -189,10 +192,70 @@ class withdrawal_and_end : public place, private walked::parked_handler, private
   }
 
   int received = 0;
-  bool cancelled = false;
   walked::failing_channel_waiter w;
   walked_std::atomic<bool> woken{false};
 };
+
+/// A handler that waits for a value and is cancelled while somebody chooses it for one that then
+/// cannot be made.
+struct cancellation_and_failure : withdrawal_and_end {
+  void fail_to_send() {
+    try {
+      static_cast<void>(
+          channels[0]->try_send_new([](void*) -> walked::boxed_ptr { throw 1; }, nullptr));
+    } catch (int) {
+    }
+  }
+  void check() {
+    if (!cancelled) walk::fail("a cancellation is lost");
+  }
+};
+
+/// Each of two threads sends to a channel of its own, and then looks into the other's, or takes out
+/// of a full channel of its own, and then looks whether the other has room.
+struct act_and_look : place {
+  using result = walked::channel_core::result;
+
+  void send_and_look_in_second() { send_and_look(0); }
+  void send_and_look_in_first() { send_and_look(1); }
+  void take_and_look_at_second() { take_and_look(0); }
+  void take_and_look_at_first() { take_and_look(1); }
+  void check() {
+    if (found_nothing[0] && found_nothing[1]) walk::fail("both have found nothing");
+  }
+
+ private:
+  void send_and_look(std::size_t own) {
+    send(own, 1);
+    auto why = result::done;
+    found_nothing[own] = channels[1 - own]->has_nothing(why);
+  }
+  void take_and_look(std::size_t own) {
+    int value = 0;
+    if (channels[own]->try_receive(&value) != result::done) walk::fail("a value is lost");
+    found_nothing[own] = channels[1 - own]->has_no_room();
+  }
+
+  std::array<bool, 2> found_nothing{};
+};
+
+bodies send_and_look() {
+  using s = act_and_look;
+  return threads_of<s>(std::make_shared<s>(),
+                       {&s::send_and_look_in_second, &s::send_and_look_in_first});
+}
+
+bodies take_and_look() {
+  using s = act_and_look;
+  const auto full = std::make_shared<s>();
+  for (const std::size_t i : {0U, 1U}) full->send(i, 1);
+  return threads_of<s>(full, {&s::take_and_look_at_second, &s::take_and_look_at_first});
+}
+
+bodies cancel_while_a_value_fails() {
+  using s = cancellation_and_failure;
+  return threads_of<s>(std::make_shared<s>(), {&s::cancel, &s::fail_to_send});
+}
 
 bodies withdraw_while_channel_ends() {
   using s = withdrawal_and_end;
@@ -247,6 +310,20 @@ BOOST_AUTO_TEST_CASE(a_claim_and_the_end_of_a_context_keeps_the_waker_until_it_i
 BOOST_AUTO_TEST_CASE(a_withdrawal_and_the_end_of_a_channel_touches_nothing_that_has_gone) {
   BOOST_TEST(wrong_of(as_it_is, withdraw_while_channel_ends) == "nothing");
   BOOST_TEST(wrong_of(as_it_is, withdraw_wrongly) == "something is used after its end");
+}
+
+BOOST_AUTO_TEST_CASE(a_cancellation_and_a_value_that_cannot_be_made_cancels) {
+  BOOST_TEST(wrong_of(as_it_is, cancel_while_a_value_fails) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(two_who_send_and_then_look_finds_something) {
+  BOOST_TEST(wrong_of(as_it_is, send_and_look) == "nothing");
+  BOOST_TEST(wrong_of({.fences = false}, send_and_look) == "both have found nothing");
+}
+
+BOOST_AUTO_TEST_CASE(two_who_make_room_and_then_look_finds_some) {
+  BOOST_TEST(wrong_of(as_it_is, take_and_look) == "nothing");
+  BOOST_TEST(wrong_of({.fences = false}, take_and_look) == "both have found nothing");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

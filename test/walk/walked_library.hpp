@@ -116,6 +116,8 @@
 #include "sync/children_wait.cpp"
 #include "task/new_goroutine.cpp"
 #include "task/startable.cpp"
+#include "time/callback_timer.cpp"
+#include "time/timer_state.cpp"
 #include "wait/sleep_waiter.cpp"
 #include "wait/waiter.cpp"
 #include "wait/waking.cpp"
