@@ -107,7 +107,7 @@ class goroutine final : public scheduled_goroutine {
 
   /// Takes over a new cancellation, which is told how it ends, and the reference to that. Before it
   /// begins.
-  SLUICE_DECL void join(joined& by) noexcept;
+  void join(joined& by) noexcept;
   /// Ends one that has not begun, and has left the registry.
   void give_up() noexcept;
 
