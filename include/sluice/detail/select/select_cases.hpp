@@ -162,6 +162,8 @@ class sluice_case {
   static constexpr bool can_be_looked_at = requires(operation_type& op) { op.look(); };
 
   explicit sluice_case(Operation&& op) : operation_(std::forward<Operation>(op)) {}
+  sluice_case(sluice_case&&) = default;
+  [[gnu::always_inline]] ~sluice_case() = default;
 
   [[nodiscard]] readiness look() const noexcept
     requires can_be_looked_at
