@@ -12,6 +12,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -142,31 +143,37 @@ BOOST_AUTO_TEST_CASE(a_goroutine_woken_inside_a_dispatch_runs_while_the_caller_g
   world.end();
 }
 
+// On its strand, so it is launched in the step that has made the other one ready.
 BOOST_AUTO_TEST_CASE(an_operation_that_completes_at_once_does_not_wait_behind_a_busy_goroutine) {
   using asio::local::stream_protocol;
-  for (const bool known : {false, true}) {
-    two_threads world(known);
-    stream_protocol::socket in(world.io);
-    stream_protocol::socket out(world.io);
-    asio::local::connect_pair(in, out);
-    asio::write(out, asio::buffer("x", 1));
-    char c = 0;
-    std::atomic<bool> read = false;
-    std::atomic<bool> over = false;
-    bool in_time = false;
-    sluice::go(world.io, [&]() -> sluice::task<> {
-      sluice::go([&]() -> sluice::task<> {
-        in_time = hold_thread_until(read);
-        over = true;
-        co_return;
+  for (const bool known : {false, true})
+    for (const bool on_strand : {false, true}) {
+      two_threads world(known);
+      stream_protocol::socket in(world.io);
+      stream_protocol::socket out(world.io);
+      asio::local::connect_pair(in, out);
+      asio::write(out, asio::buffer("x", 1));
+      char c = 0;
+      std::atomic<bool> read = false;
+      std::atomic<bool> over = false;
+      bool in_time = false;
+      sluice::go(world.io, [&]() -> sluice::task<> {
+        if (on_strand) {
+          static_cast<void>(co_await asio::this_coro::executor);
+          co_await sluice::this_goroutine::yield();
+        }
+        sluice::go([&]() -> sluice::task<> {
+          in_time = hold_thread_until(read);
+          over = true;
+          co_return;
+        });
+        co_await in.async_read_some(asio::buffer(&c, 1), asio::deferred);
+        read = true;
       });
-      co_await in.async_read_some(asio::buffer(&c, 1), asio::deferred);
-      read = true;
-    });
-    while (!over) std::this_thread::yield();
-    BOOST_TEST(in_time);
-    world.end();
-  }
+      while (!over) std::this_thread::yield();
+      BOOST_TEST(in_time);
+      world.end();
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_deadline_set_by_a_goroutine_that_computes_fires_on_an_idle_thread) {
