@@ -137,7 +137,7 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (!w) [[unlikely]]
     return g.drop();
   if (g.abandoned_) [[unlikely]]
-    return g.is_owned_ || g.is_joined_ ? g.finish_for_others() : g.finish();
+    return g.is_owned_ ? g.finish_owned() : g.finish();
   SLUICE_ASSERT(&w->owner == g.home, "a goroutine is resumed by a worker of its own scheduler");
   SLUICE_ASSERT(!g.at->self.done(), "a goroutine that is resumed has a step to do");
   g.on = w;
@@ -151,8 +151,8 @@ void goroutine::run_node(ready_node& node, worker* w) {
   if (w->left) [[unlikely]]
     std::exchange(w->left, nullptr)->give_up();
   if (std::exchange(w->after, worker::step::parked) == worker::step::finished) {
-    if (last->is_owned_ || last->is_joined_) [[unlikely]]
-      last->finish_for_others();
+    if (last->is_owned_) [[unlikely]]
+      last->finish_owned();
     else
       last->finish();
   }
@@ -203,14 +203,6 @@ void goroutine::give_up() noexcept {
   release();
 }
 
-// One test for both: most goroutines are neither.
-void goroutine::finish_for_others() noexcept {
-  if (is_owned_)
-    finish_owned();
-  else
-    finish_joined();
-}
-
 void goroutine::finish_joined() noexcept {
   const std::exception_ptr failure = std::move(at->exception);
   destroy_frames();
@@ -220,6 +212,7 @@ void goroutine::finish_joined() noexcept {
 }
 
 void goroutine::finish() {
+  if (is_joined_) return finish_joined();
   std::exception_ptr escaped = std::move(at->exception);
   if (escaped && cancel && is_error_of(cancel->context_outcome(), escaped)) escaped = nullptr;
   if (escaped) escaped = with_origin(escaped, *this);

@@ -243,7 +243,6 @@ class goroutine final : public scheduled_goroutine {
   SLUICE_DECL static void wake_goroutine(waker& p) noexcept;
 
   SLUICE_DECL void finish();
-  void finish_for_others() noexcept;
   void finish_joined() noexcept;
   void tell_joined(const std::exception_ptr& failure) noexcept;
   void finish_owned() noexcept;
