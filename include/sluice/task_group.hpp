@@ -60,23 +60,24 @@ namespace detail {
 class group_member;
 
 /// What a group, its goroutines and the coroutine that waits for them share.
-/** The count of a wait group, and under its lock a list of those who are to be cancelled. */
+/** The count of a wait group, and under its lock a list of those who are to be cancelled. Who
+ * cancels it may be the last to keep it, when the contexts of all of them have gone: it refers to
+ * no executor. */
 class group_state : public wait_group_state, public std::enable_shared_from_this<group_state> {
  public:
   /// @throws std::bad_alloc
-  [[nodiscard]] SLUICE_DECL static std::shared_ptr<group_state> make(start_point where,
-                                                                     const context& parent,
+  [[nodiscard]] SLUICE_DECL static std::shared_ptr<group_state> make(const context& parent,
                                                                      group_errors policy);
-  group_state(start_point where, const context& parent, group_errors policy);
+  group_state(const context& parent, group_errors policy);
 
   /// Starts a goroutine.
   /** @param turn What it waits for before its first step; null for nothing.
    * @throws std::bad_alloc; what its executor throws */
   template <class T>
-  void start(task<T> what, bool serial, std::source_location where_started,
+  void start(const start_point& at, task<T> what, bool serial, std::source_location where_started,
              grant_waiter* turn = nullptr) {
     const auto frame = what.release();
-    start(frame, frame.promise(), serial, where_started, turn);
+    start(at, frame, frame.promise(), serial, where_started, turn);
   }
 
   /// Notes a failure, which cancels the others if it is the first that is to be reported.
@@ -99,14 +100,13 @@ class group_state : public wait_group_state, public std::enable_shared_from_this
  private:
   friend class group_member;
 
-  SLUICE_DECL void start(std::coroutine_handle<> frame, promise_base& root, bool serial,
-                         std::source_location where_started, grant_waiter* turn);
+  SLUICE_DECL void start(const start_point& at, std::coroutine_handle<> frame, promise_base& root,
+                         bool serial, std::source_location where_started, grant_waiter* turn);
   void expect_one_more();
   void add(group_member& m) noexcept;
   void one_has_ended(group_member& m, const std::exception_ptr& failure) noexcept;
   void cancel_members() noexcept;
 
-  const start_point at_;
   cancellable_context tree_;
   const group_errors policy_;
   std::optional<semaphore> permits_;
@@ -225,7 +225,8 @@ class task_group {
  private:
   friend struct detail::access;
 
-  explicit task_group(std::shared_ptr<detail::group_state> s) noexcept : state_(std::move(s)) {}
+  task_group(detail::start_point at, std::shared_ptr<detail::group_state> s) noexcept
+      : at_(std::move(at)), state_(std::move(s)) {}
 
   template <class What>
   void start(semaphore::permit permit, What&& what, std::source_location location) {
@@ -234,14 +235,16 @@ class task_group {
       detail::throw_exception(
           std::invalid_argument("sluice: task_group::go with a task that was moved from"));
     if (!state_->limited() && !permit)
-      return state_->start(std::move(work), detail::starts_serial<What>, location);
+      return state_->start(at_, std::move(work), detail::starts_serial<What>, location);
     detail::place_in_line turn;
     if (!permit) turn = std::make_unique<semaphore::acquire_operation>(state_->permits().acquire());
     detail::grant_waiter* const wait = turn ? &detail::access::wait_of(*turn) : nullptr;
-    state_->start(detail::run_in_turn(std::move(work), *state_, std::move(turn), std::move(permit)),
+    state_->start(at_,
+                  detail::run_in_turn(std::move(work), *state_, std::move(turn), std::move(permit)),
                   detail::starts_serial<What>, location, wait);
   }
 
+  const detail::start_point at_;
   const std::shared_ptr<detail::group_state> state_;
 };
 
@@ -252,8 +255,8 @@ template <class T, class Body>
 task<T> run_group(start_point at, context parent, Body body, group_errors policy,
                   std::source_location here) {
   if (!at.where) at = current_start_point("sluice::with_task_group");
-  const auto state = group_state::make(std::move(at), parent, policy);
-  auto group = access::make<task_group>(state);
+  const auto state = group_state::make(parent, policy);
+  auto group = access::make<task_group>(std::move(at), state);
   std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
   SLUICE_TRY {
     if constexpr (std::is_void_v<T>)

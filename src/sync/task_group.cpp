@@ -5,6 +5,7 @@
 #include <sluice/task_group.hpp>
 
 #include <sluice/detail/base/exceptions.hpp>
+#include <sluice/detail/base/test_point.hpp>
 #include <sluice/detail/context/bound_to.hpp>
 #include <sluice/detail/goroutine/await.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
@@ -57,9 +58,8 @@ class group_member final : public joined, public list_hook<group_member> {
 };
 
 // What the context calls may still be running when the group has gone.
-std::shared_ptr<group_state> group_state::make(start_point where, const context& parent,
-                                               group_errors policy) {
-  auto made = std::make_shared<group_state>(std::move(where), parent, policy);
+std::shared_ptr<group_state> group_state::make(const context& parent, group_errors policy) {
+  auto made = std::make_shared<group_state>(parent, policy);
   const auto cancel = [group = std::weak_ptr(made)] {
     if (const auto g = group.lock()) g->cancel_members();
   };
@@ -68,8 +68,8 @@ std::shared_ptr<group_state> group_state::make(start_point where, const context&
   return made;
 }
 
-group_state::group_state(start_point where, const context& parent, group_errors policy)
-    : at_(std::move(where)), tree_(with_cancel(parent)), policy_(policy) {
+group_state::group_state(const context& parent, group_errors policy)
+    : tree_(with_cancel(parent)), policy_(policy) {
   errors_.reserve(possible_);
 }
 
@@ -80,9 +80,9 @@ void group_state::expect_one_more() {
 }
 
 // Once it has joined, its end is told, also if it cannot be started.
-void group_state::start(std::coroutine_handle<> frame, promise_base& root, bool serial,
-                        std::source_location where_started, grant_waiter* turn) {
-  new_goroutine made(at_, frame, root, serial, where_started);
+void group_state::start(const start_point& at, std::coroutine_handle<> frame, promise_base& root,
+                        bool serial, std::source_location where_started, grant_waiter* turn) {
+  new_goroutine made(at, frame, root, serial, where_started);
   if (!made) return;
   goroutine& g = *made;
   if (policy_ == group_errors::all) expect_one_more();
@@ -129,12 +129,13 @@ void group_state::cancel_members() noexcept {
       const std::lock_guard guard(lock());
       cancelled_ = reason;
       group_member* const m = members_.pop_front();
-      if (!m) return;
+      if (!m) break;
       m->listed = false;
       told = cancellation_ref(*m);
     }
     told->context_done(reason);
   }
+  test_point("a group has told its goroutines");
 }
 
 void group_state::fail(const std::exception_ptr& failure) noexcept {
