@@ -43,6 +43,9 @@ namespace detail {
 class group_member final : public joined, public list_hook<group_member> {
  public:
   group_member(goroutine& g, group_state& group) noexcept : joined(g), group_(group) {}
+  group_member(const group_member&) = delete;
+  group_member& operator=(const group_member&) = delete;
+  ~group_member() override = default;
 
   void ended(const std::exception_ptr& failure) noexcept override {
     group_.one_has_ended(*this, failure);
@@ -52,8 +55,6 @@ class group_member final : public joined, public list_hook<group_member> {
   bool listed = false;
 
  private:
-  ~group_member() override = default;
-
   group_state& group_;
 };
 
