@@ -64,6 +64,8 @@ class cancellation {
   explicit cancellation(goroutine& g) noexcept : goroutine_(&g) {}
   cancellation(const cancellation&) = delete;
   cancellation& operator=(const cancellation&) = delete;
+  /// Called when the last reference goes.
+  virtual ~cancellation() = default;
   static void* operator new(std::size_t size) { return allocate_recycled(size); }
   static void operator delete(void* memory, std::size_t size) noexcept {
     deallocate_recycled(memory, size);
@@ -141,9 +143,6 @@ class cancellation {
   owned_goroutine* owned = nullptr;
   /// Those that such a goroutine waits for now.
   owned_goroutines* owns = nullptr;
-
- protected:
-  virtual ~cancellation() = default;
 
  private:
   struct single_wait : cancellable {

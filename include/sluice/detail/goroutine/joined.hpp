@@ -15,9 +15,6 @@ class joined : public cancellation {
   /// It has ended and its frames are gone, whatever has ended it: called once.
   /** @param failure What has left it, which then does not leave `run()`; null if nothing has. */
   virtual void ended(const std::exception_ptr& failure) noexcept = 0;
-
- protected:
-  ~joined() override = default;
 };
 
 }  // namespace sluice::detail
