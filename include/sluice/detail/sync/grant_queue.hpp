@@ -227,9 +227,7 @@ class grant_wait : public operation<grant_wait<Grant, Functions>, grant_waiter> 
   }
 
   Grant take_grant() noexcept {
-    if (this->joined_as != grant_waiter::role::granted) return Grant();
-    this->joined_as = grant_waiter::role::none;
-    return Grant(*this->queue, this->weight);
+    return this->joined_as == grant_waiter::role::granted ? take_now() : Grant();
   }
 };
 
