@@ -37,6 +37,13 @@ sluice::clock::duration shortest(sluice::clock::duration limit, Measure measure)
   return least;
 }
 
+/// Keeps the thread busy.
+inline void keep_busy(std::chrono::nanoseconds time) {
+  const auto end = steady::now() + time;
+  while (steady::now() < end) {
+  }
+}
+
 /// A context that is run by threads of its own while this exists; then it runs out.
 class running_context {
  public:

@@ -29,8 +29,26 @@ bool ends(const std::future<void>& f, std::chrono::milliseconds in) {
   return f.wait_for(in) == std::future_status::ready;
 }
 
+using wait_function = std::function<sluice::task<>()>;
+
+wait_function in_select() {
+  auto a = sluice::make_channel<int>();
+  auto b = sluice::make_channel<int>();
+  return [=]() -> sluice::task<> { co_await sluice::select(a.receive(), b.receive()); };
+}
+wait_function on_nil_channel() {
+  return []() -> sluice::task<> {
+    const sluice::channel<int> nil;
+    co_await nil.receive();
+  };
+}
+wait_function in_receive() {
+  auto a = sluice::make_channel<int>();
+  return [=]() -> sluice::task<> { co_await a.receive(); };
+}
+
 /// A context with one goroutine that waits as `wait` does, under a context that can be cancelled.
-void destroy_while_cancelling(std::function<sluice::task<>()> wait) {
+void destroy_while_cancelling(wait_function wait) {
   auto io = std::make_unique<asio::io_context>();
   auto cancellable = sluice::with_cancel(sluice::context::background());
   sluice::go(cancellable.ctx, *io, std::move(wait));
@@ -80,29 +98,22 @@ BOOST_AUTO_TEST_CASE(a_wait_for_pins_ends_beside_another_one) {
 }
 
 BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_select_of_it) {
-  auto a = sluice::make_channel<int>();
-  auto b = sluice::make_channel<int>();
-  destroy_while_cancelling(
-      [=]() -> sluice::task<> { co_await sluice::select(a.receive(), b.receive()); });
+  destroy_while_cancelling(in_select());
 }
 
 BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_wait_on_a_nil_channel) {
-  destroy_while_cancelling([]() -> sluice::task<> {
-    const sluice::channel<int> nil;
-    co_await nil.receive();
-  });
+  destroy_while_cancelling(on_nil_channel());
 }
 
 BOOST_AUTO_TEST_CASE(a_context_waits_for_who_cancels_a_receive) {
-  auto a = sluice::make_channel<int>();
-  destroy_while_cancelling([=]() -> sluice::task<> { co_await a.receive(); });
+  destroy_while_cancelling(in_receive());
 }
 
 namespace {
 
 /// The same, but the end has begun before: it destroys a younger goroutine, whose locals have
 /// another thread cancel the older one.
-void cancel_while_destroying(std::function<sluice::task<>()> wait) {
+void cancel_while_destroying(wait_function wait) {
   auto io = std::make_unique<asio::io_context>();
   auto cancellable = sluice::with_cancel(sluice::context::background());
   sluice::go(cancellable.ctx, *io, std::move(wait));
@@ -133,22 +144,15 @@ void cancel_while_destroying(std::function<sluice::task<>()> wait) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_select_of_it) {
-  auto a = sluice::make_channel<int>();
-  auto b = sluice::make_channel<int>();
-  cancel_while_destroying(
-      [=]() -> sluice::task<> { co_await sluice::select(a.receive(), b.receive()); });
+  cancel_while_destroying(in_select());
 }
 
 BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_wait_on_a_nil_channel) {
-  cancel_while_destroying([]() -> sluice::task<> {
-    const sluice::channel<int> nil;
-    co_await nil.receive();
-  });
+  cancel_while_destroying(on_nil_channel());
 }
 
 BOOST_AUTO_TEST_CASE(a_context_that_is_ending_waits_for_who_cancels_a_receive) {
-  auto a = sluice::make_channel<int>();
-  cancel_while_destroying([=]() -> sluice::task<> { co_await a.receive(); });
+  cancel_while_destroying(in_receive());
 }
 
 namespace {

@@ -1,6 +1,7 @@
 #include <sluice.hpp>
 
 #include "goroutine/helpers.hpp"
+#include "time_helpers.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -16,13 +17,6 @@
 namespace {
 
 using namespace sluice_test;
-
-/// Keeps the thread busy.
-void work(std::chrono::microseconds time) {
-  const auto end = steady::now() + time;
-  while (steady::now() < end) {
-  }
-}
 
 /// The threads that have done something.
 class threads_seen {
@@ -45,7 +39,7 @@ class threads_seen {
 
 sluice::task<> piece(threads_seen& seen, std::chrono::microseconds time) {
   seen.note();
-  work(time);
+  keep_busy(time);
   co_return;
 }
 

@@ -2,6 +2,7 @@
 
 #include "goroutine/helpers.hpp"
 #include "manual_executor.hpp"
+#include "time_helpers.hpp"
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/buffer.hpp>
@@ -471,9 +472,7 @@ BOOST_AUTO_TEST_CASE(come_after_every_step_that_is_longer_than_a_drain_may_be) {
     for (int i = 0; i < goroutines; ++i)
       sluice::go(io, [&]() -> sluice::task<> {
         while (!stop) {
-          const auto end = steady::now() + 5ms;
-          while (steady::now() < end) {
-          }
+          keep_busy(5ms);
           if (++steps == 8) timer.expires_after(0s);
           if (steps == 8)
             timer.async_wait([&](sluice::error_code) {

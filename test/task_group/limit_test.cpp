@@ -288,11 +288,6 @@ BOOST_AUTO_TEST_CASE(those_that_were_started_first_have_the_first_turns) {
   const watchdog dog;
   constexpr int limit = 20;
   std::atomic<int> early{0};
-  const auto compute = [](std::chrono::microseconds time) {
-    const auto end = steady::now() + time;
-    while (steady::now() < end) {
-    }
-  };
   for (std::size_t round = 0; round < rounds(200, 100); ++round) {
     asio::io_context io;
     std::atomic<int> begun{0};
@@ -305,13 +300,13 @@ BOOST_AUTO_TEST_CASE(those_that_were_started_first_have_the_first_turns) {
           over = true;
           open.close();
         }
-        compute(5us);
+        keep_busy(5us);
         static_cast<void>(co_await open.receive());
       };
       const auto body = [&](task_group& g) -> task<> {
         g.set_limit(limit);
         for (int i = 0; i < 50; ++i) g.go(member(i));
-        compute(20us * (round % 20));
+        keep_busy(20us * (round % 20));
         co_return;
       };
       co_await with_task_group(background, body);

@@ -50,6 +50,15 @@ const node::kind node::counted{
     [](timer_node& n) noexcept { ++static_cast<node&>(n).fired; },
 };
 
+/// Notes `n` in `reference`, too.
+void insert(sluice::detail::timer_queue& queue, std::multimap<clock::time_point, node*>& reference,
+            node& n, clock::time_point deadline) {
+  n.deadline = deadline;
+  n.reference = &reference;
+  n.place = reference.emplace(deadline, &n);
+  queue.insert(n);
+}
+
 /// Fires all that is due at `now`, batch by batch. @return How many there are in the largest.
 std::size_t fire_due(sluice::detail::timer_queue& queue, clock::time_point now) {
   std::size_t most = 0;
@@ -75,11 +84,8 @@ BOOST_AUTO_TEST_CASE(fires_seconds_and_minutes_when_they_are_over) {
   std::deque<node> nodes;
   for (const auto s : {1s, 10s, 70s, 700s, 7'000s, 70'000s}) {
     node& n = nodes.emplace_back();
-    n.deadline = start + s;
-    n.reference = &reference;
     n.last = &last;
-    n.place = reference.emplace(n.deadline, &n);
-    queue.insert(n);
+    insert(queue, reference, n, start + s);
   }
   for (const node& n : nodes) {
     BOOST_TEST((queue.next() == n.deadline));
@@ -101,11 +107,8 @@ BOOST_AUTO_TEST_CASE(claims_few_at_a_time_of_many_that_are_due) {
   const clock::time_point start(100h);
   std::deque<node> nodes(1000);
   for (node& n : nodes) {
-    n.deadline = start;
-    n.reference = &reference;
     n.last = &last;
-    n.place = reference.emplace(n.deadline, &n);
-    queue.insert(n);
+    insert(queue, reference, n, start);
   }
   BOOST_TEST(fire_due(queue, start) <= 100u);
   BOOST_TEST(std::ranges::all_of(nodes, [](const node& n) { return n.fired == 1; }));
@@ -119,18 +122,13 @@ BOOST_AUTO_TEST_CASE(agrees_with_a_sorted_map_under_random_insertions_and_remova
   clock::time_point now(1h);
   clock::time_point last{};
   std::deque<node> nodes(300);
-  for (node& n : nodes) {
-    n.reference = &reference;
-    n.last = &last;
-  }
+  for (node& n : nodes) n.last = &last;
   std::size_t inserted = 0;
   std::size_t removed = 0;
   for (std::size_t i = 0; i < rounds(50'000); ++i) {
     node& n = nodes[random.below(nodes.size())];
     if (!n.queued()) {
-      n.deadline = now + std::chrono::milliseconds(random.below(1'000));
-      n.place = reference.emplace(n.deadline, &n);
-      queue.insert(n);
+      insert(queue, reference, n, now + std::chrono::milliseconds(random.below(1'000)));
       ++inserted;
     } else if (random.below(2)) {
       reference.erase(n.place);
