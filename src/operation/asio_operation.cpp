@@ -28,8 +28,15 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_limit* limit) {
+// What was cancelled before its launch may be awaited again.
+void handler_wait::begin_anew(goroutine& g) noexcept {
   g_ = &g;
+  not_launched_ = false;
+  outcome_ = waiter::state::waiting;
+}
+
+bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_limit* limit) {
+  begin_anew(g);
   limit_ = limit;
   if (g.on_its_strand()) {
     if (!begin(true)) return g.must_yield();
@@ -127,7 +134,7 @@ void handler_wait::failed() noexcept {
 // Nothing of the frame is touched after the launch: whoever calls the handler resumes the
 // goroutine, perhaps inside the launch, perhaps on another thread before it has returned.
 bool handler_wait::start_moving(goroutine& g, void (*launch)(void*), void* arg) {
-  g_ = &g;
+  begin_anew(g);
   moving_ = true;
   if (g.cancel && !may_launch(g.cancel->outcome())) return g.must_yield();
   if (!g.where->is_serial()) g.become_serial();

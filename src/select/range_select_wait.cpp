@@ -39,8 +39,12 @@ range_select_wait::state& range_select_wait::get() {
   return *state_;
 }
 
-void range_select_wait::reserve(std::size_t cases) {
-  get().entries.reserve(cases);
+void range_select_wait::begin_anew(std::size_t cases) {
+  state& s = get();
+  s.entries.clear();
+  s.asio_cases.clear();
+  s.otherwise = select_wait::none;
+  s.entries.reserve(cases);
 }
 select_entry& range_select_wait::add_sluice() {
   return get().entries.emplace_back();

@@ -11,6 +11,7 @@
 #include <sluice/detail/goroutine/emission.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/goroutine/limited_emission.hpp>
+#include <sluice/detail/operation/started_once.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/error.hpp>
 #include <sluice/executor.hpp>
@@ -260,6 +261,7 @@ class handler_wait : private cancellable {
   [[nodiscard]] SLUICE_DECL error_code cancelled_error() const noexcept;
 
  private:
+  void begin_anew(goroutine& g) noexcept;
   /// @param in_step It is called by the goroutine, and not for it.
   [[nodiscard]] SLUICE_DECL bool begin(bool in_step);
   [[nodiscard]] bool begin_limit(bool in_step);
@@ -371,8 +373,8 @@ class erased_initiation;
 
 /// An Asio operation that has not been launched: what the token `use_task` returns.
 /**
- * It can be awaited once in a task, and called with any completion token. It is moved out of the
- * coroutine's frame before it is launched.
+ * It can be launched once: awaited in a task, or called with any completion token. It is moved out
+ * of the coroutine's frame before it is launched.
  */
 template <class... Args, class Initiation, class... InitArgs>
 class asio_operation<void(Args...), Initiation, InitArgs...> {
@@ -395,18 +397,23 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
   operator asio_operation<void(Args...), erased_initiation<Args...>>() &&
       requires(!std::same_as<Initiation, erased_initiation<Args...>>) {
         return asio_operation<void(Args...), erased_initiation<Args...>>(std::in_place,
-                                                                         *std::move(stored_));
+                                                                         take_stored());
       }
 
-      /// The executor of its I/O object, if it has one; before the launch.
-      [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
-    return detail::dispatcher_of_initiation(std::get<0>(*stored_));
+      /// Whether it has been launched.
+      [[nodiscard]] bool was_started() const noexcept {
+    return !stored_;
   }
 
-  /// Launches it with a completion token.
+  /// The executor of its I/O object, if it has one; before the launch.
+  [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
+    return stored_ ? detail::dispatcher_of_initiation(std::get<0>(*stored_)) : pinned_dispatcher();
+  }
+
+  /// Launches it with a completion token. @throws std::logic_error if it has been launched.
   template <asio::completion_token_for<void(Args...)> Token>
   auto operator()(Token&& token) && {
-    auto moved_out = std::move(*stored_);
+    auto moved_out = take_stored();
     return std::apply(
         [&token](auto&& initiation, auto&&... args) {
           return asio::async_initiate<Token, void(Args...)>(std::move(initiation), token,
@@ -415,11 +422,10 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
         std::move(moved_out));
   }
 
-  /// Launches it with a handler.
+  /// Launches it with a handler. @throws std::logic_error if it has been launched.
   template <class Handler>
   void launch(Handler&& handler) {
-    auto moved_out = std::move(*stored_);
-    stored_.reset();
+    auto moved_out = take_stored();
     std::apply(
         [&handler](auto&& initiation, auto&&... args) {
           std::move(initiation)(std::forward<Handler>(handler), std::move(args)...);
@@ -431,6 +437,7 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    if (was_started()) throw_started_before();
     g_ = &h.promise().g->with_own_block();
     g_->waiting_on = wait_reason::asio_operation;
     const auto launch = [](void* p) {
@@ -492,6 +499,13 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
     wait_.completed();
   }
   void abandoned() noexcept { wait_.abandoned(); }
+
+  [[nodiscard]] std::tuple<Initiation, InitArgs...> take_stored() {
+    if (was_started()) throw_started_before();
+    auto all = std::move(*stored_);
+    stored_.reset();
+    return all;
+  }
 
   std::optional<std::tuple<Initiation, InitArgs...>> stored_;
   std::optional<arguments> result_;

@@ -14,6 +14,7 @@
 #include <sluice/detail/operation/asio_operation.hpp>
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/started_once.hpp>
 #include <sluice/detail/operation/without_executor.hpp>
 #include <sluice/detail/pool/job_queue.hpp>
 #include <sluice/error.hpp>
@@ -97,6 +98,9 @@ class submit_operation : private submission, private cancellable {
   submit_operation& operator=(submit_operation&&) = delete;
   ~submit_operation() { forget(); }
 
+  /// Whether its job has been submitted.
+  [[nodiscard]] bool was_started() const noexcept { return at != stage::idle || !queue_; }
+
   /// The pool's executor.
   [[nodiscard]] pinned_dispatcher handler_dispatcher() const {
     return queue_ ? queue_->where() : pinned_dispatcher();
@@ -124,7 +128,8 @@ class submit_operation : private submission, private cancellable {
   }
 
   template <class Promise>
-  [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> h) noexcept {
+  [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> h) {
+    if (was_started()) throw_started_before();
     return queue_->submit_for(*h.promise().g, *this, *this);
   }
   Result await_resume() {

@@ -172,7 +172,7 @@ class range_select_cases {
 
  private:
   void bind_cases() {
-    wait_.reserve(cases_.size());
+    wait_.begin_anew(cases_.size());
     std::uint32_t i = 0;
     for (auto& c : cases_) detail::bind_case(c, i++, wait_);
     wait_.prepare(order_);

@@ -20,7 +20,7 @@ class range_select_wait {
   SLUICE_DECL ~range_select_wait();
 
   // These are called before the wait starts; the references are good until the next call.
-  SLUICE_DECL void reserve(std::size_t cases);
+  SLUICE_DECL void begin_anew(std::size_t cases);
   [[nodiscard]] SLUICE_DECL select_entry& add_sluice();
   [[nodiscard]] SLUICE_DECL launched_case*& add_asio();
   SLUICE_DECL void set_otherwise(std::uint32_t index);

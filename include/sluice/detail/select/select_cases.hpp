@@ -11,6 +11,7 @@
 #include <sluice/detail/operation/operation.hpp>
 #include <sluice/detail/operation/public_operation.hpp>
 #include <sluice/detail/operation/several_signatures.hpp>
+#include <sluice/detail/operation/started_once.hpp>
 #include <sluice/detail/select/select_group.hpp>
 #include <sluice/detail/select/select_wait.hpp>
 #include <sluice/error.hpp>
@@ -273,9 +274,19 @@ class asio_case : public launched_case {
       : launched_case(&launch_case), operation_(std::forward<Operation>(other.operation_)) {}
   asio_case& operator=(asio_case&&) = delete;
 
-  void bind(launched_case*& entry, std::uint32_t i) noexcept {
+  /// @throws std::logic_error if the operation has been started before.
+  void bind(launched_case*& entry, std::uint32_t i) {
+    prepare();
     index = i;
     entry = this;
+  }
+  /// Called before every wait. @throws As `bind`.
+  void prepare() {
+    if (operation_.was_started()) throw_started_before();
+    begin_anew();
+    result_.reset();
+    failure_ = nullptr;
+    moving_ = false;
   }
 
   value_type take() {

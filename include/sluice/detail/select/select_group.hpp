@@ -34,6 +34,9 @@ struct launched_case {
 
   explicit launched_case(launch_function* l) noexcept : launch(l) {}
 
+  /// Forgets an earlier wait.
+  void begin_anew() noexcept { launched = dropped = told_to_end = completed = succeeded = false; }
+
   launch_function* launch;
   launching_wait* owner = nullptr;
   /// The goroutine that waits, or for a handler the block without frames: whose strand, and

@@ -54,6 +54,8 @@ class select_wait : protected cancellable, public selection {
   /// handle any more. Before it starts.
   void wait_for_handler() noexcept { for_handler_ = true; }
 
+  [[nodiscard]] bool is_for_handler() const noexcept { return for_handler_; }
+
   /// Begins to wait. `entries`, whose order changes, and `candidates` (as long as entries) live as
   /// long as the wait.
   /** @param none_looked_ready A look without locks has just found none ready.

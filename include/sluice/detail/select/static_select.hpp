@@ -62,6 +62,9 @@ class select_cases {
   }
 
   [[nodiscard]] bool start(goroutine& g) {
+    if (room_) [[unlikely]]
+      begin_anew();
+    taken_at_once_ = select_wait::none;
     room& r = bind_cases();
     if constexpr (asio_count != 0)
       return r.wait.start(g, r.entries, r.candidates, r.asio_cases);
@@ -250,6 +253,11 @@ class select_cases {
   room& make_room() noexcept {
     if (!room_) room_.emplace(order_);
     return *room_;
+  }
+  /// Forgets an earlier wait: a goroutine may await a select that it has named again.
+  // A handler's is begun once, in room that says whose it is.
+  [[gnu::noinline, gnu::cold]] void begin_anew() noexcept {
+    if (!room_->wait.is_for_handler()) room_.reset();
   }
   room& bind_cases() {
     room& r = make_room();

@@ -9,6 +9,7 @@
 #include <sluice/detail/operation/handler_operation.hpp>
 #include <sluice/detail/operation/initiation.hpp>
 #include <sluice/detail/operation/operation.hpp>
+#include <sluice/detail/operation/started_once.hpp>
 #include <sluice/detail/scheduler/scheduler.hpp>
 #include <sluice/detail/scheduler/scheduler_link.hpp>
 #include <sluice/detail/sync/child_outcomes.hpp>
@@ -93,6 +94,7 @@ class children_operation {
   // For a task.
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    if (wait_.was_begun()) throw_started_before();
     goroutine& g = *h.promise().g;
     if (!wait_.begin(g)) return g.must_yield();
     launch({g.start_dispatcher(), g.counts_as_work()}, g.location,

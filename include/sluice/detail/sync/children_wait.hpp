@@ -46,6 +46,8 @@ class SLUICE_DECL children_wait final : public owned_goroutines,
   children_wait(const children_wait&) = delete;
   children_wait& operator=(const children_wait&) = delete;
 
+  /// Whether it has begun, which it does once.
+  [[nodiscard]] bool was_begun() const noexcept { return who_ != nullptr; }
   /// Begins the wait of a goroutine.
   /** @return False if that is cancelled already: nothing is launched then. */
   [[nodiscard]] SLUICE_DECL bool begin(goroutine& g) noexcept;

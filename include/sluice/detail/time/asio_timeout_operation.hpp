@@ -45,6 +45,7 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    case_.prepare();
     return wait_.start(h.promise().g->with_own_block(), case_, longest_);
   }
   value_type await_resume() { return static_cast<value_type>(take()); }

@@ -44,6 +44,8 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
+    if (room_) [[unlikely]]
+      begin_anew();
     room& r = bind_cases();
     return r.wait.start(*h.promise().g, r.entries, r.candidates);
   }
@@ -133,6 +135,8 @@ class timeout_operation : public select_with_token<timeout_operation<Case>> {
     if (!room_) room_.emplace(longest_);
     return *room_;
   }
+  /// Forgets an earlier wait: a goroutine may await a timeout that it has named again.
+  [[gnu::noinline, gnu::cold]] void begin_anew() noexcept { room_.reset(); }
   room& bind_cases() {
     room& r = make_room();
     select_entry* entry = r.entries.data();
