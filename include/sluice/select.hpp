@@ -215,7 +215,9 @@ template <class Handler>
  * Asio operation until it is launched. One of this library that is offered again in the next select
  * keeps its value but not its turn: it is at the end of the channel's queue each time, and where
  * others send or receive without a pause its turn may never come, as in Go. What must both send and
- * receive is better two goroutines.
+ * receive is better two goroutines. A select that has a name may be awaited again, and is then
+ * another of the same operations. One with an Asio operation, or with a temporary send of what is
+ * moved, is used up: awaiting it again throws std::logic_error, and does nothing.
  *
  * @return Without handlers, a `select_result`; with `on` or `otherwise`, the index of the case. A
  * case that ends with an error happens and throws; `on(op, f(error_code, …))` and `asio::as_tuple`

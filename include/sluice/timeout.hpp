@@ -28,7 +28,8 @@ namespace sluice {
  * Awaited: what `op` gives. With a token: `void(error_code[, value])`, or
  * `void(std::exception_ptr[, value])` if that is how `op` completes; the handler runs by default on
  * the executor of `op`, otherwise on the running goroutine's. An Asio operation is launched inside
- * the call, and completes on a strand over that executor. There is no goroutine behind it.
+ * the call, and completes on a strand over that executor. There is no goroutine behind it. One that
+ * has a name may be awaited again, like a select, and has all of `d` again.
  *
  * @par Errors
  * `asio::error::timed_out` if the time ran out; otherwise those of `op`. With a token, in an

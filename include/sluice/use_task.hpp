@@ -20,8 +20,9 @@ namespace sluice {
  * one value given as itself, several as a tuple). `asio::deferred` may be used in its place;
  * `asio::as_tuple(use_task)` gives the error as a value. One with several signatures gives a
  * `std::variant` of what each of them would give, `std::monostate` for void. The operation is
- * launched when it is awaited. Functions of Asio's older idiom, which `asio::deferred` does not fit
- * (those of Beast's `ssl_stream`), take `use_task` too; that costs an allocation or two.
+ * launched when it is awaited; awaiting it again throws std::logic_error. Functions of Asio's older
+ * idiom, which `asio::deferred` does not fit (those of Beast's `ssl_stream`), take `use_task` too;
+ * that costs an allocation or two.
  *
  * As a default token: `use_task_t::as_default_on(tcp::socket(ex))`.
  *

@@ -108,6 +108,7 @@ class worker_pool {
    * What the handler throws; as a `system_error`: `error::closed` if the pool is stopped,
    * `asio::error::timed_out` as soon as its time has run out,
    * `asio::error::operation_aborted` if it was cancelled.
+   * std::logic_error if it is awaited again.
    *
    * @par Cancellation
    * Any type takes a job that waits out of the queue: it is never begun. One that runs is

@@ -144,12 +144,17 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
     return true;
   }
 
-  /// @throws std::logic_error if an element that went as a whole is to be sent again.
-  void prepare() noexcept(!in_box) {
-    if constexpr (in_box)
-      if (!value_)
+  /// @throws std::logic_error if an element that has been moved on is to be sent again.
+  void prepare() noexcept(copies_bytes) {
+    if constexpr (!copies_bytes)
+      if (this->outcome == waiter::state::done) [[unlikely]]
         detail::throw_exception(std::logic_error("sluice: send: its value has been sent"));
     this->element_address = std::addressof(value_);
+  }
+  /// Gives the value back instead of sending it: as if it had been sent.
+  [[nodiscard]] element&& give_up_value() noexcept {
+    this->outcome = waiter::state::done;
+    return std::move(value());
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {
     return {outcome_error(this->outcome)};

@@ -211,7 +211,7 @@ class sluice_case {
 
   /// What a losing case hands back: the value of a send that was given as a temporary.
   static constexpr bool has_lost =
-      !std::is_reference_v<Operation> && requires(operation_type& op) { op.value(); };
+      !std::is_reference_v<Operation> && requires(operation_type& op) { op.give_up_value(); };
   static auto type_of_lost() {
     if constexpr (has_lost)
       return std::type_identity<typename operation_type::element>();
@@ -222,7 +222,7 @@ class sluice_case {
   void lose_to(std::optional<lost_type>& to)
     requires has_lost
   {
-    to.emplace(std::move(operation_.value()));
+    to.emplace(operation_.give_up_value());
   }
 
   /// Whether its value could not be moved.
