@@ -28,11 +28,14 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-// What was cancelled before its launch may be awaited again.
+// What was cancelled before its launch, or found no memory for it, may be awaited again: nothing of it
+// is outstanding.
 void handler_wait::begin_anew(goroutine& g) noexcept {
   g_ = &g;
-  not_launched_ = false;
+  not_launched_ = abandoned_ = false;
   outcome_ = waiter::state::waiting;
+  failure_ = nullptr;
+  met_.store(false, std::memory_order_relaxed);
 }
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_limit* limit) {

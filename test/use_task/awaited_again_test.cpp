@@ -6,6 +6,7 @@
 #include <sluice/for_each.hpp>
 #include <sluice/go.hpp>
 #include <sluice/select.hpp>
+#include <sluice/this_goroutine.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/when_all.hpp>
 #include <sluice/worker_pool.hpp>
@@ -52,6 +53,24 @@ task<> await_started(Operation& op, strings& log) {
     log.push_back(contains(why, "make another") ? "refused" : why.substr(why.find("its")));
   }
 }
+
+struct throwing_move {
+  throwing_move() = default;
+  throwing_move(throwing_move&&) noexcept(false) {}
+  std::string text = "in a box";
+};
+
+/// Its move throws while it is told so.
+class moved_with_trouble {
+ public:
+  explicit moved_with_trouble(bool& throws) : throws_(&throws) {}
+  moved_with_trouble(moved_with_trouble&& other) : throws_(other.throws_) {
+    if (*throws_) throw std::runtime_error("not moved");
+  }
+
+ private:
+  bool* throws_;
+};
 
 task<int> squared(int n) {
   co_return n* n;
@@ -260,9 +279,96 @@ BOOST_AUTO_TEST_CASE(is_refused_for_a_send_whose_value_has_been_moved_on) {
     co_await number;
     co_await number;
     told.push_back(std::to_string(numbers.size()));
+
+    const auto ticks = make_channel<void>(4);
+    const auto quiet = make_channel<int>();
+    auto tick = ticks.send();
+    co_await tick;
+    auto select_of_tick = select(std::move(tick), quiet.receive());
+    co_await select_of_tick;
+    told.push_back(std::to_string(ticks.size()));
   });
-  const strings expected{"its value has been sent", "its value has been sent",
-                         "its value has been sent", "2", "2"};
+  const strings expected{"its value has been sent",
+                         "its value has been sent",
+                         "its value has been sent",
+                         "2",
+                         "2",
+                         "2"};
+  BOOST_TEST(log == expected, per_element());
+}
+
+BOOST_AUTO_TEST_CASE(is_refused_too_where_it_has_been_moved_to) {
+  const auto log = logged([](asio::io_context& io, strings& told) -> task<> {
+    const auto words = make_channel<std::string>(8);
+    auto word = words.send("a word");
+    co_await word;
+    auto word_within = timeout(std::move(word), 1h);
+    co_await await_started(word_within, told);
+
+    const auto boxes = make_channel<throwing_move>(8);
+    auto box = boxes.send(throwing_move());
+    co_await box;
+    auto box_within = timeout(std::move(box), 1h);
+    co_await await_started(box_within, told);
+    told.push_back(std::to_string(words.size() + boxes.size()));
+
+    int runs = 0;
+    sluice::worker_pool<int, int> pool(io, {.workers = 1}, [&](int n) { return n + ++runs; });
+    auto job = pool.submit(3);
+    co_await job;
+    auto job_within = timeout(std::move(job), 1h);
+    co_await await_started(job_within, told);
+    co_await pool.stop();
+    BOOST_TEST(runs == 1);
+
+    auto both = sluice::when_all(squared(2), squared(3));
+    co_await std::move(both);
+    BOOST_CHECK_THROW(timeout(std::move(both), 1h), std::logic_error);
+
+    asio::steady_timer timer(io);
+    auto fired = timer.async_wait(sluice::use_task);
+    co_await fired;
+    error_code told_to_handler;
+    timeout(std::move(fired), 1h)([&](error_code e) { told_to_handler = e; });
+    co_await sluice::this_goroutine::yield();
+    BOOST_TEST((told_to_handler == sluice::error::initiation_failed));
+
+    int handled = 0;
+    const auto quiet = make_channel<int>();
+    const auto handler = [&]() -> task<> {
+      ++handled;
+      co_return;
+    };
+    auto s = select(on(timer.async_wait(sluice::use_task), handler, sluice::drop_lost),
+                    on(quiet.receive(), [](auto&&) -> task<> { co_return; }));
+    co_await s;
+    co_await await_started(s, told);
+    BOOST_TEST(handled == 1);
+  });
+  const strings expected{"its value has been sent", "its value has been sent", "2", "refused",
+                         "refused"};
+  BOOST_TEST(log == expected, per_element());
+}
+
+BOOST_AUTO_TEST_CASE(is_launched_if_what_it_is_launched_with_could_not_be_moved) {
+  const auto log = logged([](asio::io_context& io, strings& told) -> task<> {
+    bool throws = false;
+    const auto initiate = [&io](auto handler, const moved_with_trouble&) {
+      asio::post(io, [h = std::move(handler)]() mutable { std::move(h)(error_code()); });
+    };
+    auto op = asio::async_initiate<const sluice::use_task_t&, void(error_code)>(
+        initiate, sluice::use_task, moved_with_trouble(throws));
+    throws = true;
+    try {
+      co_await op;
+    } catch (const std::runtime_error& x) {
+      told.emplace_back(x.what());
+    }
+    throws = false;
+    co_await op;
+    told.emplace_back("completed");
+  });
+  const strings expected{"not moved", "completed"};
   BOOST_TEST(log == expected, per_element());
 }
 

@@ -102,12 +102,20 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   using signature = void(error_code);
   static constexpr const waiter_functions& functions = send_functions;
   static constexpr bool copies_bytes = is_copied_as_bytes<element>;
+  /// Whether there is nothing left to send once it has been sent.
+  static constexpr bool is_used_up =
+      travels_in_box<element> || !std::is_trivially_copyable_v<element>;
 
   template <class... Args>
   send_wait(channel_core* c, bool owns, std::in_place_t, Args&&... args)
       : base(c, owns), value_(carry(std::forward<Args>(args)...)) {}
 
-  send_wait(send_wait&& other) noexcept : base(std::move(other)), value_(std::move(other.value_)) {}
+  send_wait(send_wait&& other) noexcept : base(std::move(other)), value_(std::move(other.value_)) {
+    if constexpr (is_used_up) {
+      if (other.outcome == waiter::state::done) this->outcome = waiter::state::done;
+      other.outcome = waiter::state::done;
+    }
+  }
 
   [[gnu::always_inline]] ~send_wait() { this->end(); }
 
@@ -145,15 +153,15 @@ class send_wait : public channel_operation<send_wait<T>, channel_waiter> {
   }
 
   /// @throws std::logic_error if an element that has been moved on is to be sent again.
-  void prepare() noexcept(copies_bytes) {
-    if constexpr (!copies_bytes)
+  void prepare() noexcept(!is_used_up) {
+    if constexpr (is_used_up)
       if (this->outcome == waiter::state::done) [[unlikely]]
         detail::throw_exception(std::logic_error("sluice: send: its value has been sent"));
     this->element_address = std::addressof(value_);
   }
   /// Gives the value back instead of sending it: as if it had been sent.
   [[nodiscard]] element&& give_up_value() noexcept {
-    this->outcome = waiter::state::done;
+    if constexpr (is_used_up) this->outcome = waiter::state::done;
     return std::move(value());
   }
   [[nodiscard]] std::tuple<error_code> take_arguments() const {

@@ -390,7 +390,9 @@ class asio_operation<void(Args...), Initiation, InitArgs...> {
 
   asio_operation(asio_operation&& other) noexcept(
       std::is_nothrow_move_constructible_v<std::tuple<Initiation, InitArgs...>>)
-      : stored_(std::move(other.stored_)) {}
+      : stored_(std::move(other.stored_)) {
+    other.stored_.reset();
+  }
   asio_operation& operator=(asio_operation&&) = delete;
 
   /// The same operation where its type is not to be named.

@@ -93,7 +93,9 @@ class submit_operation : private submission, private cancellable {
         queue_(std::move(other.queue_)),
         by_(std::move(other.by_)),
         room_(other.room_) {
+    if (other.at != stage::idle) at = stage::ended;
     if (other.job_) job_.emplace(*std::move(other.job_));
+    other.job_.reset();
   }
   submit_operation& operator=(submit_operation&&) = delete;
   ~submit_operation() { forget(); }
@@ -106,9 +108,10 @@ class submit_operation : private submission, private cancellable {
     return queue_ ? queue_->where() : pinned_dispatcher();
   }
 
-  /// Submits the job with a completion token.
+  /// Submits the job with a completion token. @throws std::logic_error if it has been submitted.
   template <asio::completion_token_for<signature> Token>
   auto operator()(Token&& token) && {
+    if (at != stage::idle) throw_started_before();
     const auto start = [](auto, pinned_dispatcher& own, auto&& handler, submit_operation&& op) {
       std::move(op).submit_for(own, std::move(handler));
     };

@@ -69,14 +69,18 @@ class children_operation {
   template <class... Arguments>
   explicit children_operation(std::in_place_t, Arguments&&... arguments)
       : children_(std::forward<Arguments>(arguments)...) {}
-  children_operation(children_operation&& other) : children_(std::move(other.children_)) {}
+  children_operation(children_operation&& other)
+      : children_(std::move(other.children_)), used_up_(other.was_started()) {
+    other.used_up_ = true;
+  }
   children_operation& operator=(children_operation&&) = delete;
   ~children_operation() = default;
 
-  /// Starts it with a completion token.
+  /// Starts it with a completion token. @throws std::logic_error if it has been started.
   template <class Token, class Self = children_operation>
     requires asio::completion_token_for<Token, typename Self::signature>
   auto operator()(Token&& token) && {
+    if (was_started()) throw_started_before();
     const auto start = []<bool OnTheSpot, class Handler>(std::bool_constant<OnTheSpot>,
                                                          pinned_dispatcher& own, Handler&& handler,
                                                          children_operation&& op) {
@@ -94,7 +98,7 @@ class children_operation {
   // For a task.
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> h) {
-    if (wait_.was_begun()) throw_started_before();
+    if (was_started()) throw_started_before();
     goroutine& g = *h.promise().g;
     if (!wait_.begin(g)) return g.must_yield();
     launch({g.start_dispatcher(), g.counts_as_work()}, g.location,
@@ -155,6 +159,8 @@ class children_operation {
   void keep() noexcept { children_.keep(); }
 
  private:
+  [[nodiscard]] bool was_started() const noexcept { return used_up_ || wait_.was_begun(); }
+
   void launch(start_point at, std::source_location where, children_wait::launched_by by) noexcept {
     wait_.launch(
         [](void* children, children_wait& wait) noexcept {
@@ -165,6 +171,7 @@ class children_operation {
 
   Children children_;
   children_wait wait_{Children::reason};
+  bool used_up_ = false;  ///< what it was moved from, or has been moved to
 };
 
 /// What awaiting a completion with a `Result` of children gives: that, or the failure with what had

@@ -106,10 +106,16 @@ class timeout_operation<Case> : public select_with_token<timeout_operation<Case>
 
     template <class Where>
     [[nodiscard]] begun start(Case& c, waker& p, parked_handler& h, Where where) {
-      select_entry* entry = entries.data();
-      launched_case** launched = asio_cases.data();
-      detail::bind_case(c, the_operation, entry, launched);
-      detail::bind_case(sleep, the_timer, entry, launched);
+      SLUICE_TRY {
+        select_entry* entry = entries.data();
+        launched_case** launched = asio_cases.data();
+        detail::bind_case(c, the_operation, entry, launched);
+        detail::bind_case(sleep, the_timer, entry, launched);
+      }
+      SLUICE_CATCH_ALL {
+        wait.fail();
+        return begun::done;
+      }
       if (wait.done_before_launch(p, entries, candidates, asio_cases,
                                   select_group::turn_of::sluice))
         return begun::done;
