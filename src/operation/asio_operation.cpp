@@ -28,14 +28,16 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-// What was cancelled before its launch, or found no memory for it, may be awaited again: nothing of it
-// is outstanding.
+// What was cancelled before its launch, or failed in it, may be awaited again: nothing is outstanding.
 void handler_wait::begin_anew(goroutine& g) noexcept {
   g_ = &g;
-  not_launched_ = abandoned_ = false;
+  not_launched_ = false;
   outcome_ = waiter::state::waiting;
-  failure_ = nullptr;
+  if (!met_.load(std::memory_order_relaxed)) [[likely]]
+    return;
   met_.store(false, std::memory_order_relaxed);
+  abandoned_ = false;
+  failure_ = nullptr;
 }
 
 bool handler_wait::start(goroutine& g, void (*launch)(void*), void* arg, time_limit* limit) {
