@@ -63,8 +63,8 @@ class send_operation : public detail::public_operation<detail::send_wait<T>> {
   /// The type of what is sent; for void one without a value.
   using element = detail::element_of<T>;
   /// What is to be sent; after an error, what was not.
-  /** Not to be asked for after a success, unless it is trivially copyable: it has been moved on, and
-   * this operation sends nothing more. */
+  /** Not to be asked for after a success, unless it is trivially copyable: it has been moved on,
+   * and this operation sends nothing more. */
   [[nodiscard]] element& value() noexcept { return detail::access::wait_of(*this).value(); }
 };
 

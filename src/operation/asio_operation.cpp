@@ -28,7 +28,8 @@ bool completion_may_stay(const goroutine& g) noexcept {
   return true;
 }
 
-// What was cancelled before its launch, or failed in it, may be awaited again: nothing is outstanding.
+// What was cancelled before its launch, or failed in it, may be awaited again: nothing is
+// outstanding.
 void handler_wait::begin_anew(goroutine& g) noexcept {
   g_ = &g;
   not_launched_ = false;
