@@ -12,6 +12,7 @@
 #include <sluice/worker_pool.hpp>
 
 #include "../timer/helpers.hpp"
+#include "fragile.hpp"
 #include "virtual_time.hpp"
 
 #include <boost/asio/post.hpp>
@@ -54,26 +55,9 @@ task<> await_started(Operation& op, strings& log) {
   }
 }
 
-struct throwing_move {
-  throwing_move() = default;
-  throwing_move(throwing_move&&) noexcept(false) {}
-  std::string text = "in a box";
-};
-
-/// Its move throws while it is told so.
-class moved_with_trouble {
- public:
-  explicit moved_with_trouble(bool& throws) : throws_(&throws) {}
-  moved_with_trouble(moved_with_trouble&& other) : throws_(other.throws_) {
-    if (*throws_) throw std::runtime_error("not moved");
-  }
-
- private:
-  bool* throws_;
-};
-
 task<int> squared(int n) {
-  co_return n* n;
+  const int square = n * n;
+  co_return square;
 }
 
 }  // namespace
@@ -305,8 +289,8 @@ BOOST_AUTO_TEST_CASE(is_refused_too_where_it_has_been_moved_to) {
     auto word_within = timeout(std::move(word), 1h);
     co_await await_started(word_within, told);
 
-    const auto boxes = make_channel<throwing_move>(8);
-    auto box = boxes.send(throwing_move());
+    const auto boxes = make_channel<fragile>(8);
+    auto box = boxes.send(fragile(1));
     co_await box;
     auto box_within = timeout(std::move(box), 1h);
     co_await await_started(box_within, told);
@@ -352,23 +336,21 @@ BOOST_AUTO_TEST_CASE(is_refused_too_where_it_has_been_moved_to) {
 
 BOOST_AUTO_TEST_CASE(is_launched_if_what_it_is_launched_with_could_not_be_moved) {
   const auto log = logged([](asio::io_context& io, strings& told) -> task<> {
-    bool throws = false;
-    const auto initiate = [&io](auto handler, const moved_with_trouble&) {
+    const auto initiate = [&io](auto handler, const fragile&) {
       asio::post(io, [h = std::move(handler)]() mutable { std::move(h)(error_code()); });
     };
     auto op = asio::async_initiate<const sluice::use_task_t&, void(error_code)>(
-        initiate, sluice::use_task, moved_with_trouble(throws));
-    throws = true;
+        initiate, sluice::use_task, fragile(1));
     try {
+      const lit_fuse first_move(1);
       co_await op;
     } catch (const std::runtime_error& x) {
       told.emplace_back(x.what());
     }
-    throws = false;
     co_await op;
     told.emplace_back("completed");
   });
-  const strings expected{"not moved", "completed"};
+  const strings expected{"fragile", "completed"};
   BOOST_TEST(log == expected, per_element());
 }
 

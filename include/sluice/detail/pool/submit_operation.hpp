@@ -95,7 +95,6 @@ class submit_operation : private submission, private cancellable {
         room_(other.room_) {
     if (other.at != stage::idle) at = stage::ended;
     if (other.job_) job_.emplace(*std::move(other.job_));
-    other.job_.reset();
   }
   submit_operation& operator=(submit_operation&&) = delete;
   ~submit_operation() { forget(); }
