@@ -51,16 +51,17 @@ sluice::task<> tree(int depth, threads_seen& seen) {
 }
 
 /// Does `burst` after pauses in which nothing is to be done, until two threads have done one; after
-/// a few that let the threads find each other.
+/// a few that let the threads find each other. A thread that is called in time may get no processor
+/// in time, for seconds where others use them all.
 template <class Burst>
 bool two_threads_take_part(Burst burst) {
   constexpr int first = 10;
-  constexpr int most = 200;
   threads_seen seen;
+  const stopwatch since_start;
   bool both = false;
   asio::io_context io(2);
   sluice::go(io, [&]() -> sluice::task<> {
-    for (int i = 0; i < most && !both; ++i) {
+    for (int i = 0; !both && since_start.elapsed() < 30s; ++i) {
       co_await sluice::sleep_for(7ms);
       static_cast<void>(seen.take());
       co_await burst(seen);
