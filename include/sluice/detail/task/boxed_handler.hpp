@@ -13,7 +13,6 @@
 #include <boost/asio/associated_allocator.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
-#include <boost/asio/dispatch.hpp>
 
 #include <memory>
 #include <new>
@@ -65,8 +64,8 @@ class boxed_handler {
   template <class Failure, class... Values>
   static void complete(boxed_handler self, Failure failure, Values&&... values) {
     const auto ex = self.box_->ex;
-    asio::dispatch(ex, completion<Failure, std::decay_t<Values>...>(
-                           std::move(self), failure, std::forward<Values>(values)...));
+    detail::dispatch_to(ex, completion<Failure, std::decay_t<Values>...>(
+                                std::move(self), failure, std::forward<Values>(values)...));
   }
   /// Calls `f` with the handler on its executor, never inside this call, when all its memory has
   /// been given back.
