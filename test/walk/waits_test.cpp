@@ -239,6 +239,38 @@ struct act_and_look : place {
   std::array<bool, 2> found_nothing{};
 };
 
+/// Each of two threads gives back the unit of a semaphore of its own, and then asks for the
+/// other's.
+struct give_back_and_look {
+  give_back_and_look() {
+    for (auto& s : semaphores)
+      if (!s->try_acquire(1)) walk::fail("a unit is not there");
+  }
+
+  void give_back_first() { give_back(0); }
+  void give_back_second() { give_back(1); }
+  void check() {
+    if (!acquired[0] && !acquired[1]) walk::fail("both have found nothing");
+    for (const std::size_t i : {0U, 1U})
+      if (acquired[i]) semaphores[1 - i]->release(1);
+  }
+
+ private:
+  void give_back(std::size_t own) {
+    semaphores[own]->release(1);
+    acquired[own] = semaphores[1 - own]->try_acquire(1);
+  }
+
+  using semaphore = walked::grant_queue::owner;
+  std::array<semaphore, 2> semaphores{semaphore(1), semaphore(1)};
+  std::array<bool, 2> acquired{};
+};
+
+bodies give_back_and_ask() {
+  using s = give_back_and_look;
+  return threads_of<s>(std::make_shared<s>(), {&s::give_back_first, &s::give_back_second});
+}
+
 bodies send_and_look() {
   using s = act_and_look;
   return threads_of<s>(std::make_shared<s>(),
@@ -324,6 +356,11 @@ BOOST_AUTO_TEST_CASE(two_who_send_and_then_look_finds_something) {
 BOOST_AUTO_TEST_CASE(two_who_make_room_and_then_look_finds_some) {
   BOOST_TEST(wrong_of(as_it_is, take_and_look) == "nothing");
   BOOST_TEST(wrong_of({.fences = false}, take_and_look) == "both have found nothing");
+}
+
+BOOST_AUTO_TEST_CASE(two_who_give_back_and_then_ask_finds_a_unit) {
+  BOOST_TEST(wrong_of(as_it_is, give_back_and_ask) == "nothing");
+  BOOST_TEST(wrong_of({.fences = false}, give_back_and_ask) == "both have found nothing");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

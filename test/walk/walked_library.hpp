@@ -114,6 +114,7 @@
 #include "scheduler/work_sharing.cpp"
 #include "select/select_wait.cpp"
 #include "sync/children_wait.cpp"
+#include "sync/grant_queue.cpp"
 #include "task/new_goroutine.cpp"
 #include "task/startable.cpp"
 #include "time/callback_timer.cpp"
