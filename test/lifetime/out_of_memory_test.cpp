@@ -7,6 +7,7 @@
 #include <sluice/go.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
+#include <sluice/task_group.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/worker_pool.hpp>
@@ -350,6 +351,40 @@ BOOST_AUTO_TEST_CASE(a_function_of_a_timer_runs_later) {
   BOOST_TEST(!attempt(1'000'000));
   BOOST_TEST(!attempt(1'000'000));
   BOOST_TEST(attempt(counted_allocations - 1));
+}
+
+// There is room for an error before it can happen.
+BOOST_AUTO_TEST_CASE(a_group_is_told_of_an_error) {
+  if (sanitized) return;
+  const watchdog dog;
+  for (const auto policy : {sluice::group_errors::first, sluice::group_errors::all}) {
+    asio::io_context io;
+    bool told = false;
+    const auto members = [](sluice::task_group& group) -> task<> {
+      group.go([]() -> task<> {
+        none_left = true;
+        throw 1;
+        co_return;
+      });
+      group.go([]() -> task<> {
+        none_left = false;
+        co_return;
+      });
+      co_return;
+    };
+    sluice::go(io, [&]() -> task<> {
+      try {
+        co_await sluice::with_task_group(sluice::context::background(), members, policy);
+      } catch (int) {
+        told = true;
+      } catch (const sluice::task_group_error& e) {
+        told = e.errors().size() == 1;
+      }
+    });
+    run(io);
+    BOOST_TEST(told);
+    BOOST_TEST(!none_left);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
