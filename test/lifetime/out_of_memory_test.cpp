@@ -35,6 +35,7 @@
 #include <new>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -188,6 +189,35 @@ BOOST_AUTO_TEST_CASE(a_ticker_goes_on) {
     });
   });
   BOOST_TEST((sanitized || ticks >= 5));
+}
+
+// While a tick is out of the queue, others take all the places that there are.
+BOOST_AUTO_TEST_CASE(a_ticker_goes_on_beside_timers_that_need_room) {
+  if (sanitized) return;
+  const watchdog dog;
+  for (std::size_t places = 0; places < 10; ++places) {
+    asio::io_context io;
+    std::vector<sluice::timer> others;
+    others.reserve(places);
+    bool begun = false;
+    int ticks = 0;
+    const auto take_places = [&](std::chrono::steady_clock::time_point at) -> task<> {
+      co_await sluice::sleep_until(at);
+      for (std::size_t i = 0; i < places; ++i) others.emplace_back(1h);
+      if (begun) until_failure = 0;
+    };
+    sluice::go(io, [&]() -> task<> {
+      sluice::go(take_places(std::chrono::steady_clock::now() + 1ms));
+      co_await yield();
+      sluice::ticker ticker(1ms);
+      begun = true;
+      for (; ticks < 2; ++ticks) static_cast<void>(co_await ticker.receive());
+      others.clear();
+    });
+    run_to_the_end(io);
+    until_failure = -1;
+    BOOST_TEST(ticks == 2);
+  }
 }
 
 // A request for cancellation cannot be told that there is no memory for it: it needs none.
