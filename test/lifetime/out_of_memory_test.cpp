@@ -7,6 +7,7 @@
 #include <sluice/go.hpp>
 #include <sluice/runtime.hpp>
 #include <sluice/select.hpp>
+#include <sluice/task_group.hpp>
 #include <sluice/timeout.hpp>
 #include <sluice/timer.hpp>
 #include <sluice/worker_pool.hpp>
@@ -34,6 +35,7 @@
 #include <new>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -187,6 +189,35 @@ BOOST_AUTO_TEST_CASE(a_ticker_goes_on) {
     });
   });
   BOOST_TEST((sanitized || ticks >= 5));
+}
+
+// While a tick is out of the queue, others take all the places that there are.
+BOOST_AUTO_TEST_CASE(a_ticker_goes_on_beside_timers_that_need_room) {
+  if (sanitized) return;
+  const watchdog dog;
+  for (std::size_t places = 0; places < 10; ++places) {
+    asio::io_context io;
+    std::vector<sluice::timer> others;
+    others.reserve(places);
+    bool begun = false;
+    int ticks = 0;
+    const auto take_places = [&](std::chrono::steady_clock::time_point at) -> task<> {
+      co_await sluice::sleep_until(at);
+      for (std::size_t i = 0; i < places; ++i) others.emplace_back(1h);
+      if (begun) until_failure = 0;
+    };
+    sluice::go(io, [&]() -> task<> {
+      sluice::go(take_places(std::chrono::steady_clock::now() + 1ms));
+      co_await yield();
+      sluice::ticker ticker(1ms);
+      begun = true;
+      for (; ticks < 2; ++ticks) static_cast<void>(co_await ticker.receive());
+      others.clear();
+    });
+    run_to_the_end(io);
+    until_failure = -1;
+    BOOST_TEST(ticks == 2);
+  }
 }
 
 // A request for cancellation cannot be told that there is no memory for it: it needs none.
@@ -350,6 +381,40 @@ BOOST_AUTO_TEST_CASE(a_function_of_a_timer_runs_later) {
   BOOST_TEST(!attempt(1'000'000));
   BOOST_TEST(!attempt(1'000'000));
   BOOST_TEST(attempt(counted_allocations - 1));
+}
+
+// There is room for an error before it can happen.
+BOOST_AUTO_TEST_CASE(a_group_is_told_of_an_error) {
+  if (sanitized) return;
+  const watchdog dog;
+  for (const auto policy : {sluice::group_errors::first, sluice::group_errors::all}) {
+    asio::io_context io;
+    bool told = false;
+    const auto members = [](sluice::task_group& group) -> task<> {
+      group.go([]() -> task<> {
+        none_left = true;
+        throw 1;
+        co_return;
+      });
+      group.go([]() -> task<> {
+        none_left = false;
+        co_return;
+      });
+      co_return;
+    };
+    sluice::go(io, [&]() -> task<> {
+      try {
+        co_await sluice::with_task_group(sluice::context::background(), members, policy);
+      } catch (int) {
+        told = true;
+      } catch (const sluice::task_group_error& e) {
+        told = e.errors().size() == 1;
+      }
+    });
+    run(io);
+    BOOST_TEST(told);
+    BOOST_TEST(!none_left);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

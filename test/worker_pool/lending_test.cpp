@@ -19,6 +19,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <future>
 #include <new>
 #include <utility>
@@ -235,6 +236,25 @@ BOOST_AUTO_TEST_CASE(is_told_about_once_whichever_copy_of_its_result_fails) {
     BOOST_TEST(told == 1);
     BOOST_TEST(stopped);
   }
+}
+
+BOOST_AUTO_TEST_CASE(tells_a_handler_once_whichever_copy_of_its_result_fails) {
+  int failures = 0;
+  for (int copy = 1; copy < 12; ++copy) {
+    asio::io_context io;
+    sluice::worker_pool<int, fragile> p(io, {}, [](int n) { return fragile(n); });
+    int told = 0;
+    p.submit(1)([&](const std::exception_ptr& failure, const fragile&) {
+      ++told;
+      if (failure) ++failures;
+      fragile::copies_left = 0;
+    });
+    fragile::copies_left = copy;
+    run(io);
+    fragile::copies_left = 0;
+    BOOST_TEST(told == 1);
+  }
+  BOOST_TEST(failures >= 2);
 }
 
 BOOST_AUTO_TEST_CASE(that_is_cancelled_before_its_first_step_does_nothing) {
