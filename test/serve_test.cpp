@@ -5,6 +5,7 @@
 #include <sluice/timeout.hpp>
 
 #include "serve/helpers.hpp"
+#include "unless_sanitized.hpp"
 
 #include <boost/asio.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -276,7 +277,7 @@ class descriptor_limit {
 
 // The undefined behaviour sanitizer needs descriptors of its own.
 BOOST_AUTO_TEST_CASE(an_exception_of_a_function_that_is_told_leaves_run_and_the_server_goes_on,
-                     *boost::unit_test::enable_if<!SLUICE_TEST_SANITIZED>()) {
+                     *sluice_test::unless_sanitized()) {
   server_on_loopback s;
   s.options.max_connections = 1;
   s.options.report_accept = [](const error_code&) { throw std::runtime_error("cannot accept"); };

@@ -12,6 +12,7 @@
 #include "manual_executor.hpp"
 #include "support.hpp"
 #include "time_helpers.hpp"
+#include "virtual_time.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/deferred.hpp>
@@ -153,18 +154,16 @@ BOOST_AUTO_TEST_CASE(before_it_begins_starts_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(ends_with_the_error_of_its_context) {
-  asio::io_context io;
   std::atomic<int> alive = 0;
   error_code parent;
   error_code child;
   const auto look = [&]() -> task<> { child = co_await error_of(sluice::sleep_for(24h)); };
   const auto body = [&]() -> task<> { parent = co_await error_of(when_all(hold(alive), look())); };
-  const auto outer = [&]() -> task<> {
-    const auto limited = sluice::with_timeout(sluice::context::background(), 1ms);
-    co_await sluice::go(limited.ctx, io, body, asio::deferred);
-  };
-  sluice::go(io, outer);
-  run(io);
+  run_in_virtual_time([&]() -> task<> {
+    const auto limited = sluice::with_timeout(sluice::context::background(), 1h);
+    const auto here = co_await asio::this_coro::executor;
+    co_await sluice::go(limited.ctx, here, body, asio::deferred);
+  });
   BOOST_TEST(parent == deadline_exceeded);
   BOOST_TEST(child == deadline_exceeded);
 }
@@ -475,8 +474,9 @@ BOOST_AUTO_TEST_CASE(may_be_goroutines_elsewhere) {
     there = std::this_thread::get_id();
     co_return;
   };
+  const auto here = []() -> task<> { co_return; };
   const auto body = [&]() -> task<> {
-    co_await when_all(sluice::go(other.io, look, asio::deferred), look());
+    co_await when_all(sluice::go(other.io, look, asio::deferred), here());
   };
   const auto only = [&]() -> task<> {
     co_await when_all(sluice::go(other.io, look, asio::deferred));
