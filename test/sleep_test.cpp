@@ -153,24 +153,24 @@ BOOST_AUTO_TEST_SUITE(many_sleepers)
 // TestAfterQueuing: mixed and equal deadlines end in their order.
 BOOST_AUTO_TEST_CASE(wake_in_the_order_of_their_deadlines) {
   for (const bool from_one_instant : {true, false}) {
-    std::vector<int> order;
     const std::vector<int> slots = {5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0};
     const auto until = [](int slot) { return (slot + 1) * (sanitized ? 20ms : 5ms); };
-    run_task([&]() -> task<> {
-      const auto start = clock::now();
-      for (const int s : slots)
-        sluice::go([&, s, start]() -> task<> {
-          if (from_one_instant)
-            co_await sleep_until(start + until(s));
-          else
-            co_await sleep_for(until(s));
-          order.push_back(s);
-        });
-      co_return;
-    });
-    auto sorted = slots;
-    std::sort(sorted.begin(), sorted.end());
-    BOOST_TEST(order == sorted, per_element());
+    BOOST_TEST(in_one_of_several_runs([&] {
+      std::vector<int> order;
+      run_task([&]() -> task<> {
+        const auto start = clock::now();
+        for (const int s : slots)
+          sluice::go([&, s, start]() -> task<> {
+            if (from_one_instant)
+              co_await sleep_until(start + until(s));
+            else
+              co_await sleep_for(until(s));
+            order.push_back(s);
+          });
+        co_return;
+      });
+      return order.size() == slots.size() && std::ranges::is_sorted(order);
+    }));
   }
 }
 

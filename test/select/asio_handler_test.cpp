@@ -339,7 +339,8 @@ BOOST_AUTO_TEST_CASE(cancel_each_loser_once) {
     select(ch.receive(), winner.async_wait(asio::deferred),
            asio::async_initiate<const asio::deferred_t&, void(error_code)>(loser, asio::deferred))(
         t.handler());
-    io.run_for(10ms);
+    while (requests == 0) io.run_one();
+    io.poll();
     BOOST_TEST(requests == 1);
     asio::post(io, complete);
     complete = nullptr;
