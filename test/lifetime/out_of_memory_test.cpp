@@ -383,6 +383,28 @@ BOOST_AUTO_TEST_CASE(a_function_of_a_timer_runs_later) {
   for (long n = 0; attempt(n); ++n) continue;
 }
 
+// Also if there is none for a while: it is tried again until there is some.
+BOOST_AUTO_TEST_CASE(a_function_of_a_timer_waits_for_memory) {
+  if (sanitized) return;
+  const watchdog dog;
+  asio::io_context io;
+  int ran = 0;
+  sluice::after_func(io, 1ms, [&ran] { ++ran; });
+  {
+    const no_memory_left none;
+    for (const auto end = clock::now() + 20ms; clock::now() < end;) {
+      try {
+        io.run_until(end);
+      } catch (const std::bad_alloc&) {
+        continue;
+      }
+    }
+    BOOST_TEST(ran == 0);
+  }
+  run_to_the_end(io);
+  BOOST_TEST(ran == 1);
+}
+
 // There is room for an error before it can happen.
 BOOST_AUTO_TEST_CASE(a_group_is_told_of_an_error) {
   if (sanitized) return;
