@@ -116,18 +116,19 @@ class singleflight {
       Key key, F&& f, std::source_location here = std::source_location::current()) {
     const auto at = detail::current_start_point("sluice::singleflight");
     const auto results = make_channel<result>(1);
-    const auto mine = std::make_shared<flight>(key);
-    mine->waiting.push_back(results);
+    std::shared_ptr<flight> mine;
     {
       const std::lock_guard guard(calls_->mutex);
-      const auto [entry, fresh] = calls_->flights.try_emplace(std::move(key), mine);
-      if (!fresh) {
+      if (const auto entry = calls_->flights.find(key); entry != calls_->flights.end()) {
         entry->second->waiting.push_back(results);
         return results;
       }
+      mine = std::make_shared<flight>(key);
+      mine->waiting.push_back(results);
+      calls_->flights.emplace(std::move(key), mine);
     }
     // From here on whoever waits is told, whatever throws.
-    end_of_flight at_end(calls_, mine);
+    end_of_flight at_end(calls_, std::move(mine));
     auto body = detail::make_task(std::forward<F>(f));
     detail::start(at, run(std::move(body), std::move(at_end)), detail::starts_serial<F>, here);
     return results;

@@ -104,7 +104,9 @@ void context_state::release() noexcept {
 
 void context_state::unlink_child(context_state& c) noexcept {
   const std::lock_guard guard(lock_);
-  if (std::exchange(c.linked_, false)) children_.remove(c);
+  if (!c.linked_) return;
+  c.linked_ = false;
+  children_.remove(c);
 }
 
 // Every context is marked before it is linked, so one that several threads or several ways of a
@@ -129,7 +131,7 @@ void context_state::cancel(const error_code& e, const std::exception_ptr& cause)
   for (context_state* s = this; s; s = s->next_to_tell_) {
     if (told) told->release();
     s->tell(last);
-    if (s->parent_) s->parent_->unlink_child(*s);
+    if (s->linked_) s->parent_->unlink_child(*s);
     told = s;
   }
   last_to_tell = outer;
@@ -146,14 +148,16 @@ bool context_state::mark_done(const error_code& e, const std::exception_ptr& cau
   return true;
 }
 
-// It is marked, so nothing is added any more.
+// It is marked, so nothing is added any more, and who has nobody behind him is done with one look.
 void context_state::tell(context_state*& last) noexcept {
   wake_list woken;
   std::shared_ptr<callback_timer> timer;
   std::vector<std::shared_ptr<void>> kept;
   std::optional<stop_source> stop;
+  bool has_others = false;
   {
     const std::lock_guard guard(lock_);
+    has_others = !callbacks_.empty() || !children_.empty();
     timer = std::move(timer_);
     kept.swap(kept_);
     stop.swap(stop_source_);
@@ -165,6 +169,7 @@ void context_state::tell(context_state*& last) noexcept {
   if (timer) timer->stop();
   woken.wake_all();
   if (stop) stop->request_stop();
+  if (!has_others) return;
   for (;;) {
     std::function<void()> f;
     context_canceller target;

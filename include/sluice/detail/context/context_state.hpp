@@ -11,6 +11,7 @@
 #include <sluice/detail/base/intrusive_list.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/reference_count.hpp>
+#include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/base/stop.hpp>
 #include <sluice/detail/scheduler/dispatcher.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -179,7 +180,8 @@ class context_state : public list_hook<context_state> {
   std::exception_ptr cause_;
   context_state* const parent_;
   intrusive_list<context_state> children_;
-  bool linked_ = false;
+  /// Whether it is in its parent's list: under the lock of that, and once false for good.
+  relaxed<bool> linked_ = false;
   bool never_done_ = false;
   /// Its cancel function and the other cancellers.
   std::size_t cancellers_ = 1;
