@@ -34,7 +34,7 @@ class rate_state {
  public:
   SLUICE_DECL rate_state(const dispatcher_ptr& where, clock::duration interval, std::size_t burst);
 
-  [[nodiscard]] SLUICE_DECL byte_lock& lock() const noexcept;
+  [[nodiscard]] SLUICE_DECL queue_lock& lock() const noexcept;
   [[nodiscard]] const dispatcher_ptr& where() const noexcept { return where_; }
   [[nodiscard]] bool possible(std::size_t n) const noexcept { return n <= burst_; }
 

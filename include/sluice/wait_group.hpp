@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/exceptions.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -31,7 +31,7 @@ class wait_group_state {
   [[nodiscard]] SLUICE_DECL std::ptrdiff_t count() const noexcept;
 
   // For waiter_functions; all but the hint and `withdraw` under the lock.
-  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] queue_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool ready() const noexcept { return count_ == 0; }
   void enlist(waiter& w) noexcept { waiters_.push_back(w); }
   [[nodiscard]] SLUICE_DECL bool withdraw(waiter& w) noexcept;
@@ -41,7 +41,7 @@ class wait_group_state {
   void change(std::ptrdiff_t delta, wake_list& woken) noexcept;
 
  private:
-  mutable byte_lock lock_;
+  mutable queue_lock lock_;
   relaxed<std::ptrdiff_t> count_ = 0;
   waiter_list waiters_;
 };

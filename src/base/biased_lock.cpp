@@ -4,41 +4,16 @@
 
 #include <sluice/detail/base/biased_lock.hpp>
 
+#include "barrier_in_all_threads.hpp"
 #include "spin.hpp"
 
 #include <chrono>
 #include <thread>
 
-#if defined(__linux__)
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 namespace sluice::detail {
 
-namespace {
-
-bool register_asymmetric_barrier() noexcept {
-#if defined(__linux__) && defined(SYS_membarrier)
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-#else
-  return false;
-#endif
-}
-
-bool barrier_in_all_threads() noexcept {
-#if defined(__linux__) && defined(SYS_membarrier)
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-#else
-  return false;
-#endif
-}
-
-}  // namespace
-
 std::atomic<biased_lock::barriers> biased_lock::barriers_{
-    register_asymmetric_barrier() ? barriers::asymmetric : barriers::fences};
+    register_barriers_in_all_threads() ? barriers::asymmetric : barriers::fences};
 
 // The note comes after `busy_` and before the fence: who sees it sees what this owner did without a
 // fence, and whatever it does from now on is done with one.

@@ -35,7 +35,7 @@ channel_core* core_of(const waiter& w) noexcept {
   return static_cast<const channel_waiter&>(w).core;
 }
 
-byte_lock* lock_of(waiter& w) noexcept {
+queue_lock* lock_of(waiter& w) noexcept {
   channel_core* const core = core_of(w);
   return core ? &core->lock() : nullptr;
 }

@@ -15,7 +15,7 @@ const context_ref& state_of(const waiter& w) noexcept {
 
 const waiter_functions context_functions{
     wait_reason::context,
-    [](waiter& w) noexcept -> byte_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
+    [](waiter& w) noexcept -> queue_lock* { return state_of(w) ? &state_of(w)->lock() : nullptr; },
     [](const waiter& w) noexcept { return state_of(w) && state_of(w)->done(); },
     [](waiter& w, wake_list&) noexcept {
       if (!state_of(w)->done()) return false;

@@ -20,7 +20,7 @@ namespace {
 // add.
 [[gnu::always_inline]] inline bool enlisted_or_done(waiter& w, const waiter_functions& f,
                                                     wake_list& woken) {
-  byte_lock* const lock = f.lock(w);
+  queue_lock* const lock = f.lock(w);
   if (!lock) return true;
   const std::lock_guard guard(*lock);
   if (f.attempt(w, woken)) return false;

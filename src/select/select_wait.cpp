@@ -34,10 +34,10 @@ class select_wait::locks {
     // As a rule they are: channels that are made one after the other, and waited for in that order.
     if (!std::ranges::is_sorted(entries_, std::less<>(), &select_entry::lock))
       std::ranges::sort(entries_, std::less<>(), &select_entry::lock);
-    for_each([](byte_lock& l) { l.lock(); });
+    for_each([](queue_lock& l) { l.lock(); });
   }
   [[gnu::always_inline]] ~locks() {
-    for_each([](byte_lock& l) { l.unlock(); });
+    for_each([](queue_lock& l) { l.unlock(); });
   }
   locks(const locks&) = delete;
   locks& operator=(const locks&) = delete;
@@ -45,7 +45,7 @@ class select_wait::locks {
  private:
   template <class F>
   void for_each(F f) const noexcept {
-    byte_lock* last = nullptr;
+    queue_lock* last = nullptr;
     for (const auto& e : entries_) {
       if (e.lock && e.lock != last) f(*e.lock);
       last = e.lock;

@@ -69,7 +69,7 @@ rate_state::rate_state(const dispatcher_ptr& where, clock::duration interval, st
         std::invalid_argument("sluice::rate_limiter: interval and burst must be positive"));
 }
 
-byte_lock& rate_state::lock() const noexcept {
+queue_lock& rate_state::lock() const noexcept {
   return where_->owner().timers.lock;
 }
 

@@ -46,9 +46,9 @@ void throw_wait_error(waiter::state outcome, wait_reason reason) {
 // Registered under the lock of its queue: whoever takes it from there finds it registered.
 begun begin_handler_wait(waker& p, parked_handler* h, waiter& w, const waiter_functions& f) {
   w.begin(p);
-  byte_lock* const lock = f.lock(w);
+  queue_lock* const lock = f.lock(w);
   wake_list woken;
-  const auto guard = lock ? std::unique_lock(*lock) : std::unique_lock<byte_lock>();
+  const auto guard = lock ? std::unique_lock(*lock) : std::unique_lock<queue_lock>();
   if (lock && f.attempt(w, woken)) {
     if (!h) w.who = nullptr;
     return begun::done;

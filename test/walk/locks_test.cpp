@@ -18,6 +18,7 @@
 #include "base/biased_lock.cpp"
 #include "base/byte_lock.cpp"
 #include "base/pin_count.cpp"
+#include "base/queue_lock.cpp"
 
 #include <sluice/detail/base/relaxed.hpp>
 #undef std
@@ -90,6 +91,25 @@ bodies owner_and_other(int times) {
           }};
 }
 
+/// Threads that come so often each, to a lock that is biased at the second time in a row.
+bodies to_a_queue_lock(const std::vector<int>& times) {
+  struct shared {
+    walked::queue_lock lock{1};
+    alone inside;
+  };
+  const auto s = std::make_shared<shared>();
+  bodies made;
+  for (const int n : times)
+    made.push_back([s, n] {
+      for (int i = 0; i != n; ++i) {
+        s->lock.lock();
+        s->inside.in_and_out();
+        s->lock.unlock();
+      }
+    });
+  return made;
+}
+
 /// Two who use something, and one who ends it and then waits for them.
 bodies pin_and_end() {
   struct shared {
@@ -129,13 +149,17 @@ bodies do_and_look() {
   return {one(0), one(1)};
 }
 
-std::string wrong_of(walk::machine m, const std::function<bodies()>& make) {
-  walk w(preemptions);
+std::string wrong_of(walk::machine m, const std::function<bodies()>& make,
+                     int late_stores = walk::any_number) {
+  walk w(preemptions, late_stores);
   const auto wrong = w.all(m, make);
   BOOST_TEST_MESSAGE(w.interleavings() << " interleavings");
   BOOST_TEST(w.interleavings() > 1U);
   return wrong.value_or("nothing");
 }
+
+/// What a thread has of its own is told to the walk.
+[[maybe_unused]] const bool numbers_are_apart = (walk::keep_apart(walked::number_of_thread), true);
 
 constexpr walk::machine as_it_is{};
 constexpr walk::machine without_fences{.fences = false};
@@ -153,6 +177,15 @@ BOOST_AUTO_TEST_CASE(a_biased_lock_lets_one_thread_in) {
   BOOST_TEST(wrong_of(as_it_is, [] { return owner_and_other(2); }) == "nothing");
 }
 
+BOOST_AUTO_TEST_CASE(a_queue_lock_lets_one_thread_in) {
+  BOOST_TEST(wrong_of(as_it_is, [] { return to_a_queue_lock({3, 1}); }, 1) == "nothing");
+}
+
+// The first may be about to use a bias that it has no more while the second one has its own.
+BOOST_AUTO_TEST_CASE(a_queue_lock_that_has_been_biased_to_another_thread_lets_one_in) {
+  BOOST_TEST(wrong_of(as_it_is, [] { return to_a_queue_lock({4, 4}); }, 0) == "nothing");
+}
+
 BOOST_AUTO_TEST_CASE(pins_keeps_the_end_waiting) {
   BOOST_TEST(wrong_of(as_it_is, pin_and_end) == "nothing");
 }
@@ -165,6 +198,9 @@ BOOST_AUTO_TEST_CASE(a_look_behind_a_fence_finds_something) {
 BOOST_AUTO_TEST_CASE(what_needs_a_fence_is_wrong_without) {
   BOOST_TEST(wrong_of(without_fences, do_and_look) == "both have found nothing");
   BOOST_TEST(wrong_of(without_barriers, [] { return owner_and_other(1); }) ==
+             "two threads are inside");
+  BOOST_TEST(wrong_of(
+                 without_barriers, [] { return to_a_queue_lock({3, 1}); }, 1) ==
              "two threads are inside");
 }
 

@@ -94,6 +94,7 @@
 #include "base/error.cpp"
 #include "base/error_code_of.cpp"
 #include "base/pin_count.cpp"
+#include "base/queue_lock.cpp"
 #include "channel/channel_core.cpp"
 #include "executor/executor.cpp"
 #include "executor/lasting_dispatcher.cpp"
@@ -235,6 +236,7 @@ struct walked_program {
   walked_program() {
     walk::keep_apart(walked::current_worker);
     walk::keep_apart(walked::innermost_wake);
+    walk::keep_apart(walked::number_of_thread);
     walk::keep_apart(walked::put_off::innermost_);
     walk::keep_apart(walked_loop::running_here());
     walked::scheduler::let_choose_here(&nobody);

@@ -4,8 +4,8 @@
 
 #include <sluice/detail/base/assert.hpp>
 #include <sluice/detail/base/boxed.hpp>
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
@@ -205,7 +205,7 @@ class channel_core {
   // and goes and then whether the channel is closed: no room, or nothing there, and then still open
   // was so at the moment of the first look. Who sees that the last value is gone sees a close that
   // came before.
-  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] queue_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool may_send() const noexcept {
     return !receivers_.empty() || count_ < capacity_ || closed_.load(std::memory_order_acquire);
   }
@@ -306,7 +306,7 @@ class channel_core {
   SLUICE_DECL void last_reference_gone() noexcept;
   SLUICE_DECL void destroy() noexcept;
 
-  byte_lock lock_;
+  queue_lock lock_{queue_lock::usual_patience};
   std::atomic<bool> closed_{false};
   /// No handle is left, or for a timer's channel no context on which it could go off.
   bool lost_handles_ = false;

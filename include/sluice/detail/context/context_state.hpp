@@ -9,6 +9,7 @@
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/intrusive_list.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/base/ref.hpp>
 #include <sluice/detail/base/reference_count.hpp>
 #include <sluice/detail/base/relaxed.hpp>
@@ -149,7 +150,7 @@ class context_state : public list_hook<context_state> {
   [[nodiscard]] SLUICE_DECL std::size_t child_count() const noexcept;
 
   // For the waiter functions of `done`.
-  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] queue_lock& lock() noexcept { return lock_; }
   void enlist(waiter& w) noexcept { waiters_.push_back(w); }
   [[nodiscard]] SLUICE_DECL bool withdraw(waiter& w) noexcept;
 
@@ -174,7 +175,7 @@ class context_state : public list_hook<context_state> {
   SLUICE_DECL void limit(const std::optional<std::chrono::steady_clock::time_point>& deadline,
                          const std::shared_ptr<context_link>& whose) noexcept;
 
-  mutable byte_lock lock_;
+  mutable queue_lock lock_;
   std::atomic<bool> done_{false};
   error_code error_;
   std::exception_ptr cause_;

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 
 #include <boost/asio/execution_context.hpp>
 
@@ -112,7 +112,7 @@ class timer_queue {
   /// Unsets the Asio timer for good.
   SLUICE_DECL void close() noexcept;
 
-  byte_lock lock;
+  queue_lock lock;
 
  private:
   struct entry {

@@ -3,6 +3,7 @@
 
 #include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/goroutine/cancellation.hpp>
 #include <sluice/detail/goroutine/goroutine.hpp>
 #include <sluice/detail/wait/waiter.hpp>
@@ -20,7 +21,7 @@ namespace sluice::detail {
 struct select_entry {
   waiter* w = nullptr;
   const waiter_functions* functions = nullptr;
-  byte_lock* lock = nullptr;
+  queue_lock* lock = nullptr;
 };
 
 /// The wait of a goroutine, or of a handler, for one of several operations of this library. It is

@@ -3,8 +3,8 @@
 // else. What is tied to a queue, a waiter or a grant, keeps it.
 #pragma once
 
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/executor/lasting_dispatcher.hpp>
 #include <sluice/detail/operation/operation.hpp>
@@ -109,7 +109,7 @@ class grant_queue {
 
   // For waiter_functions; all but the hint and `withdraw` under the lock. Whether somebody waits is
   // for the attempt to say, which drops the losing cases of selects.
-  [[nodiscard]] byte_lock& lock() noexcept { return lock_; }
+  [[nodiscard]] queue_lock& lock() noexcept { return lock_; }
   [[nodiscard]] bool ready(std::size_t weight) const noexcept { return fits(weight); }
   [[nodiscard]] SLUICE_DECL bool attempt(grant_waiter& w) noexcept;
   SLUICE_DECL void enlist(grant_waiter& w) noexcept;
@@ -138,7 +138,7 @@ class grant_queue {
   [[nodiscard]] bool grant_if_claimed(grant_waiter& w, wake_list& woken) noexcept;
   void admit(wake_list& woken) noexcept;
 
-  byte_lock lock_;
+  queue_lock lock_{queue_lock::usual_patience};
   bool orphaned_ = false;
   const std::size_t capacity_;
   relaxed<std::size_t> held_ = 0;

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <sluice/detail/base/assert.hpp>
-#include <sluice/detail/base/byte_lock.hpp>
 #include <sluice/detail/base/decl.hpp>
 #include <sluice/detail/base/pin_count.hpp>
+#include <sluice/detail/base/queue_lock.hpp>
 #include <sluice/detail/base/relaxed.hpp>
 #include <sluice/detail/scheduler/wait_reason.hpp>
 #include <sluice/detail/scheduler/waker.hpp>
@@ -226,7 +226,7 @@ struct waiter_functions {
   /// What it waits on, for reports.
   wait_reason reason;
   /// The lock of its wait queue; null if it can never happen, as with a nil channel.
-  byte_lock* (*lock)(waiter&) noexcept;
+  queue_lock* (*lock)(waiter&) noexcept;
   /// Whether an attempt may succeed: without the lock a hint; a no under it is an answer.
   /** A yes is none, because others of its queue may have been decided elsewhere. */
   bool (*ready)(const waiter&) noexcept;

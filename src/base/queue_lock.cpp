@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSL-1.0
+// The ways into a `queue_lock`. Whoever has `turn_` decides to whom it is biased, so one thread at
+// a time takes a bias away.
+
+#include <sluice/detail/base/queue_lock.hpp>
+
+#include "barrier_in_all_threads.hpp"
+#include "spin.hpp"
+
+#include <chrono>
+#include <limits>
+#include <thread>
+
+namespace sluice::detail {
+
+namespace {
+
+/// Whether locks may be biased: only where a bias can be taken away.
+std::atomic<bool> may_be_biased{register_barriers_in_all_threads()};
+
+std::atomic<std::uint64_t> numbers{0};
+
+}  // namespace
+
+/// An even number that no other thread has had; 0 until it is needed.
+[[gnu::tls_model("initial-exec")]] thread_local constinit std::uint32_t number_of_thread = 0;
+
+namespace {
+
+// After two billion threads there are no numbers left, and no lock is biased to a thread without.
+std::uint32_t number_this_thread() noexcept {
+  const std::uint64_t n = 2 * (numbers.fetch_add(1, std::memory_order_relaxed) + 1);
+  if (n <= std::numeric_limits<std::uint32_t>::max())
+    number_of_thread = static_cast<std::uint32_t>(n);
+  return number_of_thread;
+}
+
+}  // namespace
+
+void queue_lock::lock() noexcept {
+  const std::uint32_t own = number_of_thread | biased;
+  if (user_.load(std::memory_order_relaxed) == own) {
+    inside_.store(true, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (user_.load(std::memory_order_acquire) == own) [[likely]]
+      return;
+    inside_.store(false, std::memory_order_release);
+  }
+  lock_in_turn();
+}
+
+inline void queue_lock::lock_in_turn() noexcept {
+  turn_.lock();
+  if (patience_ != 0) note_user();
+  in_turn_ = true;
+}
+
+void queue_lock::note_user() noexcept {
+  const std::uint32_t thread = number_of_thread != 0 ? number_of_thread : number_this_thread();
+  if (owner_ == thread) owner_ = 0;
+  const std::uint32_t last = user_.load(std::memory_order_relaxed);
+  if (last != thread) {
+    user_.store(thread, std::memory_order_relaxed);
+    if ((last & biased) != 0) take_bias_away();
+    left_ = patience_;
+  } else if (--left_ == 0) {
+    left_ = patience_;
+    if (thread != 0 && owner_ == 0 && may_be_biased.load(std::memory_order_relaxed)) {
+      owner_ = thread;
+      user_.store(thread | biased, std::memory_order_relaxed);
+    }
+  }
+}
+
+// In a sandbox that was entered since, the kernel may refuse what it has granted: then no lock is
+// biased any more, and who is inside has had the time that no processor keeps a store back for.
+void queue_lock::take_bias_away() noexcept {
+  if (!barrier_in_all_threads()) {
+    may_be_biased.store(false, std::memory_order_relaxed);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  // It is in the middle of a few dozen instructions, whose end is a plain store that wakes nobody.
+  // It may be a thread of lower priority that waits for this processor.
+  for (int i = 0; inside_.load(std::memory_order_acquire); ++i)
+    if (i < spins)
+      pause();
+    else
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+  if (patience_ <= std::numeric_limits<std::uint16_t>::max() / 2)
+    patience_ = static_cast<std::uint16_t>(2 * patience_);
+}
+
+}  // namespace sluice::detail
