@@ -7,6 +7,8 @@
 #include "barrier_in_all_threads.hpp"
 #include "spin.hpp"
 
+#include <sluice/detail/base/assert.hpp>
+
 #include <chrono>
 #include <limits>
 #include <thread>
@@ -18,28 +20,17 @@ namespace {
 /// Whether locks may be biased: only where a bias can be taken away.
 std::atomic<bool> may_be_biased{register_barriers_in_all_threads()};
 
-std::atomic<std::uint64_t> numbers{0};
-
 }  // namespace
 
-/// An even number that no other thread has had; 0 until it is needed.
-[[gnu::tls_model("initial-exec")]] thread_local constinit std::uint32_t number_of_thread = 0;
-
-namespace {
-
-// After two billion threads there are no numbers left, and no lock is biased to a thread without.
-std::uint32_t number_this_thread() noexcept {
-  const std::uint64_t n = 2 * (numbers.fetch_add(1, std::memory_order_relaxed) + 1);
-  if (n <= std::numeric_limits<std::uint32_t>::max())
-    number_of_thread = static_cast<std::uint32_t>(n);
-  return number_of_thread;
-}
-
-}  // namespace
+/// What tells this thread from all others, also if several copies of the library run in them: an
+/// address. A thread that ends leaves it, and its biases, to one that begins later. 0 until it is
+/// needed.
+[[gnu::tls_model("initial-exec")]] thread_local constinit std::uintptr_t mark_of_thread = 0;
 
 void queue_lock::lock() noexcept {
-  const std::uint32_t own = number_of_thread | biased;
+  const std::uintptr_t own = mark_of_thread | biased;
   if (user_.load(std::memory_order_relaxed) == own) {
+    SLUICE_ASSERT(!inside_.load(std::memory_order_relaxed), "a queue lock is entered once");
     inside_.store(true, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (user_.load(std::memory_order_acquire) == own) [[likely]]
@@ -56,16 +47,17 @@ inline void queue_lock::lock_in_turn() noexcept {
 }
 
 void queue_lock::note_user() noexcept {
-  const std::uint32_t thread = number_of_thread != 0 ? number_of_thread : number_this_thread();
+  if (mark_of_thread == 0) mark_of_thread = reinterpret_cast<std::uintptr_t>(&mark_of_thread);
+  const std::uintptr_t thread = mark_of_thread;
   if (owner_ == thread) owner_ = 0;
-  const std::uint32_t last = user_.load(std::memory_order_relaxed);
+  const std::uintptr_t last = user_.load(std::memory_order_relaxed);
   if (last != thread) {
     user_.store(thread, std::memory_order_relaxed);
     if ((last & biased) != 0) take_bias_away();
     left_ = patience_;
   } else if (--left_ == 0) {
     left_ = patience_;
-    if (thread != 0 && owner_ == 0 && may_be_biased.load(std::memory_order_relaxed)) {
+    if (owner_ == 0 && may_be_biased.load(std::memory_order_relaxed)) {
       owner_ = thread;
       user_.store(thread | biased, std::memory_order_relaxed);
     }

@@ -26,10 +26,10 @@ namespace {
 
 using namespace sluice_test;
 
-using sluice::detail::byte_lock;
+using sluice::detail::queue_lock;
 
 struct place_waiter : sluice::detail::waiter {
-  byte_lock* place = nullptr;
+  queue_lock* place = nullptr;
 };
 
 /// An operation whose place has no memory for it.
@@ -38,7 +38,7 @@ class unplaceable : public sluice::detail::operation<unplaceable, place_waiter> 
   using signature = void(error_code);
   static const sluice::detail::waiter_functions functions;
 
-  explicit unplaceable(byte_lock& l) { place = &l; }
+  explicit unplaceable(queue_lock& l) { place = &l; }
   unplaceable(unplaceable&& other) noexcept { place = other.place; }
   void take() {}
   [[nodiscard]] std::tuple<error_code> take_arguments() { return {}; }
@@ -59,7 +59,7 @@ const sluice::detail::waiter_functions unplaceable::functions{
     },
 };
 
-byte_lock in_static_memory;
+queue_lock in_static_memory;
 
 /// Awaits what fails for want of memory, in a frame that is gone when it is told.
 template <class Operation>
@@ -101,8 +101,8 @@ BOOST_AUTO_TEST_SUITE(a_case_that_cannot_be_put_into_its_place)
 
 // The lock's address says whether the channel's case comes before it or after it.
 BOOST_AUTO_TEST_CASE(leaves_no_trace_of_the_others) {
-  byte_lock on_the_stack;
-  for (byte_lock* const place : {&in_static_memory, &on_the_stack}) {
+  queue_lock on_the_stack;
+  for (queue_lock* const place : {&in_static_memory, &on_the_stack}) {
     for (const bool with_context : {false, true}) {
       asio::io_context io;
       bool told = false;

@@ -101,6 +101,7 @@ bodies to_a_queue_lock(const std::vector<int>& times) {
   bodies made;
   for (const int n : times)
     made.push_back([s, n] {
+      walked::mark_of_thread = 2 * (walk::this_thread() + 1);
       for (int i = 0; i != n; ++i) {
         s->lock.lock();
         s->inside.in_and_out();
@@ -159,7 +160,7 @@ std::string wrong_of(walk::machine m, const std::function<bodies()>& make,
 }
 
 /// What a thread has of its own is told to the walk.
-[[maybe_unused]] const bool numbers_are_apart = (walk::keep_apart(walked::number_of_thread), true);
+[[maybe_unused]] const bool numbers_are_apart = (walk::keep_apart(walked::mark_of_thread), true);
 
 constexpr walk::machine as_it_is{};
 constexpr walk::machine without_fences{.fences = false};

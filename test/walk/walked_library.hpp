@@ -236,7 +236,6 @@ struct walked_program {
   walked_program() {
     walk::keep_apart(walked::current_worker);
     walk::keep_apart(walked::innermost_wake);
-    walk::keep_apart(walked::number_of_thread);
     walk::keep_apart(walked::put_off::innermost_);
     walk::keep_apart(walked_loop::running_here());
     walked::scheduler::let_choose_here(&nobody);

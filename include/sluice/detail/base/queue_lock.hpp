@@ -12,7 +12,7 @@ namespace sluice::detail {
 /// The lock of a wait queue: a `byte_lock` that may be biased to a thread which has been alone with
 /// it for a while, and then costs that thread two stores and two loads instead of an exchange.
 /**
- * Another thread takes the bias away: it has the `byte_lock`, puts its own number in the place of
+ * Another thread takes the bias away: it has the `byte_lock`, puts its own mark in the place of
  * the other's, and has a barrier in all threads. After that the other one either is seen inside,
  * and is waited for, or finds that the lock is not its own any more. Such a barrier takes some ten
  * microseconds, so after each the lock waits twice as long before it is biased again. Where the
@@ -41,7 +41,7 @@ class queue_lock {
   queue_lock(const queue_lock&) = delete;
   queue_lock& operator=(const queue_lock&) = delete;
 
-  /// Not in line: no coroutine's body may keep where its thread's number is.
+  /// Not in line: no coroutine's body may keep where its thread's mark is.
   SLUICE_DECL void lock() noexcept;
 
   void unlock() noexcept {
@@ -54,17 +54,17 @@ class queue_lock {
   }
 
  private:
-  static constexpr std::uint32_t biased = 1;
+  static constexpr std::uintptr_t biased = 1;
 
   void lock_in_turn() noexcept;
   void note_user() noexcept;
   void take_bias_away() noexcept;
 
   /// The thread that had it last, and whether it is biased to that one. Written by who has `turn_`.
-  std::atomic<std::uint32_t> user_{0};
-  byte_lock turn_;
+  std::atomic<std::uintptr_t> user_{0};
   /// The thread that `inside_` belongs to, or 0. Under `turn_`.
-  std::uint32_t owner_ = 0;
+  std::uintptr_t owner_ = 0;
+  byte_lock turn_;
   /// How often the same thread has to come before it is biased, and how often it still has to.
   std::uint16_t patience_ = 0;
   std::uint16_t left_ = 0;
