@@ -27,7 +27,7 @@ std::atomic<bool> may_be_biased{register_barriers_in_all_threads()};
 /// needed.
 [[gnu::tls_model("initial-exec")]] thread_local constinit std::uintptr_t mark_of_thread = 0;
 
-void queue_lock::lock() noexcept {
+void queue_lock::lock_or_enter() noexcept {
   const std::uintptr_t own = mark_of_thread | biased;
   if (user_.load(std::memory_order_relaxed) == own) {
     SLUICE_ASSERT(!inside_.load(std::memory_order_relaxed), "a queue lock is entered once");
@@ -40,33 +40,34 @@ void queue_lock::lock() noexcept {
   lock_in_turn();
 }
 
-inline void queue_lock::lock_in_turn() noexcept {
+// Apart, so that who enters has nothing to save.
+[[gnu::noinline]] void queue_lock::lock_in_turn() noexcept {
   turn_.lock();
-  if (patience_ != 0) note_user();
-  in_turn_ = true;
-}
-
-void queue_lock::note_user() noexcept {
   if (mark_of_thread == 0) mark_of_thread = reinterpret_cast<std::uintptr_t>(&mark_of_thread);
   const std::uintptr_t thread = mark_of_thread;
   if (owner_ == thread) owner_ = 0;
   const std::uintptr_t last = user_.load(std::memory_order_relaxed);
   if (last != thread) {
     user_.store(thread, std::memory_order_relaxed);
-    if ((last & biased) != 0) take_bias_away();
+    if ((last & biased) != 0) [[unlikely]]
+      take_bias_away();
     left_ = patience_;
-  } else if (--left_ == 0) {
-    left_ = patience_;
-    if (owner_ == 0 && may_be_biased.load(std::memory_order_relaxed)) {
-      owner_ = thread;
-      user_.store(thread | biased, std::memory_order_relaxed);
-    }
+  } else if (--left_ == 0) [[unlikely]] {
+    give_bias(thread);
   }
+  in_turn_ = true;
+}
+
+[[gnu::noinline]] void queue_lock::give_bias(std::uintptr_t thread) noexcept {
+  left_ = patience_;
+  if (owner_ != 0 || !may_be_biased.load(std::memory_order_relaxed)) return;
+  owner_ = thread;
+  user_.store(thread | biased, std::memory_order_relaxed);
 }
 
 // In a sandbox that was entered since, the kernel may refuse what it has granted: then no lock is
 // biased any more, and who is inside has had the time that no processor keeps a store back for.
-void queue_lock::take_bias_away() noexcept {
+[[gnu::noinline]] void queue_lock::take_bias_away() noexcept {
   if (!barrier_in_all_threads()) {
     may_be_biased.store(false, std::memory_order_relaxed);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));

@@ -37,12 +37,16 @@ class queue_lock {
   /// One that is never biased.
   queue_lock() noexcept = default;
   /// One that is biased to who has come so often in a row.
-  explicit queue_lock(std::uint16_t patience) noexcept : patience_(patience), left_(patience) {}
+  explicit queue_lock(std::uint16_t patience) noexcept
+      : can_be_biased_(true), patience_(patience), left_(patience) {}
   queue_lock(const queue_lock&) = delete;
   queue_lock& operator=(const queue_lock&) = delete;
 
-  /// Not in line: no coroutine's body may keep where its thread's mark is.
-  SLUICE_DECL void lock() noexcept;
+  void lock() noexcept {
+    if (can_be_biased_) return lock_or_enter();
+    turn_.lock();
+    in_turn_ = true;
+  }
 
   void unlock() noexcept {
     if (!in_turn_) {
@@ -56,10 +60,18 @@ class queue_lock {
  private:
   static constexpr std::uintptr_t biased = 1;
 
+  /// Not in line: no coroutine's body may keep where its thread's mark is.
+  SLUICE_DECL void lock_or_enter() noexcept;
   void lock_in_turn() noexcept;
-  void note_user() noexcept;
+  void give_bias(std::uintptr_t thread) noexcept;
   void take_bias_away() noexcept;
 
+  /// Whether it is ever biased.
+  const bool can_be_biased_ = false;
+  /// Who has the lock has `turn_`. Under the lock.
+  bool in_turn_ = false;
+  /// The owner has it without `turn_`, or is about to find that it is biased to him no more.
+  std::atomic<bool> inside_{false};
   /// The thread that had it last, and whether it is biased to that one. Written by who has `turn_`.
   std::atomic<std::uintptr_t> user_{0};
   /// The thread that `inside_` belongs to, or 0. Under `turn_`.
@@ -68,10 +80,6 @@ class queue_lock {
   /// How often the same thread has to come before it is biased, and how often it still has to.
   std::uint16_t patience_ = 0;
   std::uint16_t left_ = 0;
-  /// The owner has it without `turn_`, or is about to find that it is biased to him no more.
-  std::atomic<bool> inside_{false};
-  /// Who has the lock has `turn_`. Under the lock.
-  bool in_turn_ = false;
 };
 
 }  // namespace sluice::detail
