@@ -181,15 +181,15 @@ bool select_group::launch(launched_case& c) {
   ++outstanding_;
   launching_ = &c;
   const goroutine_ref held = in_goroutine_ ? goroutine_ref() : goroutine_ref(waiting_goroutine());
-  const auto has_ended = [&held] { return held && held->ended(); };
+  const auto is_gone = [&held] { return held && held->ended(); };
   SLUICE_TRY {
     const on_behalf_of current(waiting_goroutine());
     c.launch(c, c.signal.slot());
-    if (has_ended()) return false;
+    if (is_gone()) return false;
     launching_ = nullptr;
   }
   SLUICE_CATCH_ALL {
-    if (has_ended()) return false;
+    if (is_gone()) return false;
     launching_ = nullptr;
     c.launched = false;
     --outstanding_;
