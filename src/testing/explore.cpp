@@ -24,6 +24,20 @@ using testing::exploration;
 using testing::simulation;
 using testing::simulation_failure;
 
+/// What the exception that is being handled has nested in it; null if it has nothing.
+/** By a handler and no cast, which a build without type information has not. */
+std::exception_ptr cause_of_current_exception() noexcept {
+  SLUICE_TRY {
+    detail::rethrow();
+  }
+  SLUICE_CATCH(const std::nested_exception& x) {
+    return x.nested_ptr();
+  }
+  SLUICE_CATCH_ALL {
+    return nullptr;
+  }
+}
+
 /// A run of a body in a simulation of its own, and what it has found.
 class exploration_run {
  public:
@@ -38,8 +52,7 @@ class exploration_run {
     SLUICE_CATCH(const simulation_failure& x) {
       why_ = x.why();
       text_ = x.what();
-      if (const auto* const cause = dynamic_cast<const std::nested_exception*>(&x))
-        exception_ = cause->nested_ptr();
+      exception_ = cause_of_current_exception();
     }
     SLUICE_CATCH(const std::exception& x) {
       note_exception(x.what());
