@@ -20,12 +20,12 @@ namespace {
 /// Whether locks may be biased: only where a bias can be taken away.
 std::atomic<bool> may_be_biased{register_barriers_in_all_threads()};
 
-}  // namespace
-
 /// What tells this thread from all others, also if several copies of the library run in them: an
 /// address. A thread that ends leaves it, and its biases, to one that begins later. 0 until it is
 /// needed.
 [[gnu::tls_model("initial-exec")]] thread_local constinit std::uintptr_t mark_of_thread = 0;
+
+}  // namespace
 
 void queue_lock::lock_or_enter() noexcept {
   const std::uintptr_t own = mark_of_thread | biased;

@@ -24,6 +24,8 @@ using testing::exploration;
 using testing::simulation;
 using testing::simulation_failure;
 
+namespace {
+
 /// What the exception that is being handled has nested in it; null if it has nothing.
 /** By a handler and no cast, which a build without type information has not. */
 std::exception_ptr cause_of_current_exception() noexcept {
@@ -37,6 +39,8 @@ std::exception_ptr cause_of_current_exception() noexcept {
     return nullptr;
   }
 }
+
+}  // namespace
 
 /// A run of a body in a simulation of its own, and what it has found.
 class exploration_run {
