@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,21 @@ task<> wait_and_note(mutex_and_condition& on, int n, std::vector<int>& order, in
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(a_condition)
+
+BOOST_AUTO_TEST_CASE(is_not_waited_for_with_a_guard_that_holds_nothing) {
+  mutex_and_condition on;
+  run_task([&]() -> task<> {
+    auto guard = co_await on.m.lock();
+    guard.unlock();
+    bool refused = false;
+    try {
+      co_await on.c.wait(guard);
+    } catch (const std::logic_error&) {
+      refused = true;
+    }
+    BOOST_TEST(refused);
+  });
+}
 
 BOOST_AUTO_TEST_CASE(wakes_one_or_all_in_the_order_in_which_they_began_to_wait) {
   asio::io_context io;

@@ -154,6 +154,35 @@ BOOST_AUTO_TEST_CASE(carries_beast_and_its_messages) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(closes_the_connection_in_whose_place_another_is_put) {
+  simulation sim;
+  sim.run([&]() -> task<> {
+    network net(sim, {.least_latency = 1ms, .most_latency = 1ms});
+    acceptor listening = net.listen("server");
+    BOOST_TEST(listening.is_open());
+    auto first = co_await net.connect("client", "server");
+    auto second = co_await net.connect("client", "server");
+    auto at_server = co_await listening.accept();
+    first = std::move(second);
+    BOOST_TEST(!second.is_open());
+    char byte = 0;
+    sluice::error_code e;
+    co_await at_server.async_read_some(boost::asio::buffer(&byte, 1),
+                                       boost::asio::redirect_error(sluice::use_task, e));
+    BOOST_TEST(e == boost::asio::error::eof);
+
+    first.lowest_layer().non_blocking(true);
+    e = boost::asio::error::eof;
+    first.cancel(e);
+    BOOST_TEST(!e);
+    BOOST_TEST(first.is_open());
+    e = boost::asio::error::eof;
+    listening.close(e);
+    BOOST_TEST(!e);
+    BOOST_TEST(!listening.is_open());
+  });
+}
+
 BOOST_AUTO_TEST_CASE(serves_asios_own_coroutines) {
   simulation sim;
   std::string received;

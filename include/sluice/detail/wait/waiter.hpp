@@ -53,12 +53,6 @@ class selection {
     return arrived_.exchange(true, std::memory_order_acq_rel);
   }
 
-  void reset() noexcept {
-    winner_.store(none, std::memory_order_relaxed);
-    arrived_.store(false, std::memory_order_relaxed);
-    hopes_.store(0, std::memory_order_relaxed);
-  }
-
   /// How many of its cases may still happen, if that is of interest: set before a case is seen.
   void count_hopes(std::uint32_t n) noexcept { hopes_.store(n, std::memory_order_relaxed); }
   /// One of them never will. @return Whether it was the last.
