@@ -39,7 +39,7 @@ task<> talk(lap& l, tcp::endpoint to, dice d) {
       }
       if (d.below(8) == 0) socket.set_option(asio::socket_base::linger(true, 0));
     } catch (const sluice::system_error& x) {
-      // The server closes its acceptor at the end of the lap, before everybody has been told of it.
+      // The server ends with the lap, and its acceptor with it, maybe before this one is told.
       if (x.code() != asio::error::connection_refused || l.goes_on())
         lap::check(std::current_exception());
     } catch (...) {
